@@ -1,0 +1,72 @@
+/// runtime/clock.c: the runtime's clock, real or virtual (rule K7).
+#include "runtime/clock.h"
+
+#include "platform/clock.h"
+#include "platform/memory.h"
+#include "runtime/scheduler.h"
+
+_Atomic(ecru_clock *) ecru__clock;
+
+static ecru_clock *current(void) {
+  // acquire: pairs with the release in ecru__clock_use
+  return atomic_load_explicit(&ecru__clock, memory_order_acquire);
+}
+
+int64_t ecru__now(void) {
+  ecru_clock *clock = current();
+  return ECRU__LIKELY(!clock) ? ecru__clock_now() : atomic_load_explicit(&clock->now, memory_order_acquire);
+}
+
+bool ecru__clock_is_virtual(void) { return current() != NULL; }
+
+void ecru__clock_use(ecru_clock *clock) { atomic_store_explicit(&ecru__clock, clock, memory_order_release); }
+
+static void move_to(ecru_clock *clock, int64_t to) {
+  int64_t now = atomic_load_explicit(&clock->now, memory_order_relaxed);
+  while (now < to && !atomic_compare_exchange_weak_explicit(&clock->now, &now, to, memory_order_acq_rel, memory_order_relaxed)) {}
+}
+
+void ecru__clock_jump(int64_t to) {
+  ecru_clock *clock = current();
+  if (clock) move_to(clock, to);
+}
+
+bool ecru__clock_virtual_advance(int64_t earliest) {
+  ecru_clock *clock = current();
+  if (!clock || earliest == ECRU_FOREVER) return false;
+  move_to(clock, earliest);
+  return true;
+}
+
+static int64_t saturating_sum(int64_t instant, int64_t duration) {
+  return duration > ECRU_FOREVER - instant ? ECRU_FOREVER : instant + duration;
+}
+
+int64_t ecru_now(void) { return ecru__now(); }
+
+int64_t ecru_after(int64_t duration_ns) {
+  int64_t now = ecru__now();
+  return duration_ns > 0 ? saturating_sum(now, duration_ns) : now;
+}
+
+int ecru_clock_virtual_create(ecru_clock **result, int64_t start_ns) {
+  if (!result || start_ns <= 0 || start_ns == ECRU_FOREVER) return ECRU_EINVAL;
+  ecru_clock *clock = ecru__malloc(sizeof *clock);
+  if (!clock) return ECRU_ENOMEM;
+  atomic_init(&clock->now, start_ns);
+  *result = clock;
+  return 0;
+}
+
+int ecru_clock_advance(ecru_clock *clock, int64_t duration_ns) {
+  if (!clock || duration_ns < 0) return ECRU_EINVAL;
+  int64_t now = atomic_load_explicit(&clock->now, memory_order_relaxed);
+  while (!atomic_compare_exchange_weak_explicit(&clock->now, &now, saturating_sum(now, duration_ns), memory_order_acq_rel,
+                                                memory_order_relaxed)) {}
+  return 0;
+}
+
+void ecru_clock_destroy(ecru_clock *clock) {
+  if (clock && clock == current()) ecru__panic("ecru_clock_destroy", clock, "the runtime still uses this clock");
+  ecru__free(clock);
+}

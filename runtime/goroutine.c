@@ -1,0 +1,387 @@
+/// runtime/goroutine.c: the life of a goroutine (G1, G6, G7, G10).
+///
+/// The control block lies at the top of the goroutine's stack; both are taken from the processor's cache (LIFO: the hottest
+/// first) or from the depot. Starting one writes some forty words and puts it into `next`: nothing is allocated and, while the
+/// cache lasts, no lock is taken.
+#include "runtime/sanitize.h"
+#include "runtime/state.h"
+
+#include <setjmp.h>
+#include <string.h>
+
+enum { ID_BATCH = 1024, COPY_MAX = 1024, STACK_MIN = 16 << 10, STACK_MAX = 1 << 30 };
+
+static uint64_t new_id(ecru__processor *p) {
+  if (!p) return atomic_fetch_add_explicit(&ecru__sched.next_id, 1, memory_order_relaxed);
+  if (p->id_next == p->id_end) {
+    p->id_next = atomic_fetch_add_explicit(&ecru__sched.next_id, ID_BATCH, memory_order_relaxed);
+    p->id_end = p->id_next + ID_BATCH;
+  }
+  return p->id_next++;
+}
+
+static void set_name(ecru__goroutine *g, const char *name) {
+  size_t i = 0;
+  for (; name && name[i] && i < ECRU__NAME_BYTES - 1; i++) g->name[i] = name[i];
+  g->name[i] = 0;
+}
+
+static void count_spawned(ecru__processor *p) {
+  // A processor's counters have one writer: a load and a store will do. release: pairs with ecru__alive
+  if (p) atomic_store_explicit(&p->spawned, atomic_load_explicit(&p->spawned, memory_order_relaxed) + 1, memory_order_release);
+  else atomic_fetch_add_explicit(&ecru__sched.spawned, 1, memory_order_release);
+}
+
+static void count_ended(ecru__processor *p) {
+  if (p) atomic_store_explicit(&p->ended, atomic_load_explicit(&p->ended, memory_order_relaxed) + 1, memory_order_release);
+  else atomic_fetch_add_explicit(&ecru__sched.ended, 1, memory_order_release);
+}
+
+/// What every goroutine has, whatever it runs on.
+static void init(ecru__worker *w, ecru__goroutine *g, const ecru__spawn_spec *spec) {
+  const ecru_go_options *options = spec->options;
+  ecru__waiter *parent = w->self, *x = &g->waiter;
+  atomic_store_explicit(&x->state, ECRU__RUNNING, memory_order_relaxed);
+  x->is_thread = 0;
+  x->reason = ECRU__WAIT_NONE;
+  x->attached = NULL;
+  x->scopes = NULL;
+  x->locals = NULL;
+  x->scoped = NULL;
+  ecru__token_inherit(x, spec->token ? spec->token : options && options->token ? options->token : parent->token);
+  if (parent->scoped) ecru__locals_inherit(x, parent);
+  ecru__goroutine *above = ecru__goroutine_here(w);
+  if (w->own_goroutine) above = w->own_goroutine;
+  g->pinned = NULL;
+  g->pins = 0;
+  g->flags = options ? options->flags : 0;
+  g->saved_errno = 0;
+  g->saved_exceptions[0] = g->saved_exceptions[1] = NULL;
+  g->fn = spec->fn;
+  g->argument = spec->argument;
+  g->at_end = spec->at_end;
+  g->at_end_argument = spec->at_end_argument;
+  g->id = new_id(w->processor);
+  g->parent_id = above ? above->id : 0;
+  g->site = spec->site;
+  g->started_ns = atomic_load_explicit(&ecru__sched.coarse_now, memory_order_relaxed);
+  g->ready_ns = 0;
+  set_name(g, options ? options->name : NULL);
+}
+
+/// The goroutine's function has ended, or it called ecru_exit.
+static void wind_up(ecru__goroutine *g) {
+  ecru__worker *w = ecru__enter();
+  if (g->waiter.locals || g->waiter.scoped) ecru__locals_end(&w, &g->waiter);
+  if (g->at_end) {
+    ecru__leave(w);
+    g->at_end(g->at_end_argument);
+    w = ecru__enter();
+  }
+  ecru__token_forget(&g->waiter);
+  if (ECRU__UNLIKELY(g->pins != 0)) {
+    ecru__lock_take(&g->pinned->lock);
+    g->pinned->pinned_total--;
+    ecru__lock_drop(&g->pinned->lock);
+  }
+}
+
+static void pin_here(ecru__worker *w, ecru__goroutine *g) {
+  if (g->pins++ != 0) return;
+  g->pinned = w;
+  ecru__lock_take(&w->lock);
+  w->pinned_total++;
+  ecru__lock_drop(&w->lock);
+}
+
+_Noreturn static void leave_for_good(ecru__goroutine *g) {
+  ecru__worker *w = ecru__worker_here();
+  count_ended(w->processor);
+  if (ECRU__UNLIKELY(atomic_load_explicit(&ecru__sched.state, memory_order_relaxed) == ECRU__STOPPING)) ecru__stop_check();
+  w->post_kind = ECRU__POST_DEAD;
+  w->post_goroutine = g;
+  ecru__switch_away(w);
+  __builtin_unreachable();
+}
+
+/// The first function on a goroutine's stack; an exception that gets here finds no handler and ends the process (G11).
+ECRU__NO_TSAN static void entry(void *value) {
+  ECRU__ASAN_ARRIVE(NULL);
+  ecru__worker *w = value;
+  ecru__goroutine *g = ecru__goroutine_of(w->self);
+  ecru__finish_switch(w);
+  *w->errno_place = 0;
+  if (ECRU__UNLIKELY(g->flags & ECRU_PINNED)) pin_here(w, g);
+  ecru__leave(w);
+  g->fn(g->argument);
+  wind_up(g);
+  leave_for_good(g);
+}
+
+static size_t default_stack(void) { return ecru__sched.options.stack_bytes; }
+
+static int take(ecru__worker *w, size_t bytes, ecru__goroutine **taken) {
+  ecru__processor *p = w->processor;
+  if (ECRU__LIKELY(bytes == 0)) {
+    if (ECRU__LIKELY(p && p->free_head)) {
+      *taken = p->free_head;
+      p->free_head = (*taken)->queue_next;
+      p->free_count--;
+      return 0;
+    }
+    bytes = default_stack();
+  }
+  ecru__stack *stack;
+  int saved = *w->errno_place;
+  int status = ecru__stack_take(&stack, bytes);
+  *w->errno_place = saved;
+  if (status != 0) return status;
+  ecru__goroutine *g = ecru__stack_goroutine(stack);
+  g->stack = stack;
+  *taken = g;
+  return 0;
+}
+
+void ecru__goroutine_free(ecru__worker *w, ecru__goroutine *g) {
+  atomic_store_explicit(&g->status, ECRU__DEAD, memory_order_relaxed);
+  ECRU__TSAN_DESTROY(g->tsan_fiber);
+  ECRU__VALGRIND_DEREGISTER(g->valgrind_stack);
+  ecru__stack *stack = g->stack;
+  atomic_store_explicit(&stack->in_use, 0, memory_order_relaxed);
+  ecru__processor *p = w->processor;
+  if (ECRU__LIKELY(p && p->free_count < ECRU__CACHED_STACKS && ((size_t)1 << stack->log2) == default_stack())) {
+    g->queue_next = p->free_head;
+    p->free_head = g;
+    p->free_count++;
+  } else {
+    ecru__stack_give(stack);
+  }
+}
+
+static void own_thread_main(void *argument);
+
+static int spawn_own_thread(ecru__worker *w, const ecru__spawn_spec *spec, uint64_t *id) {
+  struct own { ecru__goroutine g; ecru__worker worker; } *own;
+  if ((int)atomic_fetch_add_explicit(&ecru__sched.threads, 1, memory_order_relaxed) >= ecru__sched.options.threads_max) {
+    atomic_fetch_sub_explicit(&ecru__sched.threads, 1, memory_order_relaxed);
+    return ECRU_ETHREADS;
+  }
+  own = ecru__calloc(1, sizeof *own + spec->copy_bytes);
+  int status = ECRU_ENOMEM;
+  if (own) {
+    init(w, &own->g, spec);
+    if (spec->copy_bytes) own->g.argument = memcpy(own + 1, spec->copy, spec->copy_bytes);
+    own->worker.own_goroutine = &own->g;
+    own->worker.is_foreign = 1;
+    if (id) *id = own->g.id;
+    count_spawned(NULL);
+    size_t bytes = spec->options && spec->options->stack_bytes ? spec->options->stack_bytes : 0;
+    status = ecru__thread_start(&own->worker.thread, own_thread_main, &own->worker, own->g.name[0] ? own->g.name : "ecru-own", bytes);
+    if (status == 0) return 0;
+    count_ended(NULL);
+    ecru__token_forget(&own->g.waiter);
+    if (own->g.waiter.scoped) ecru__locals_end(&w, &own->g.waiter);
+    ecru__free(own);
+  }
+  atomic_fetch_sub_explicit(&ecru__sched.threads, 1, memory_order_relaxed);
+  return status;
+}
+
+static int check_options(const ecru_go_options *options) {
+  if (!options) return 0;
+  if (options->size < sizeof(size_t) || options->size > sizeof *options) return ECRU_EINVAL;
+  if (options->flags & ~(unsigned)(ECRU_PINNED | ECRU_OWN_THREAD)) return ECRU_EINVAL;
+  if (options->stack_bytes && (options->stack_bytes < STACK_MIN || options->stack_bytes > STACK_MAX)) return ECRU_EINVAL;
+  return 0;
+}
+
+int ecru__spawn(ecru__worker *w, const ecru__spawn_spec *spec, uint64_t *id) {
+  if (!spec->fn || spec->copy_bytes > COPY_MAX || (spec->copy_bytes && !spec->copy)) return ECRU_EINVAL;
+  ecru_go_options full = ECRU_GO_OPTIONS;
+  ecru__spawn_spec padded = *spec;
+  if (ECRU__UNLIKELY(spec->options != NULL)) {
+    if (check_options(spec->options) != 0) return ECRU_EINVAL;
+    memcpy(&full, spec->options, spec->options->size); // a caller built against an older, shorter structure
+    padded.options = &full;
+    spec = &padded;
+  }
+  if (ECRU__UNLIKELY(atomic_load_explicit(&ecru__sched.state, memory_order_relaxed) != ECRU__STARTED)) return ECRU_ESHUTDOWN;
+  if (ECRU__UNLIKELY(full.flags & ECRU_OWN_THREAD)) return spawn_own_thread(w, spec, id);
+  ecru__goroutine *g;
+  int status = take(w, full.stack_bytes, &g);
+  if (ECRU__UNLIKELY(status != 0)) return status;
+  init(w, g, spec);
+  char *top = (char *)g;
+  if (spec->copy_bytes) {
+    top -= (spec->copy_bytes + 15) & ~(size_t)15;
+    g->argument = memcpy(top, spec->copy, spec->copy_bytes);
+  }
+  g->tsan_fiber = ECRU__TSAN_CREATE();
+  g->asan_fake_stack = NULL;
+  g->valgrind_stack = ECRU__VALGRIND_REGISTER(g->stack->low, top);
+  g->context = ecru__ctx_make(top, (size_t)(top - g->stack->low), entry);
+  atomic_store_explicit(&g->status, ECRU__RUNNABLE, memory_order_relaxed);
+  atomic_store_explicit(&g->stack->in_use, 1, memory_order_release); // release: pairs with ecru__stacks_visit
+  count_spawned(w->processor);
+  if (id) *id = g->id;
+  ecru__processor *p = w->processor;
+  if (ECRU__UNLIKELY(!p)) ecru__queue_global(g);
+  else if (!p->next) p->next = g;
+  else ecru__queue_local(w, g);
+  return 0;
+}
+
+/// A goroutine with a thread of its own is a thread with a goroutine's identity: it parks natively and needs no processor.
+static void own_thread_main(void *argument) {
+  ecru__worker *w = argument;
+  ecru__goroutine *g = w->own_goroutine;
+  ecru__worker_set_here(w);
+  ecru__worker_prepare(w);
+  ecru__thread_exact_timers();
+  w->self = &g->waiter;
+  g->waiter.is_thread = 1;
+  atomic_store_explicit(&g->status, ECRU__ON_CPU, memory_order_relaxed);
+  ecru__lock_take(&ecru__sched.lock);
+  w->epoch = atomic_load_explicit(&ecru__sched.epoch, memory_order_relaxed);
+  w->all_prev = NULL;
+  w->all_next = ecru__sched.foreign;
+  if (w->all_next) w->all_next->all_prev = w;
+  ecru__sched.foreign = w;
+  ecru__lock_drop(&ecru__sched.lock);
+  jmp_buf exit_to;
+  w->native = exit_to;
+  if (setjmp(exit_to) == 0) g->fn(g->argument);
+  w = argument;
+  wind_up(w->own_goroutine);
+  ecru__lock_take(&ecru__sched.lock);
+  if (w->all_prev) w->all_prev->all_next = w->all_next;
+  else ecru__sched.foreign = w->all_next;
+  if (w->all_next) w->all_next->all_prev = w->all_prev;
+  w->all_next = ecru__sched.finished; // the monitor joins the thread
+  ecru__sched.finished = w;
+  ecru__lock_drop(&ecru__sched.lock);
+  atomic_fetch_sub_explicit(&ecru__sched.threads, 1, memory_order_relaxed);
+  ecru__worker_set_here(NULL);
+  count_ended(NULL);
+  if (atomic_load_explicit(&ecru__sched.state, memory_order_relaxed) == ECRU__STOPPING) ecru__stop_check();
+}
+
+static int go(const ecru_go_options *options, ecru_fn fn, void *argument, const void *copy, size_t copy_bytes, void *site) {
+  ecru__worker *w = ecru__enter();
+  if (!w) return ecru__enter_status();
+  ecru__spawn_spec spec = {.options = options, .fn = fn, .argument = argument, .copy = copy, .copy_bytes = copy_bytes, .site = site};
+  int status = ecru__spawn(w, &spec, NULL);
+  ecru__leave(w);
+  return status;
+}
+
+int ecru_go(ecru_fn fn, void *argument) { return go(NULL, fn, argument, NULL, 0, __builtin_return_address(0)); }
+
+int ecru_go_with(const ecru_go_options *options, ecru_fn fn, void *argument) {
+  return go(options, fn, argument, NULL, 0, __builtin_return_address(0));
+}
+
+int ecru_go_copy(const ecru_go_options *options, ecru_fn fn, const void *data, size_t bytes) {
+  return go(options, fn, NULL, data, bytes, __builtin_return_address(0));
+}
+
+static int yield(ecru__worker **w) {
+  ecru__waiter *x = (*w)->self;
+  ecru__processor *p = (*w)->processor;
+  if (x->is_thread || !p) {
+    ecru__thread_yield();
+    return 0;
+  }
+  if (!p->next && ecru__queue_is_empty(p) && !atomic_load_explicit(&p->attention, memory_order_relaxed) &&
+      atomic_load_explicit(&(*w)->pinned_count, memory_order_relaxed) == 0 && (p->tick + 1) % 61 != 0) {
+    p->tick++; // nobody to go first; now and then look around all the same
+    return 0;
+  }
+  ecru__goroutine *g = ecru__goroutine_of(x);
+  atomic_store_explicit(&g->status, ECRU__RUNNABLE, memory_order_relaxed);
+  (*w)->post_kind = ECRU__POST_YIELD;
+  (*w)->post_goroutine = g;
+  *w = ecru__switch_away(*w);
+  return 0;
+}
+
+int ecru_yield(void) {
+  ecru__worker *w = ecru__enter();
+  if (!w) return ecru__enter_status();
+  int status = ecru__canceled(w);
+  if (status == 0) status = yield(&w);
+  ecru__leave(w);
+  return status;
+}
+
+/// The goroutine that calls, also one with its own thread or on a thread's stack; NULL in a foreign thread.
+static ecru__goroutine *self(void) {
+  ecru__worker *w = ecru__worker_here();
+  if (!w) return NULL;
+  return w->own_goroutine ? w->own_goroutine : ecru__goroutine_here(w);
+}
+
+void ecru_exit(void) {
+  ecru__worker *w = ecru__worker_here();
+  ecru__goroutine *g = self();
+  if (!g) ecru__panic("ecru_exit", NULL, "not in a goroutine");
+  if (w->own_goroutine) longjmp(*(jmp_buf *)w->native, 1);
+  if (w->on_native) ecru__panic("ecru_exit", NULL, "on a thread's stack (ecru_on_thread_stack)");
+  wind_up(g);
+  leave_for_good(g);
+}
+
+int ecru_in_goroutine(void) { return self() != NULL; }
+
+uint64_t ecru_id(void) {
+  ecru__goroutine *g = self();
+  return g ? g->id : 0;
+}
+
+uint64_t ecru_parent_id(void) {
+  ecru__goroutine *g = self();
+  return g ? g->parent_id : 0;
+}
+
+int ecru_name(char *buffer, size_t bytes) {
+  if (!buffer || bytes == 0) return ECRU_EINVAL;
+  ecru__goroutine *g = self();
+  const char *name = g ? g->name : "";
+  size_t i = 0;
+  for (; name[i] && i + 1 < bytes; i++) buffer[i] = name[i];
+  buffer[i] = 0;
+  return (int)strlen(name);
+}
+
+int ecru_set_name(const char *name) {
+  ecru__goroutine *g = self();
+  if (!g) return ECRU_EPERM;
+  set_name(g, name);
+  return 0;
+}
+
+int ecru_pin(void) {
+  ecru__worker *w = ecru__enter();
+  if (!w) return ecru__enter_status();
+  ecru__goroutine *g = w->is_foreign ? NULL : ecru__goroutine_here(w);
+  if (g) pin_here(w, g);
+  ecru__leave(w);
+  return 0;
+}
+
+int ecru_unpin(void) {
+  ecru__worker *w = ecru__enter();
+  if (!w) return ecru__enter_status();
+  ecru__goroutine *g = w->is_foreign ? NULL : ecru__goroutine_here(w);
+  int status = 0;
+  if (g && g->pins == 0) {
+    status = ECRU_EPERM;
+  } else if (g && --g->pins == 0) {
+    g->pinned = NULL;
+    ecru__lock_take(&w->lock);
+    w->pinned_total--;
+    ecru__lock_drop(&w->lock);
+  }
+  ecru__leave(w);
+  return status;
+}

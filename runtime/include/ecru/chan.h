@@ -1,0 +1,86 @@
+/// ecru/chan.h: channels (rules C1-C11).
+#ifndef ECRU_CHAN_H
+#define ECRU_CHAN_H
+#include <ecru/base.h>
+
+/// What a full bounded channel does with one more element (C6).
+enum {
+  ECRU_FULL_WAIT = 0,        ///< the sender parks
+  ECRU_FULL_DROP_NEWEST = 1, ///< the newest buffered element gives way to the new one
+  ECRU_FULL_DROP_OLDEST = 2, ///< the oldest buffered element gives way to the new one
+  ECRU_FULL_FAIL = 3,        ///< the send returns ECRU_EAGAIN
+};
+
+typedef struct ecru_chan_options {
+  size_t size;               ///< sizeof(ecru_chan_options), set by ECRU_CHAN_OPTIONS
+  const char *name;          ///< copied, at most 31 bytes are kept; shown in dumps
+  int unbounded;             ///< 1: send never parks; capacity is then the initial room
+  int full;                  ///< ECRU_FULL_*
+  void (*dropped)(void *context, void *element); ///< called, without locks, for each dropped element and for those left at destruction
+  void *context;             ///< first argument of dropped
+} ecru_chan_options;
+#define ECRU_CHAN_OPTIONS {sizeof(ecru_chan_options), NULL, 0, 0, NULL, NULL}
+
+ECRU_BEGIN
+/// Creates a channel of elements of element_bytes (0 allowed, at most 64 KiB) with room for capacity of them;
+/// 0: unbuffered, sender and receiver meet (C1, C2). owns: the caller holds one reference.
+/// effects: any thread; never parks; allocates. returns: 0; ECRU_EINVAL; ECRU_EOVERFLOW sizes too large; ECRU_ENOMEM. since: 0.1
+ECRU_API int ecru_chan_create(ecru_chan **chan, size_t element_bytes, size_t capacity);
+/// ecru_chan_create with options. A drop policy with capacity 0 is ECRU_EINVAL. since: 0.1
+ECRU_API int ecru_chan_create_with(ecru_chan **chan, size_t element_bytes, size_t capacity, const ecru_chan_options *options);
+/// Takes one more reference. returns: chan. NULL is passed through. since: 0.1
+ECRU_API ecru_chan *ecru_chan_retain(ecru_chan *chan);
+/// Gives one reference back; the last frees the channel (no goroutine may be parked on it). NULL is ignored. since: 0.1
+ECRU_API void ecru_chan_release(ecru_chan *chan);
+/// Sends a copy of *element, parking while there is neither a receiver nor room (C2, C3). element may be NULL if
+/// element_bytes is 0. effects: any thread; parks; allocates only if unbounded.
+/// returns: 0; ECRU_ECLOSED (C4); ECRU_EINVAL; ECRU_EAGAIN policy ECRU_FULL_FAIL; ECRU_ECANCELED, ECRU_ETIMEDOUT (nothing
+/// was sent, C11); ECRU_ENOMEM unbounded only. since: 0.1
+ECRU_API int ecru_chan_send(ecru_chan *chan, const void *element);
+/// Receives into *element (may be NULL to discard), parking while nothing is there. effects: any thread; parks.
+/// returns: 0; ECRU_ECLOSED (or the status given to close_with) when closed and drained; ECRU_EINVAL; ECRU_ECANCELED,
+/// ECRU_ETIMEDOUT (nothing was taken, C11). since: 0.1
+ECRU_API int ecru_chan_recv(ecru_chan *chan, void *element);
+/// ecru_chan_send that never parks: ECRU_EAGAIN instead; never so while it could succeed throughout (C5). since: 0.1
+ECRU_API int ecru_chan_try_send(ecru_chan *chan, const void *element);
+/// ecru_chan_recv that never parks: ECRU_EAGAIN instead; never so while it could succeed throughout (C5). since: 0.1
+ECRU_API int ecru_chan_try_recv(ecru_chan *chan, void *element);
+/// Closes: buffered elements can still be received, all parked wake (C4). returns: 0; ECRU_ECLOSED it was; ECRU_EINVAL. since: 0.1
+ECRU_API int ecru_chan_close(ecru_chan *chan);
+/// Closes; receivers get `status` (negative) instead of ECRU_ECLOSED after the drain (C4). ECRU_EINVAL status >= 0. since: 0.1
+ECRU_API int ecru_chan_close_with(ecru_chan *chan, int status);
+/// Elements buffered now (C7); 0 for NULL. since: 0.1
+ECRU_API size_t ecru_chan_len(ecru_chan *chan);
+/// Capacity (C7); SIZE_MAX if unbounded; 0 for NULL. since: 0.1
+ECRU_API size_t ecru_chan_cap(ecru_chan *chan);
+/// 1 if closed, else 0; 1 for NULL. since: 0.1
+ECRU_API int ecru_chan_is_closed(ecru_chan *chan);
+
+/// A counted sending end (C8). The channel closes when its last sending end is released. owns: the end holds a
+/// reference of the channel. returns: 0; ECRU_EINVAL; ECRU_ENOMEM; ECRU_ECLOSED. since: 0.1
+ECRU_API int ecru_tx_open(ecru_tx **tx, ecru_chan *chan);
+/// Another handle on the same end. since: 0.1
+ECRU_API ecru_tx *ecru_tx_retain(ecru_tx *tx);
+/// Gives a handle back; the last one closes the channel. NULL is ignored. since: 0.1
+ECRU_API void ecru_tx_release(ecru_tx *tx);
+/// As ecru_chan_send. since: 0.1
+ECRU_API int ecru_tx_send(ecru_tx *tx, const void *element);
+/// As ecru_chan_try_send. since: 0.1
+ECRU_API int ecru_tx_try_send(ecru_tx *tx, const void *element);
+/// The channel behind the end, for select (borrowed). since: 0.1
+ECRU_API ecru_chan *ecru_tx_chan(ecru_tx *tx);
+/// A counted receiving end (C8). When the last is released, senders get ECRU_ECLOSED at once and what is buffered is
+/// dropped. returns: as ecru_tx_open. since: 0.1
+ECRU_API int ecru_rx_open(ecru_rx **rx, ecru_chan *chan);
+/// Another handle on the same end. since: 0.1
+ECRU_API ecru_rx *ecru_rx_retain(ecru_rx *rx);
+/// Gives a handle back; see ecru_rx_open. NULL is ignored. since: 0.1
+ECRU_API void ecru_rx_release(ecru_rx *rx);
+/// As ecru_chan_recv. since: 0.1
+ECRU_API int ecru_rx_recv(ecru_rx *rx, void *element);
+/// As ecru_chan_try_recv. since: 0.1
+ECRU_API int ecru_rx_try_recv(ecru_rx *rx, void *element);
+/// The channel behind the end, for select (borrowed). since: 0.1
+ECRU_API ecru_chan *ecru_rx_chan(ecru_rx *rx);
+ECRU_END
+#endif

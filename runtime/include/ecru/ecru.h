@@ -1,0 +1,14 @@
+/// ecru/ecru.h: everything. Concurrency without colour: see the guide and docs/semantics.md for the numbered rules.
+#ifndef ECRU_ECRU_H
+#define ECRU_ECRU_H
+#include <ecru/base.h>
+#include <ecru/chan.h>
+#include <ecru/debug.h>
+#include <ecru/local.h>
+#include <ecru/runtime.h>
+#include <ecru/select.h>
+#include <ecru/sync.h>
+#include <ecru/task.h>
+#include <ecru/time.h>
+#include <ecru/token.h>
+#endif

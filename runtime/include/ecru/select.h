@@ -1,0 +1,36 @@
+/// ecru/select.h: waiting for the first of several operations (rules S1-S4).
+#ifndef ECRU_SELECT_H
+#define ECRU_SELECT_H
+#include <ecru/base.h>
+
+/// Kinds of cases (S1).
+enum {
+  ECRU_CASE_SEND = 1,  ///< object: ecru_chan, value: the element (read)
+  ECRU_CASE_RECV = 2,  ///< object: ecru_chan, value: where the element goes (may be NULL)
+  ECRU_CASE_TOKEN = 3, ///< object: ecru_token; ready once it is done
+  ECRU_CASE_TASK = 4,  ///< object: ecru_task; ready once it has ended
+  ECRU_CASE_TIMER = 5, ///< object: ecru_timer; ready when due; being picked consumes the tick; value: int64_t * for the scheduled instant or NULL
+};
+enum {
+  ECRU_SELECT_PRIORITY = 1, ///< of several ready cases the first in order is picked, not a random one (S2)
+  ECRU_SELECT_POLL = 2,     ///< never park: ECRU_EAGAIN if no case is ready (S3)
+};
+
+typedef struct ecru_case {
+  uint32_t kind;  ///< ECRU_CASE_*
+  int32_t status; ///< out, of the picked case: 0, or ECRU_ECLOSED or the closing status for a closed channel
+  void *object;   ///< NULL: never ready (S3)
+  void *value;
+} ecru_case;
+
+ECRU_BEGIN
+/// Waits until one of the cases can happen, makes exactly that one happen and returns its index (S4). Ready cases are
+/// picked uniformly at random unless ECRU_SELECT_PRIORITY. Also ends when the caller's current token fires.
+/// effects: any thread; parks unless ECRU_SELECT_POLL; allocates for more than 16 cases.
+/// returns: the index; ECRU_EAGAIN poll only; ECRU_ECANCELED, ECRU_ETIMEDOUT (no case happened); ECRU_EINVAL more than 65535
+/// cases or an unknown kind or flag; ECRU_ENOMEM. since: 0.1
+ECRU_API int ecru_select(ecru_case *cases, size_t count, unsigned flags);
+/// ecru_select that ends with ECRU_ETIMEDOUT at the instant deadline_ns of ecru_now (S3). since: 0.1
+ECRU_API int ecru_select_until(ecru_case *cases, size_t count, unsigned flags, int64_t deadline_ns);
+ECRU_END
+#endif

@@ -1,0 +1,29 @@
+/// runtime/lock.c: the slow path of ecru__lock.
+#include "runtime/lock.h"
+
+#include "platform/clock.h"
+#include "platform/thread.h"
+#include "platform/wait.h"
+
+enum { SPINS = 40, YIELDS = 40 };
+
+void ecru__lock_contended(ecru__lock *lock) {
+  for (int i = 0; i < SPINS; i++) {
+    if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 && ecru__lock_try(lock)) return;
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
+  }
+  for (int i = 0; i < YIELDS; i++) {
+    ecru__thread_yield();
+    if (ecru__lock_try(lock)) return;
+  }
+  // The holder has lost its CPU. Nobody will wake us: sleep a little at a time on a word that never changes.
+  _Atomic uint32_t never = 0;
+  for (;;) {
+    ecru__wait(&never, 0, ecru__clock_now() + 50 * 1000);
+    if (ecru__lock_try(lock)) return;
+  }
+}

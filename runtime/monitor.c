@@ -1,0 +1,278 @@
+/// runtime/monitor.c: the thread that watches the others (G2, G3, G4, D1).
+///
+/// It owns no processor. On each look it takes processors from workers that block (lent: at once; undeclared: after 10 ms) or
+/// compute (after 10 ms) while others wait, serves timers whose processor is busy, wakes workers for work that was put where
+/// nobody looks, trims stacks, ends the program when all sleep for good. It looks every 250 us when there is something to
+/// do, ever more rarely (2 ms) when there is not, every 25 us while a processor is lent and work waits; when all is idle for
+/// long it sleeps until somebody wakes a worker. So the scheduler's hot paths need no clock and few fences.
+#include "runtime/state.h"
+
+enum {
+  FAST_NS = 25 * 1000,
+  BASE_NS = 250 * 1000,
+  SLOW_NS = 2 * 1000 * 1000,
+  IDLE_NS = 10 * 1000 * 1000,
+  SLICE_NS = 10 * 1000 * 1000,
+  LATE_NS = 200 * 1000,
+  FAST_LOOKS = 100,
+  IDLE_LOOKS = 10,
+};
+
+static struct {
+  int quiet;          // looks in a row that found nothing to do
+  int idle;           // looks in a row that found all processors idle
+  int fast;           // looks left at the fast pace
+  int64_t trimmed_ns; // when stacks were last trimmed
+  uint64_t asleep_mark; // what the counters said when all first slept
+} watch;
+
+static ecru__processor *processor(uint32_t i) {
+  return atomic_load_explicit(&ecru__sched.processors[i], memory_order_relaxed);
+}
+
+static bool others_wait(ecru__processor *p) {
+  return !ecru__queue_is_empty(p) || __atomic_load_n(&p->next, __ATOMIC_RELAXED) ||
+         atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed) != 0 ||
+         atomic_load_explicit(&p->retired, memory_order_relaxed) == 1;
+}
+
+/// Tries to take w's processor p while w runs user code (scheduler.h, invariant 3). With w->lock held and on success the baton
+/// is down: p is ours until put_back, or for good.
+static bool take_baton(ecru__worker *w, ecru__processor *p) {
+  if (atomic_load_explicit(&w->baton, memory_order_relaxed) != p) return false;
+  atomic_store_explicit(&w->baton, NULL, memory_order_relaxed);
+  ecru__fence_heavy(); // pairs with the light fence in ecru__enter: we see inside or it misses the baton
+  // acquire: pairs with the release in ecru__leave: what it did to p is visible
+  if (atomic_load_explicit(&w->inside, memory_order_acquire) == 0) return true;
+  atomic_store_explicit(&w->baton, p, memory_order_release);
+  return false;
+}
+
+/// Takes p from a worker whose goroutine has kept it too long and gives it to another.
+static bool retake(ecru__worker *w, ecru__processor *p) {
+  ecru__lock_take(&w->lock);
+  bool taken = take_baton(w, p);
+  if (taken) {
+    atomic_store_explicit(&w->outside, 1, memory_order_relaxed);
+    atomic_store_explicit(&p->owner, NULL, memory_order_relaxed);
+  }
+  ecru__lock_drop(&w->lock);
+  if (taken) ecru__handoff(p);
+  return taken;
+}
+
+/// A goroutine waits in `next`, which nobody can steal from, behind one that computes: moves it where an idle worker finds it.
+static bool expose_next(ecru__worker *w, ecru__processor *p) {
+  ecru__lock_take(&w->lock);
+  bool taken = take_baton(w, p);
+  ecru__goroutine *g = taken ? p->next : NULL;
+  if (taken) {
+    p->next = NULL;
+    atomic_store_explicit(&w->baton, p, memory_order_release);
+  }
+  ecru__lock_drop(&w->lock);
+  if (g) ecru__queue_global(g);
+  return g != NULL;
+}
+
+/// p has been lent by ecru_blocking_enter and work waits for it.
+static bool retake_lent(ecru__worker *w, ecru__processor *p) {
+  if (atomic_load_explicit(&w->lent, memory_order_relaxed) != p) return false;
+  ecru__processor *taken = atomic_exchange_explicit(&w->lent, NULL, memory_order_acq_rel); // pairs with the owner's exchange
+  if (!taken) return false;
+  atomic_store_explicit(&taken->owner, NULL, memory_order_relaxed);
+  ecru__handoff(taken);
+  return true;
+}
+
+/// One processor. returns: whether there was something to do.
+static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
+  bool late = atomic_load_explicit(&p->timers->earliest, memory_order_acquire) <= clock_now - LATE_NS && !ecru__clock_is_virtual();
+  ecru__worker *w = atomic_load_explicit(&p->owner, memory_order_acquire);
+  if (!w || __atomic_load_n(&w->listed, __ATOMIC_RELAXED) == ECRU__LISTED_IDLE) return false;
+  uint32_t tick = __atomic_load_n(&p->tick, __ATOMIC_RELAXED);
+  bool moves = tick != p->seen_tick;
+  if (moves) {
+    p->seen_tick = tick;
+    p->seen_since = now;
+  }
+  if (late) {
+    if (moves) atomic_store_explicit(&p->attention, 1, memory_order_relaxed);
+    else ecru__timers_run(ecru__sched.monitor, p->timers, clock_now);
+  }
+  if (atomic_load_explicit(&w->lent, memory_order_relaxed) == p) {
+    if (!others_wait(p) && !late) return false;
+    watch.fast = FAST_LOOKS;
+    return retake_lent(w, p);
+  }
+  if (moves) return late;
+  if (now - p->seen_since >= SLICE_NS && (late || others_wait(p))) return retake(w, p) || late;
+  if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0 && __atomic_load_n(&p->next, __ATOMIC_RELAXED))
+    return expose_next(w, p) || late;
+  return late;
+}
+
+static bool look_at_all(int64_t now) {
+  bool busy = false, surplus = atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed) != 0;
+  int64_t clock_now = ecru__now();
+  uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
+  for (uint32_t i = 0; i < created; i++) {
+    busy |= look_at(processor(i), now, clock_now);
+    surplus |= !ecru__queue_is_empty(processor(i));
+  }
+  if (surplus && atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0 &&
+      atomic_load_explicit(&ecru__sched.spinning, memory_order_relaxed) == 0) {
+    ecru__wake_worker();
+    busy = true;
+  }
+  return busy;
+}
+
+static bool all_idle(void) {
+  return atomic_load_explicit(&ecru__sched.idle_count, memory_order_seq_cst) >=
+         atomic_load_explicit(&ecru__sched.maxprocs, memory_order_relaxed);
+}
+
+/// Everything sleeps, nothing is armed, and every thread of the process is one of ours, asleep (D1).
+static bool nothing_can_wake(void) {
+  if (!all_idle() || atomic_load_explicit(&ecru__sched.global_count, memory_order_seq_cst) != 0) return false;
+  if (atomic_load_explicit(&ecru__sched.state, memory_order_relaxed) != ECRU__STARTED || ecru__alive() == 0) return false;
+  for (int i = 0; i < ECRU__MAXPROCS_LIMIT; i++)
+    if (atomic_load_explicit(&ecru__timer_table[i].earliest, memory_order_acquire) != ECRU_FOREVER) return false;
+  uint32_t foreign = 0, asleep = 0, own = 0;
+  bool busy = false;
+  ecru__lock_take(&ecru__sched.lock);
+  for (ecru__worker *w = ecru__sched.workers; w; w = w->all_next) {
+    uint32_t stopping = atomic_load_explicit(&w->stopping, memory_order_relaxed);
+    if (stopping == 2) continue;
+    own++;
+    busy |= stopping != 0 || w->listed == ECRU__LISTED_NOT;
+  }
+  for (ecru__worker *w = ecru__sched.foreign; w; w = w->all_next) foreign++;
+  busy |= ecru__sched.finished != NULL;
+  ecru__lock_drop(&ecru__sched.lock);
+  asleep = atomic_load_explicit(&ecru__sched.foreign_parked, memory_order_seq_cst);
+  if (busy || asleep != foreign) return false;
+  return (uint32_t)ecru__thread_count() == own + foreign + 1; // 1: this thread
+}
+
+static uint64_t activity(void) {
+  uint64_t sum = ecru__alive();
+  uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
+  for (uint32_t i = 0; i < created; i++) sum += __atomic_load_n(&processor(i)->switches, __ATOMIC_RELAXED);
+  return sum;
+}
+
+static void join_finished(void) {
+  ecru__lock_take(&ecru__sched.lock);
+  ecru__worker *list = ecru__sched.finished;
+  ecru__sched.finished = NULL;
+  ecru__lock_drop(&ecru__sched.lock);
+  while (list) {
+    ecru__worker *following = list->all_next;
+    ecru__thread_join(list->thread);
+    ecru__free(list->own_goroutine); // one block holds both
+    list = following;
+  }
+}
+
+static int64_t pace(bool busy, int64_t now) {
+  if (atomic_exchange_explicit(&ecru__sched.fast_watch, 0, memory_order_relaxed)) watch.fast = FAST_LOOKS;
+  if (all_idle()) {
+    watch.idle++;
+    return now + IDLE_NS;
+  }
+  watch.idle = 0;
+  if (watch.fast > 0) {
+    watch.fast--;
+    return now + FAST_NS;
+  }
+  watch.quiet = busy ? 0 : watch.quiet + 1;
+  int64_t nap = (int64_t)BASE_NS << (watch.quiet / 8 < 3 ? watch.quiet / 8 : 3);
+  int64_t until = now + (nap < SLOW_NS ? nap : SLOW_NS);
+  if (ecru__clock_is_virtual()) return until;
+  uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
+  for (uint32_t i = 0; i < created; i++) { // be there when a timer is late
+    int64_t due = atomic_load_explicit(&processor(i)->timers->earliest, memory_order_acquire);
+    if (due < until - LATE_NS) until = due + LATE_NS > now + BASE_NS ? due + LATE_NS : now + BASE_NS;
+  }
+  return until;
+}
+
+/// Sleeps until somebody wakes a worker: nothing runs. The last look comes after the flag is up.
+static void sleep_deep(void) {
+  atomic_store_explicit(&ecru__sched.monitor_deep, 1, memory_order_seq_cst); // seq_cst: pairs with ecru__monitor_nudge
+  int64_t age = ECRU_SECOND;
+  while (all_idle() && atomic_load_explicit(&ecru__sched.monitor_word, memory_order_acquire) == 0 &&
+         !atomic_load_explicit(&ecru__sched.monitor_stop, memory_order_acquire)) {
+    uint64_t mapped, unused;
+    ecru__stacks_count(&mapped, &unused);
+    int64_t now = ecru__clock_now();
+    bool more = now - watch.trimmed_ns < 3 * age; // one more trim after the last activity, then rest
+    ecru__wait(&ecru__sched.monitor_word, 0, more ? now + age : ECRU_FOREVER);
+    if (more) ecru__stacks_trim(ecru__clock_now(), age);
+  }
+  atomic_store_explicit(&ecru__sched.monitor_deep, 0, memory_order_seq_cst);
+  atomic_store_explicit(&ecru__sched.monitor_word, 0, memory_order_relaxed);
+  watch.idle = 0;
+}
+
+static void check_deadlock(void) {
+  if (watch.idle < 2 || !nothing_can_wake()) {
+    watch.asleep_mark = UINT64_MAX;
+    return;
+  }
+  uint64_t mark = activity();
+  if (watch.asleep_mark == mark) ecru__deadlock(); // twice in a row the very same picture
+  watch.asleep_mark = mark;
+}
+
+static void monitor_main(void *argument) {
+  ecru__worker *w = argument;
+  ecru__worker_set_here(w);
+  ecru__worker_prepare(w);
+  ecru__thread_exact_timers();
+  while (!atomic_load_explicit(&ecru__sched.monitor_stop, memory_order_acquire)) {
+    int64_t now = ecru__clock_now();
+    atomic_store_explicit(&ecru__sched.coarse_now, now, memory_order_relaxed);
+    bool busy = look_at_all(now);
+    join_finished();
+    ecru__trace_tick(now);
+    if (now - watch.trimmed_ns >= ECRU_SECOND) {
+      ecru__stacks_trim(now, ECRU_SECOND);
+      watch.trimmed_ns = now;
+    }
+    int64_t until = pace(busy, now);
+    check_deadlock();
+    if (watch.idle > IDLE_LOOKS) sleep_deep();
+    else ecru__wait(&ecru__sched.monitor_word, 0, until);
+    atomic_store_explicit(&ecru__sched.monitor_word, 0, memory_order_relaxed);
+  }
+  join_finished();
+  ecru__worker_set_here(NULL);
+}
+
+int ecru__monitor_start(void) {
+  watch.quiet = watch.idle = watch.fast = 0;
+  watch.trimmed_ns = ecru__clock_now();
+  watch.asleep_mark = UINT64_MAX;
+  atomic_store(&ecru__sched.monitor_stop, 0);
+  atomic_store(&ecru__sched.monitor_word, 0);
+  atomic_store(&ecru__sched.monitor_deep, 0);
+  ecru__worker *w = ecru__calloc(1, sizeof *w);
+  if (!w) return ECRU_ENOMEM;
+  w->is_foreign = 1;
+  ecru__sched.monitor = w;
+  int status = ecru__thread_start(&ecru__sched.monitor_thread, monitor_main, w, "ecru-monitor", 0);
+  if (status != 0) ecru__free(w);
+  return status;
+}
+
+void ecru__monitor_join(void) {
+  atomic_store_explicit(&ecru__sched.monitor_stop, 1, memory_order_release);
+  atomic_store_explicit(&ecru__sched.monitor_word, 1, memory_order_release);
+  ecru__wake_one(&ecru__sched.monitor_word);
+  ecru__thread_join(ecru__sched.monitor_thread);
+  ecru__free(ecru__sched.monitor);
+  ecru__sched.monitor = NULL;
+}

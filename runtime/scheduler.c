@@ -1,0 +1,442 @@
+/// runtime/scheduler.c: finding work, sleeping without missing any, passing processors from worker to worker.
+///
+/// Order of search: every 61st time the global queue; the woken one (`next`); the own ring; the global queue; half of another's
+/// ring; then sleep. Timers are looked at on the way. A processor goes idle together with its worker, which sleeps on its behalf
+/// until its earliest timer; somebody else may take the processor away from under it (ecru__take_idle_processor),
+/// it is then a spare worker.
+///
+/// Waking is rare on purpose: a wake across CPUs costs 30 us on virtual machines. Work put into `next` wakes nobody (it is about to
+/// run here); work put into a ring wakes one worker if none is looking already; that one wakes the next if it finds more
+/// than it can run. What this misses (a goroutine alone in `next` behind one that computes) the monitor finds.
+#include "runtime/state.h"
+
+ecru__scheduler ecru__sched;
+
+uint64_t ecru__alive(void) {
+  uint64_t ended = atomic_load_explicit(&ecru__sched.ended, memory_order_acquire), spawned;
+  uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
+  // ended before spawned, everywhere: a goroutine started in between is counted, never missed
+  for (uint32_t i = 0; i < created; i++)
+    ended += atomic_load_explicit(&atomic_load_explicit(&ecru__sched.processors[i], memory_order_relaxed)->ended, memory_order_acquire);
+  spawned = atomic_load_explicit(&ecru__sched.spawned, memory_order_relaxed);
+  for (uint32_t i = 0; i < created; i++)
+    spawned += atomic_load_explicit(&atomic_load_explicit(&ecru__sched.processors[i], memory_order_relaxed)->spawned, memory_order_relaxed);
+  return spawned - ended;
+}
+
+static void note_latency(ecru__processor *p, ecru__goroutine *g) {
+  int64_t waited = ecru__clock_now() - g->ready_ns;
+  g->ready_ns = 0;
+  uint32_t bucket = waited <= 1 ? 0 : 63 - (uint32_t)__builtin_clzll((uint64_t)waited);
+  p->latency[bucket < 32 ? bucket : 31]++;
+}
+
+enum { LOOK_AROUND = 61, NEXT_IN_A_ROW = 32 };
+
+/// What runs next on this processor without looking far, or NULL: then ecru__find_work decides.
+ecru__goroutine *ecru__pick(ecru__worker *w) {
+  ecru__processor *p = w->processor;
+  if (ECRU__UNLIKELY(!p)) return NULL;
+  p->switches++;
+  if (ECRU__UNLIKELY(++p->tick % LOOK_AROUND == 0 || atomic_load_explicit(&p->attention, memory_order_relaxed) ||
+                     atomic_load_explicit(&w->pinned_count, memory_order_relaxed)))
+    return NULL;
+  ecru__goroutine *g = p->next;
+  if (ECRU__LIKELY(g != NULL && p->next_run < NEXT_IN_A_ROW)) {
+    p->next = NULL;
+    p->next_run++;
+  } else {
+    p->next_run = 0;
+    ecru__goroutine *first = ecru__queue_pop(p);
+    if (first) g = first; // a chain of wake-ups has had its share: the ring comes first, once (G2)
+    else p->next = NULL;
+  }
+  if (!g) return NULL;
+  if (ECRU__UNLIKELY(g->ready_ns != 0)) note_latency(p, g);
+  if (ECRU__LIKELY(!g->pinned || g->pinned == w)) return g;
+  w->undelivered = g;
+  return NULL;
+}
+
+/// Lists; sched.lock is held.
+static void list_push(ecru__worker **list, ecru__worker *w, uint32_t listed) {
+  w->idle_next = *list;
+  *list = w;
+  w->listed = listed;
+}
+static void list_remove(ecru__worker **list, ecru__worker *w) {
+  while (*list != w) list = &(*list)->idle_next;
+  *list = w->idle_next;
+  w->listed = ECRU__LISTED_NOT;
+}
+static void count_idle(int delta) {
+  uint32_t now = atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) + (uint32_t)delta;
+  atomic_store_explicit(&ecru__sched.idle_count, now, memory_order_seq_cst); // seq_cst: see ecru__queue_global_chain
+}
+static void unlist(ecru__worker *w) {
+  if (w->listed == ECRU__LISTED_IDLE) {
+    list_remove(&ecru__sched.idle, w);
+    count_idle(-1);
+  } else if (w->listed == ECRU__LISTED_SPARE) {
+    list_remove(&ecru__sched.spare, w);
+  }
+}
+
+enum { WAKE_LOOK = 1, WAKE_SPINNING = 2 };
+
+static void wake(ecru__worker *w, uint32_t how) {
+  atomic_store_explicit(&w->wake, how, memory_order_release); // release: pairs with the acquire in sleep_listed
+  ecru__wake_one(&w->wake);
+  atomic_fetch_add_explicit(&ecru__sched.thread_wakes, 1, memory_order_relaxed);
+}
+
+static void start_or_shelve(ecru__processor *p) {
+  if (ecru__worker_start(p) == 0) return;
+  ecru__queue_flush(p); // no thread to be had: others run its goroutines until one is
+  ecru__lock_take(&ecru__sched.lock);
+  p->unmanned_next = ecru__sched.unmanned;
+  ecru__sched.unmanned = p;
+  atomic_store_explicit(&p->owner, NULL, memory_order_relaxed);
+  count_idle(1);
+  ecru__lock_drop(&ecru__sched.lock);
+}
+
+void ecru__wake_worker(void) {
+  ecru__lock_take(&ecru__sched.lock);
+  if (atomic_load_explicit(&ecru__sched.spinning, memory_order_relaxed) != 0) {
+    ecru__lock_drop(&ecru__sched.lock); // somebody looks already, and wakes the next when it finds much
+    return;
+  }
+  ecru__worker *w = ecru__sched.idle;
+  ecru__processor *p = NULL;
+  if (w) {
+    unlist(w);
+    atomic_fetch_add_explicit(&ecru__sched.spinning, 1, memory_order_seq_cst);
+  } else if ((p = ecru__sched.unmanned) != NULL) {
+    ecru__sched.unmanned = p->unmanned_next;
+    count_idle(-1);
+  }
+  ecru__lock_drop(&ecru__sched.lock);
+  if (w) wake(w, WAKE_SPINNING);
+  if (p) start_or_shelve(p);
+  ecru__monitor_nudge();
+}
+
+/// Something about p changed that whoever sleeps on its behalf must know (an earlier timer, a lower maxprocs).
+void ecru__wake_keeper(ecru__processor *p) {
+  ecru__lock_take(&ecru__sched.lock);
+  ecru__worker *w = atomic_load_explicit(&p->owner, memory_order_relaxed);
+  bool asleep = w && w->listed == ECRU__LISTED_IDLE && w->processor == p;
+  if (asleep) unlist(w);
+  ecru__lock_drop(&ecru__sched.lock);
+  if (asleep) wake(w, WAKE_LOOK);
+  ecru__monitor_nudge();
+}
+
+/// maxprocs was lowered before a worker was started for p.
+void ecru__withdraw_unmanned(ecru__processor *p) {
+  ecru__lock_take(&ecru__sched.lock);
+  ecru__processor **link = &ecru__sched.unmanned;
+  while (*link && *link != p) link = &(*link)->unmanned_next;
+  bool found = *link != NULL;
+  if (found) {
+    *link = p->unmanned_next;
+    count_idle(-1);
+  }
+  ecru__lock_drop(&ecru__sched.lock);
+  if (found) atomic_store_explicit(&p->retired, 2, memory_order_release); // release: as in retire()
+}
+
+/// Gets w, which has none, an idle processor. Its sleeping worker becomes a spare one. false: all are busy.
+bool ecru__take_idle_processor(ecru__worker *w) {
+  if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_acquire) == 0) return false;
+  ecru__processor *p = NULL;
+  ecru__lock_take(&ecru__sched.lock);
+  ecru__worker *keeper = ecru__sched.idle;
+  if (keeper) {
+    unlist(keeper);
+    p = keeper->processor;
+    ecru__worker_give(keeper, NULL);
+    keeper->spare_since = atomic_load_explicit(&ecru__sched.coarse_now, memory_order_relaxed);
+    list_push(&ecru__sched.spare, keeper, ECRU__LISTED_SPARE);
+  } else if ((p = ecru__sched.unmanned) != NULL) {
+    ecru__sched.unmanned = p->unmanned_next;
+    count_idle(-1);
+  }
+  ecru__lock_drop(&ecru__sched.lock);
+  if (!p) return false;
+  ecru__worker_give(w, p);
+  ecru__monitor_nudge();
+  return true;
+}
+
+/// Gives p, which the caller took from a blocked worker, to a spare worker or a new thread.
+int ecru__handoff(ecru__processor *p) {
+  ecru__lock_take(&ecru__sched.lock);
+  ecru__worker *w = ecru__sched.spare;
+  if (w) {
+    unlist(w);
+    ecru__worker_give(w, p);
+  }
+  ecru__lock_drop(&ecru__sched.lock);
+  atomic_fetch_add_explicit(&ecru__sched.handoffs, 1, memory_order_relaxed);
+  if (w) wake(w, WAKE_LOOK);
+  else start_or_shelve(p);
+  return 0;
+}
+
+/// g must run on another worker: puts it into that worker's queue and sees to it that it has a processor (if need be, ours).
+void ecru__deliver_pinned(ecru__worker *w, ecru__goroutine *g) {
+  ecru__worker *target = g->pinned;
+  ecru__lock_take(&target->lock);
+  g->queue_next = NULL;
+  if (target->pinned_tail) target->pinned_tail->queue_next = g;
+  else target->pinned_head = g;
+  target->pinned_tail = g;
+  atomic_fetch_add_explicit(&target->pinned_count, 1, memory_order_relaxed);
+  ecru__lock_drop(&target->lock);
+  ecru__lock_take(&ecru__sched.lock);
+  bool asleep = target->listed != ECRU__LISTED_NOT; // else it runs, or is on its way back, and looks at its queue itself
+  if (target->listed == ECRU__LISTED_SPARE) {
+    ecru__processor *p = w->processor;
+    ecru__worker_give(w, NULL);
+    unlist(target);
+    ecru__worker_give(target, p);
+  } else if (asleep) {
+    unlist(target);
+  }
+  ecru__lock_drop(&ecru__sched.lock);
+  if (asleep) wake(target, WAKE_LOOK);
+}
+
+static ecru__goroutine *take_pinned(ecru__worker *w) {
+  if (atomic_load_explicit(&w->pinned_count, memory_order_relaxed) == 0) return NULL;
+  ecru__lock_take(&w->lock);
+  ecru__goroutine *g = w->pinned_head;
+  if (g) {
+    w->pinned_head = g->queue_next;
+    if (!w->pinned_head) w->pinned_tail = NULL;
+    atomic_fetch_sub_explicit(&w->pinned_count, 1, memory_order_relaxed);
+  }
+  ecru__lock_drop(&w->lock);
+  return g;
+}
+
+/// Its goroutines can only run here, but there is no processor: back into the global queue; whoever finds them brings one along.
+static void return_pinned(ecru__worker *w) {
+  for (ecru__goroutine *g; (g = take_pinned(w)) != NULL;) ecru__queue_global(g);
+}
+
+static void stop_spinning(ecru__worker *w) {
+  if (!w->spinning) return;
+  w->spinning = 0;
+  atomic_fetch_sub_explicit(&ecru__sched.spinning, 1, memory_order_seq_cst);
+}
+
+/// A look at everybody's queues, racy but after the fence in go_idle.
+static bool work_anywhere(ecru__worker *w) {
+  if (atomic_load_explicit(&ecru__sched.global_count, memory_order_seq_cst) != 0) return true;
+  if (atomic_load_explicit(&w->pinned_count, memory_order_relaxed) != 0) return true;
+  if (atomic_load_explicit(&w->stopping, memory_order_acquire) != 0) return true;
+  uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
+  for (uint32_t i = 0; i < created; i++)
+    if (!ecru__queue_is_empty(atomic_load_explicit(&ecru__sched.processors[i], memory_order_relaxed))) return true;
+  return false;
+}
+
+/// With a virtual clock: if nothing runs and nothing blocks, time jumps to the next timer (K7).
+static bool advance_virtual_clock(void) {
+  if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_acquire) != atomic_load_explicit(&ecru__sched.maxprocs, memory_order_acquire))
+    return false;
+  if (atomic_load_explicit(&ecru__sched.global_count, memory_order_acquire) != 0) return false;
+  int64_t earliest = ECRU_FOREVER;
+  bool busy = false;
+  ecru__lock_take(&ecru__sched.lock);
+  for (ecru__worker *w = ecru__sched.workers; w && !busy; w = w->all_next)
+    busy = w->listed == ECRU__LISTED_NOT && atomic_load_explicit(&w->stopping, memory_order_relaxed) == 0;
+  ecru__lock_drop(&ecru__sched.lock);
+  if (busy) return false; // a goroutine computes or blocks somewhere, without a processor
+  for (uint32_t i = 0; i < ECRU__MAXPROCS_LIMIT; i++) {
+    int64_t at = atomic_load_explicit(&ecru__timer_table[i].earliest, memory_order_acquire);
+    if (at < earliest) earliest = at;
+  }
+  return earliest != ECRU_FOREVER && ecru__clock_virtual_advance(earliest);
+}
+
+/// After a virtual jump somebody else's timers may be due: its keeper must look.
+static void wake_due_keepers(void) {
+  int64_t now = ecru__now();
+  uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
+  for (uint32_t i = 0; i < created; i++) {
+    ecru__processor *p = atomic_load_explicit(&ecru__sched.processors[i], memory_order_relaxed);
+    if (atomic_load_explicit(&p->timers->earliest, memory_order_acquire) <= now) ecru__wake_keeper(p);
+  }
+}
+
+/// Sleeps while w is listed. returns: false: it shall end (a spare worker nobody needed for long).
+static bool sleep_listed(ecru__worker *w) {
+  for (;;) {
+    // acquire: pairs with the release in wake(): the processor given before is visible
+    uint32_t how = atomic_load_explicit(&w->wake, memory_order_acquire);
+    if (how) {
+      atomic_store_explicit(&w->wake, 0, memory_order_relaxed);
+      if (how == WAKE_SPINNING) w->spinning = 1;
+      return true;
+    }
+    ecru__lock_take(&ecru__sched.lock);
+    uint32_t listed = w->listed;
+    int64_t deadline = ECRU_FOREVER;
+    if (listed == ECRU__LISTED_IDLE) {
+      if (!ecru__clock_is_virtual()) deadline = atomic_load_explicit(&w->processor->timers->earliest, memory_order_acquire);
+    } else if (listed == ECRU__LISTED_SPARE && w->pinned_total == 0) {
+      deadline = w->spare_since + ecru__sched.options.idle_thread_ns;
+    }
+    bool due = listed != ECRU__LISTED_NOT && deadline != ECRU_FOREVER && ecru__clock_now() >= deadline;
+    if (due) unlist(w);
+    ecru__lock_drop(&ecru__sched.lock);
+    if (due) return listed == ECRU__LISTED_IDLE;
+    if (listed != ECRU__LISTED_NOT) ecru__wait(&w->wake, 0, deadline);
+    else ecru__thread_yield(); // unlisted: the wake is on its way
+  }
+}
+
+static void go_idle(ecru__worker *w) {
+  stop_spinning(w);
+  ecru__lock_take(&ecru__sched.lock);
+  list_push(&ecru__sched.idle, w, ECRU__LISTED_IDLE);
+  count_idle(1);
+  ecru__lock_drop(&ecru__sched.lock);
+  atomic_thread_fence(memory_order_seq_cst); // pairs with the one in ecru__queue_global_chain
+  if (work_anywhere(w)) {
+    ecru__lock_take(&ecru__sched.lock);
+    bool mine = w->listed == ECRU__LISTED_IDLE;
+    if (mine) unlist(w);
+    ecru__lock_drop(&ecru__sched.lock);
+    if (mine) return;
+  } else if (ECRU__UNLIKELY(ecru__clock_is_virtual()) && advance_virtual_clock()) {
+    wake_due_keepers();
+  }
+  sleep_listed(w);
+  atomic_store_explicit(&ecru__sched.coarse_now, ecru__clock_now(), memory_order_relaxed);
+}
+
+/// Without a processor: waits until somebody has one to spare. returns: false: the thread shall end.
+static bool wait_for_processor(ecru__worker *w) {
+  stop_spinning(w);
+  for (;;) {
+    return_pinned(w);
+    ecru__lock_take(&ecru__sched.lock);
+    bool stopping = atomic_load_explicit(&w->stopping, memory_order_relaxed) != 0;
+    bool ready = atomic_load_explicit(&w->pinned_count, memory_order_relaxed) == 0 && !stopping;
+    if (ready) {
+      w->spare_since = ecru__clock_now();
+      list_push(&ecru__sched.spare, w, ECRU__LISTED_SPARE);
+    }
+    ecru__lock_drop(&ecru__sched.lock);
+    if (stopping) return false;
+    if (ready) return sleep_listed(w);
+  }
+}
+
+/// maxprocs was lowered: what p holds goes to the others, p itself aside.
+static void retire(ecru__worker *w, ecru__processor *p) {
+  ecru__queue_flush(p);
+  ecru__timers_move(p->timers, &ecru__timer_table[0]);
+  while (p->free_head) {
+    ecru__goroutine *g = p->free_head;
+    p->free_head = g->queue_next;
+    p->free_count--;
+    ecru__stack_give(g->stack);
+  }
+  atomic_store_explicit(&p->owner, NULL, memory_order_relaxed);
+  ecru__worker_give(w, NULL);
+  atomic_store_explicit(&p->retired, 2, memory_order_release); // release: pairs with ecru_set_maxprocs taking it back
+  ecru__wake_keeper(atomic_load_explicit(&ecru__sched.processors[0], memory_order_relaxed));
+}
+
+static ecru__goroutine *steal(ecru__processor *p) {
+  uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
+  p->random ^= p->random << 13;
+  p->random ^= p->random >> 17;
+  p->random ^= p->random << 5;
+  for (uint32_t i = 0, at = p->random % created; i < created; i++, at = at + 1 < created ? at + 1 : 0) {
+    ecru__processor *victim = atomic_load_explicit(&ecru__sched.processors[at], memory_order_relaxed);
+    if (victim == p) continue;
+    ecru__goroutine *g = ecru__queue_steal(p, victim);
+    if (g) return g;
+  }
+  return NULL;
+}
+
+static ecru__goroutine *search(ecru__worker *w, ecru__processor *p) {
+  ecru__goroutine *g;
+  atomic_store_explicit(&p->attention, 0, memory_order_relaxed);
+  int64_t earliest = atomic_load_explicit(&p->timers->earliest, memory_order_acquire);
+  if (earliest != ECRU_FOREVER) ecru__timers_run(w, p->timers, ecru__now());
+  if ((g = w->undelivered) != NULL) {
+    w->undelivered = NULL;
+    return g;
+  }
+  if ((g = take_pinned(w)) != NULL) return g;
+  if (p->tick % LOOK_AROUND == 0) {
+    p->tick++; // once a round, even if the search begins anew
+    if ((g = ecru__queue_global_pop(p)) != NULL) return g;
+  }
+  if (p->next && p->next_run < NEXT_IN_A_ROW) {
+    g = p->next;
+    p->next = NULL;
+    p->next_run++;
+    return g;
+  }
+  p->next_run = 0;
+  if ((g = ecru__queue_pop(p)) != NULL) return g;
+  if ((g = p->next) != NULL) {
+    p->next = NULL;
+    return g;
+  }
+  if ((g = ecru__queue_global_pop(p)) != NULL) return g;
+  return steal(p);
+}
+
+/// The next goroutine for w, on its native stack; sleeps until there is one. returns: NULL: the thread shall end.
+ecru__goroutine *ecru__find_work(ecru__worker *w) {
+  for (;;) {
+    ecru__processor *p = w->processor;
+    if (!p) {
+      if (!wait_for_processor(w)) return NULL;
+      continue;
+    }
+    if (ECRU__UNLIKELY(atomic_load_explicit(&p->retired, memory_order_acquire))) {
+      if (w->undelivered) ecru__queue_global(w->undelivered);
+      w->undelivered = NULL;
+      retire(w, p);
+      continue;
+    }
+    ecru__goroutine *g = search(w, p);
+    if (!g) {
+      if (ECRU__UNLIKELY(atomic_load_explicit(&w->stopping, memory_order_acquire))) {
+        stop_spinning(w);
+        return NULL;
+      }
+      go_idle(w);
+      continue;
+    }
+    if (w->spinning) {
+      stop_spinning(w);
+      if (!ecru__queue_is_empty(p) || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed)) ecru__maybe_wake();
+    }
+    p->tick += p->tick % LOOK_AROUND == 0;
+    if (g->ready_ns != 0) note_latency(p, g);
+    if (ECRU__LIKELY(!g->pinned || g->pinned == w)) return g;
+    ecru__deliver_pinned(w, g);
+  }
+}
+
+/// The running goroutine has lost its processor and there is no idle one: it queues up; its thread becomes a spare one.
+void ecru__requeue(ecru__worker **w) {
+  ecru__goroutine *g = ecru__goroutine_of((*w)->self);
+  atomic_store_explicit(&g->status, ECRU__RUNNABLE, memory_order_relaxed);
+  (*w)->post_kind = ECRU__POST_GLOBAL;
+  (*w)->post_goroutine = g;
+  *w = ecru__switch_away(*w);
+}

@@ -1,0 +1,193 @@
+/// runtime/stack.c: the stacks of goroutines (G8, G9).
+///
+/// Stacks are cut from slabs: one mapping holds up to 64 of them, so that a million cost a few hundred mappings. The lowest
+/// page of each is a guard, the control block of the goroutine lies at the top: a parked goroutine touches one page.
+/// Sizes are powers of two, one depot for each. The default size is cached by processors (goroutine.c) in front of its
+/// depot. What lies unused in a depot for a second is given back to the system in batches (its address space is kept).
+/// Slabs live until the runtime stops, so a pointer to a control block can always be read (it may be all zero: dead).
+///
+/// Tried and dropped: giving memory back when a goroutine ends (1.2 us, plus 1 us for the next first touch).
+#include "runtime/state.h"
+
+#include "platform/vm.h"
+
+enum { LOG2_MIN = 14, LOG2_MAX = 30, SLAB_STACKS = 64, SLAB_LOG2_MAX = 24 };
+
+typedef struct slab {
+  _Atomic(struct slab *) next; // atomic: pushed under the depot's lock, walked without
+  char *base;                  // set once
+  size_t bytes;                // set once
+  uint32_t count;              // set once
+  ecru__stack stacks[];        // set once but for their own fields
+} slab;
+
+typedef struct depot {
+  ecru__lock lock;
+  ecru__stack *warm;           // lock: LIFO: their memory is still there
+  ecru__stack *cold;           // lock: given back to the system, or never touched
+  uint64_t mapped, unused;     // lock
+  _Atomic(slab *) slabs;       // atomic: newest first
+} depot;
+
+static depot depots[LOG2_MAX + 1];
+
+static slab *slab_create(uint32_t log2) {
+  size_t stack_bytes = (size_t)1 << log2;
+  uint32_t count = log2 >= SLAB_LOG2_MAX ? 1 : 1u << (SLAB_LOG2_MAX - log2);
+  if (count > SLAB_STACKS) count = SLAB_STACKS;
+  slab *s = ecru__calloc(1, sizeof(slab) + count * sizeof(ecru__stack));
+  if (!s) return NULL;
+  s->bytes = count * stack_bytes;
+  s->count = count;
+  s->base = ecru__vm_reserve(s->bytes, s->bytes < ((size_t)2 << 20) ? stack_bytes : (size_t)2 << 20);
+  if (!s->base) {
+    ecru__free(s);
+    return NULL;
+  }
+  size_t page = ecru__vm_page();
+  for (uint32_t i = 0; i < count; i++) {
+    ecru__stack *stack = &s->stacks[i];
+    stack->low = s->base + i * stack_bytes;
+    stack->log2 = log2;
+    if (ecru__vm_guard(stack->low, page) != 0) { // never an unguarded stack: what is guarded can be used, no more
+      s->count = i;
+      break;
+    }
+  }
+  if (s->count > 0) return s;
+  ecru__vm_release(s->base, s->bytes);
+  ecru__free(s);
+  return NULL;
+}
+
+int ecru__stack_take(ecru__stack **stack, size_t bytes) {
+  uint32_t log2 = LOG2_MIN;
+  while (log2 <= LOG2_MAX && ((size_t)1 << log2) < bytes) log2++;
+  if (log2 > LOG2_MAX) return ECRU_EINVAL;
+  depot *d = &depots[log2];
+  ecru__lock_take(&d->lock);
+  ecru__stack **source = d->warm ? &d->warm : &d->cold;
+  if (!*source) {
+    slab *s = slab_create(log2);
+    if (!s) {
+      ecru__lock_drop(&d->lock);
+      return ECRU_ENOMEM;
+    }
+    for (uint32_t i = s->count; i-- > 0;) {
+      s->stacks[i].next = d->cold;
+      d->cold = &s->stacks[i];
+    }
+    d->mapped += s->count;
+    d->unused += s->count;
+    atomic_store_explicit(&s->next, atomic_load_explicit(&d->slabs, memory_order_relaxed), memory_order_relaxed);
+    atomic_store_explicit(&d->slabs, s, memory_order_release); // release: pairs with the walkers' acquire
+  }
+  ecru__stack *taken = *source;
+  *source = taken->next;
+  d->unused--;
+  ecru__lock_drop(&d->lock);
+  *stack = taken;
+  return 0;
+}
+
+void ecru__stack_give(ecru__stack *stack) {
+  depot *d = &depots[stack->log2];
+  stack->freed_ns = atomic_load_explicit(&ecru__sched.coarse_now, memory_order_relaxed);
+  ecru__lock_take(&d->lock);
+  stack->next = d->warm;
+  d->warm = stack;
+  d->unused++;
+  ecru__lock_drop(&d->lock);
+}
+
+/// Takes up to `room` warm stacks given back before `before` out of the depot.
+static uint32_t take_old(depot *d, int64_t before, ecru__stack **batch, uint32_t room) {
+  enum { LOOKS = 4096 }; // bounds the time under the lock; what lies below becomes old, too
+  uint32_t count = 0;
+  ecru__lock_take(&d->lock);
+  ecru__stack **link = &d->warm;
+  for (int looks = 0; *link && count < room && looks < LOOKS; looks++) {
+    ecru__stack *stack = *link;
+    if (stack->freed_ns <= before) {
+      *link = stack->next;
+      batch[count++] = stack;
+    } else {
+      link = &stack->next;
+    }
+  }
+  d->unused -= count;
+  ecru__lock_drop(&d->lock);
+  return count;
+}
+
+static void put_cold(depot *d, ecru__stack **batch, uint32_t count) {
+  ecru__lock_take(&d->lock);
+  for (uint32_t i = 0; i < count; i++) {
+    batch[i]->next = d->cold;
+    d->cold = batch[i];
+  }
+  d->unused += count;
+  ecru__lock_drop(&d->lock);
+}
+
+void ecru__stacks_trim(int64_t now, int64_t age_ns) {
+  enum { BATCH = 512 };
+  ecru__stack *batch[BATCH];
+  size_t page = ecru__vm_page();
+  for (uint32_t log2 = LOG2_MIN; log2 <= LOG2_MAX; log2++) {
+    depot *d = &depots[log2];
+    if (!atomic_load_explicit(&d->slabs, memory_order_acquire)) continue;
+    for (uint32_t count = BATCH, rounds = 0; count == BATCH && rounds < 64; rounds++) {
+      count = take_old(d, now - age_ns, batch, BATCH);
+      for (uint32_t i = 0; i < count; i++) ecru__vm_trim(batch[i]->low + page, ((size_t)1 << log2) - page);
+      put_cold(d, batch, count);
+    }
+  }
+}
+
+void ecru__stacks_visit(bool (*visit)(void *context, ecru__goroutine *g), void *context) {
+  for (uint32_t log2 = LOG2_MIN; log2 <= LOG2_MAX; log2++) {
+    slab *s = atomic_load_explicit(&depots[log2].slabs, memory_order_acquire);
+    for (; s; s = atomic_load_explicit(&s->next, memory_order_relaxed))
+      for (uint32_t i = 0; i < s->count; i++)
+        if (atomic_load_explicit(&s->stacks[i].in_use, memory_order_acquire) &&
+            !visit(context, ecru__stack_goroutine(&s->stacks[i])))
+          return;
+  }
+}
+
+const ecru__stack *ecru__stack_at(const void *address) {
+  const char *at = address;
+  for (uint32_t log2 = LOG2_MIN; log2 <= LOG2_MAX; log2++) {
+    slab *s = atomic_load_explicit(&depots[log2].slabs, memory_order_acquire);
+    for (; s; s = atomic_load_explicit(&s->next, memory_order_relaxed))
+      if (at >= s->base && at < s->base + ((size_t)s->count << log2)) return &s->stacks[(size_t)(at - s->base) >> log2];
+  }
+  return NULL;
+}
+
+void ecru__stacks_count(uint64_t *mapped, uint64_t *unused) {
+  *mapped = *unused = 0;
+  for (uint32_t log2 = LOG2_MIN; log2 <= LOG2_MAX; log2++) {
+    ecru__lock_take(&depots[log2].lock);
+    *mapped += depots[log2].mapped;
+    *unused += depots[log2].unused;
+    ecru__lock_drop(&depots[log2].lock);
+  }
+}
+
+void ecru__stacks_release_all(void) {
+  for (uint32_t log2 = LOG2_MIN; log2 <= LOG2_MAX; log2++) {
+    depot *d = &depots[log2];
+    slab *s = atomic_load_explicit(&d->slabs, memory_order_relaxed);
+    while (s) {
+      slab *following = atomic_load_explicit(&s->next, memory_order_relaxed);
+      ecru__vm_release(s->base, s->bytes);
+      ecru__free(s);
+      s = following;
+    }
+    atomic_store_explicit(&d->slabs, NULL, memory_order_relaxed);
+    d->warm = d->cold = NULL;
+    d->mapped = d->unused = 0;
+  }
+}

@@ -1,0 +1,168 @@
+/// runtime/state.h: the scheduler's own state and the seams between its files (worker.c, queue.c, park.c, scheduler.c,
+/// goroutine.c, stack.c, monitor.c, timers.c, runtime.c). Primitives do not include this.
+#ifndef ECRU_RUNTIME_STATE_H
+#define ECRU_RUNTIME_STATE_H
+#include "platform/clock.h"
+#include "platform/ctx.h"
+#include "platform/memory.h"
+#include "platform/thread.h"
+#include "platform/wait.h"
+#include "runtime/scheduler.h"
+
+enum { ECRU__STOPPED = 0, ECRU__STARTING = 1, ECRU__STARTED = 2, ECRU__STOPPING = 3 };
+enum { ECRU__LISTED_NOT = 0, ECRU__LISTED_IDLE = 1, ECRU__LISTED_SPARE = 2 };
+/// What the next context does with the one just left (worker->post_kind).
+enum { ECRU__POST_NONE = 0, ECRU__POST_PARK, ECRU__POST_YIELD, ECRU__POST_GLOBAL, ECRU__POST_DEAD };
+
+typedef struct ecru__scheduler {
+  _Atomic uint32_t state;        // atomic: ECRU__STOPPED ...
+  _Atomic uint64_t epoch;        // atomic: counts starts
+  ecru_options options;          // set at start
+  ecru__lock lock;               // guards the lists below
+  ecru__worker *idle;            // lock: asleep, each on behalf of its processor
+  ecru__worker *spare;           // lock: asleep without one
+  ecru__processor *unmanned;     // lock: idle processors no worker sleeps for: never used yet, or retired
+  ecru__worker *workers;         // lock: all ever started since start (type-stable until stop)
+  ecru__worker *foreign;         // lock: adopted threads and own-thread goroutines
+  ecru__worker *finished;        // lock: own-thread workers whose threads have to be joined
+  _Atomic uint32_t idle_count;   // atomic: written under lock: idle + unmanned processors
+  _Atomic uint32_t spinning;     // atomic: workers looking for work
+  _Atomic uint32_t maxprocs;     // atomic: written under maxprocs_lock
+  _Atomic uint32_t created;      // atomic: processors[0..created) exist
+  _Atomic(ecru__processor *) processors[ECRU__MAXPROCS_LIMIT];
+  ecru__lock global_lock;        // guards the global run queue
+  ecru__goroutine *global_head, *global_tail; // global_lock
+  _Atomic uint32_t global_count; // atomic: written under global_lock
+  _Atomic uint64_t spawned, ended; // atomic: by threads without a processor
+  _Atomic uint64_t next_id;      // atomic
+  _Atomic uint32_t threads;      // atomic: scheduler threads alive, own-thread ones included
+  _Atomic uint32_t foreign_parked; // atomic: foreign threads asleep in ecru
+  _Atomic uint32_t stop_word;    // atomic: futex of ecru_stop
+  _Atomic int64_t coarse_now;    // atomic: the clock as of the last look by anyone
+  _Atomic uint32_t fast_watch;   // atomic: a processor is lent while work waits: look every 25 us
+  _Atomic uint64_t threads_created, handoffs, thread_wakes, timers_fired;
+  ecru__worker *monitor;         // set at start
+  void *monitor_thread;          // set at start
+  _Atomic uint32_t monitor_word; // atomic: futex of the monitor: 1 = look now
+  _Atomic uint32_t monitor_deep; // atomic: it sleeps until woken
+  _Atomic uint32_t monitor_stop; // atomic
+} ecru__scheduler;
+extern ecru__scheduler ecru__sched;
+
+// worker.c
+void ecru__worker_set_here(ecru__worker *w);
+void ecru__worker_prepare(ecru__worker *w); // the calling thread fills in what is its own
+int ecru__worker_start(ecru__processor *p); // a thread that owns p; returns 0, ECRU_ENOMEM or ECRU_ETHREADS
+void ecru__worker_main(void *worker);
+void ecru__worker_give(ecru__worker *w, ecru__processor *p); // p becomes w's (NULL: none)
+void ecru__foreign_forget_all(void);
+int ecru__worker_forked(void);
+
+// queue.c
+void ecru__queue_local(ecru__worker *w, ecru__goroutine *g);
+void ecru__queue_yielded(ecru__worker *w, ecru__goroutine *g);
+void ecru__queue_global(ecru__goroutine *g);
+void ecru__queue_global_chain(ecru__goroutine *head, ecru__goroutine *tail, uint32_t count);
+ecru__goroutine *ecru__queue_pop(ecru__processor *p);
+ecru__goroutine *ecru__queue_global_pop(ecru__processor *p);
+ecru__goroutine *ecru__queue_steal(ecru__processor *p, ecru__processor *victim);
+void ecru__queue_flush(ecru__processor *p);
+static inline bool ecru__queue_is_empty(ecru__processor *p) {
+  return atomic_load_explicit(&p->head, memory_order_relaxed) == atomic_load_explicit(&p->tail, memory_order_relaxed);
+}
+
+// scheduler.c
+ecru__goroutine *ecru__pick(ecru__worker *w);
+ecru__goroutine *ecru__find_work(ecru__worker *w);
+void ecru__wake_worker(void);   // work has been made: have an idle processor look for it
+void ecru__wake_keeper(ecru__processor *p);
+void ecru__withdraw_unmanned(ecru__processor *p); // retired before a worker was started for it
+bool ecru__take_idle_processor(ecru__worker *w);
+int ecru__handoff(ecru__processor *p);
+void ecru__deliver_pinned(ecru__worker *w, ecru__goroutine *g);
+static inline void ecru__maybe_wake(void) {
+  // relaxed: a miss costs parallelism until the monitor's next look, never progress: the pusher runs the work itself
+  if (ECRU__UNLIKELY(atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0) &&
+      atomic_load_explicit(&ecru__sched.spinning, memory_order_relaxed) == 0)
+    ecru__wake_worker();
+}
+uint64_t ecru__alive(void);
+
+// park.c
+ecru__worker *ecru__switch_away(ecru__worker *w);
+void ecru__finish_switch(ecru__worker *w);
+
+void ecru__park_thread(ecru__worker *w, ecru__waiter *x, void (*release)(void *), void *argument);
+void ecru__requeue(ecru__worker **w); // the goroutine has lost its processor: queues up again
+
+// goroutine.c
+void ecru__goroutine_free(ecru__worker *w, ecru__goroutine *g);
+static inline ecru__goroutine *ecru__goroutine_of(ecru__waiter *x) { return (ecru__goroutine *)(void *)x; }
+/// The goroutine the worker runs, NULL for a plain thread.
+static inline ecru__goroutine *ecru__goroutine_here(ecru__worker *w) {
+  return w->self == &w->waiter ? NULL : ecru__goroutine_of(w->self);
+}
+
+// stack.c
+typedef struct ecru__stack {
+  struct ecru__stack *next; // lock: depot's
+  char *low;                // set once: start of the reservation; the guard is its first page
+  int64_t freed_ns;         // lock: depot's: when it was given back
+  uint32_t log2;            // set once: size of the reservation
+  _Atomic uint32_t in_use;  // atomic
+} ecru__stack;
+static inline char *ecru__stack_end(const ecru__stack *stack) { return stack->low + ((size_t)1 << stack->log2); }
+/// The goroutine whose control block lies at the top of the stack.
+static inline ecru__goroutine *ecru__stack_goroutine(const ecru__stack *stack) {
+  return (ecru__goroutine *)(void *)(ecru__stack_end(stack) - ((sizeof(ecru__goroutine) + 63) & ~(size_t)63));
+}
+int ecru__stack_take(ecru__stack **stack, size_t bytes); // 0, ECRU_EINVAL, ECRU_ENOMEM
+void ecru__stack_give(ecru__stack *stack);
+void ecru__stacks_trim(int64_t now, int64_t age_ns);
+void ecru__stacks_release_all(void);
+/// Calls visit for every stack in use until it returns false. Stacks may come and go meanwhile.
+void ecru__stacks_visit(bool (*visit)(void *context, ecru__goroutine *g), void *context);
+/// The stack whose reservation holds address, or NULL; safe in a signal handler.
+const ecru__stack *ecru__stack_at(const void *address);
+void ecru__stacks_count(uint64_t *mapped, uint64_t *unused);
+
+// monitor.c
+int ecru__monitor_start(void);
+void ecru__monitor_join(void);
+static inline void ecru__monitor_nudge(void) {
+  // seq_cst: pairs with the monitor's store of monitor_deep before its last look
+  if (ECRU__UNLIKELY(atomic_load_explicit(&ecru__sched.monitor_deep, memory_order_seq_cst))) {
+    atomic_store_explicit(&ecru__sched.monitor_word, 1, memory_order_release);
+    ecru__wake_one(&ecru__sched.monitor_word);
+  }
+}
+
+// timers.c
+extern ecru__timers ecru__timer_table[ECRU__MAXPROCS_LIMIT];
+void ecru__timers_move(ecru__timers *from, ecru__timers *to);
+void ecru__timers_clear_all(void);
+
+// runtime.c
+int ecru__start_implicitly(void);
+void ecru__lend_processor(ecru__worker *w);
+void ecru__stop_check(void); // a goroutine has ended while stopping
+
+// debug.c
+void ecru__deadlock(void);                // all sleep and nothing can wake them
+void ecru__trace_tick(int64_t now);       // called by the monitor on every look
+void *ecru__inspected(void *request, ecru__goroutine *g); // on g's stack: see debug.c
+void ecru__debug_start(void);
+void ecru__debug_stop(void);
+
+// crash.c
+void ecru__crash_install(void);
+void ecru__crash_thread(ecru__worker *w);        // an alternate signal stack for the calling thread
+void ecru__crash_thread_end(void);
+
+// clock.c (time)
+void ecru__clock_use(ecru_clock *clock);
+bool ecru__clock_virtual_advance(int64_t earliest);
+// token.c
+void ecru__token_shield(ecru__waiter *x);
+void ecru__token_unshield(ecru__waiter *x);
+#endif

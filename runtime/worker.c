@@ -1,0 +1,227 @@
+/// runtime/worker.c: threads as the scheduler sees them, and the door to the runtime.
+///
+/// Every thread that calls ecru has a worker. Those the scheduler starts run goroutines; a foreign thread is adopted at its first
+/// call, its worker lies in its thread-local storage and never owns a processor. This is the one file that names a thread-local:
+/// compilers cache their addresses across switches, so they are only reached through functions that are not
+/// inlined and launder what they return (docs/internals/architecture.md, "Portability of thread-locals").
+#include "runtime/sanitize.h"
+#include "runtime/state.h"
+
+#include <errno.h>
+#include <string.h>
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define OPAQUE __attribute__((noinline, noclone, noipa))
+#else
+#define OPAQUE __attribute__((noinline))
+#endif
+
+static _Thread_local ecru__worker *current;
+static _Thread_local ecru__worker stranger;
+static _Thread_local int refusal;
+static _Atomic int forked;
+
+/// libstdc++'s and libc++'s per-thread exception state, if the program has any.
+extern void *__cxa_get_globals(void) __attribute__((weak));
+
+OPAQUE ecru__worker *ecru__worker_here(void) {
+  ecru__worker *w = current;
+  __asm__ volatile("" : "+r"(w));
+  return w;
+}
+
+OPAQUE void ecru__worker_set_here(ecru__worker *w) {
+  current = w;
+  __asm__ volatile("" ::: "memory");
+}
+
+void ecru__worker_prepare(ecru__worker *w) {
+  w->errno_place = &errno;
+  w->exceptions = &__cxa_get_globals ? __cxa_get_globals() : NULL;
+  w->thread_id = ecru__thread_id();
+  w->tsan_fiber = ECRU__TSAN_CURRENT();
+  w->self = &w->waiter;
+  w->waiter.is_thread = 1;
+  if (!w->waiter.token) w->waiter.token = ecru__root_token;
+}
+
+static void list_foreign(ecru__worker *w) {
+  ecru__lock_take(&ecru__sched.lock);
+  w->all_prev = NULL;
+  w->all_next = ecru__sched.foreign;
+  if (w->all_next) w->all_next->all_prev = w;
+  ecru__sched.foreign = w;
+  w->epoch = atomic_load_explicit(&ecru__sched.epoch, memory_order_relaxed);
+  ecru__lock_drop(&ecru__sched.lock);
+}
+
+/// A foreign thread ends: its locals' destructors run, its worker is forgotten.
+static void stranger_ends(void) {
+  ecru__worker *w = ecru__worker_here();
+  if (!w || w != &stranger) return;
+  if (w->waiter.locals || w->waiter.scoped) ecru__locals_end(&w, &w->waiter);
+  ecru__token_forget(&w->waiter);
+  ecru__lock_take(&ecru__sched.lock);
+  if (w->epoch == atomic_load_explicit(&ecru__sched.epoch, memory_order_relaxed)) {
+    if (w->all_prev) w->all_prev->all_next = w->all_next;
+    else ecru__sched.foreign = w->all_next;
+    if (w->all_next) w->all_next->all_prev = w->all_prev;
+  }
+  ecru__lock_drop(&ecru__sched.lock);
+  ecru__worker_set_here(NULL);
+}
+
+void ecru__foreign_forget_all(void) {
+  ecru__lock_take(&ecru__sched.lock);
+  atomic_fetch_add_explicit(&ecru__sched.epoch, 1, memory_order_relaxed);
+  ecru__sched.foreign = NULL;
+  ecru__lock_drop(&ecru__sched.lock);
+}
+
+static void child_after_fork(void) {
+  atomic_store(&forked, 1);
+  ecru__worker_set_here(NULL);
+}
+
+int ecru__worker_forked(void) { return atomic_load(&forked); }
+
+static OPAQUE ecru__worker *refuse(int status) {
+  refusal = status;
+  return NULL;
+}
+
+OPAQUE int ecru__enter_status(void) { return refusal; }
+
+static OPAQUE ecru__worker *adopt(void) {
+  ecru__worker *w = &stranger;
+  memset(w, 0, sizeof *w);
+  w->is_foreign = 1;
+  ecru__worker_prepare(w);
+  if (ecru__thread_on_exit(stranger_ends) != 0) return refuse(ECRU_ENOMEM);
+  list_foreign(w);
+  current = w;
+  atomic_store_explicit(&w->inside, 1, memory_order_relaxed);
+  return w;
+}
+
+static ecru__worker *enter_first(void) {
+  if (atomic_load(&forked)) return refuse(ECRU_EFORKED);
+  if (ecru__thread_on_fork(child_after_fork) != 0) return refuse(ECRU_ENOMEM);
+  int status = ecru__start_implicitly();
+  return status == 0 ? adopt() : refuse(status);
+}
+
+static ecru__worker *enter_foreign(ecru__worker *w) {
+  if (ECRU__LIKELY(w->epoch == atomic_load_explicit(&ecru__sched.epoch, memory_order_acquire))) return w;
+  int status = ecru__start_implicitly(); // the runtime was stopped since this thread last called
+  if (status != 0) return refuse(status);
+  if (w->epoch != atomic_load_explicit(&ecru__sched.epoch, memory_order_acquire)) list_foreign(w);
+  return w;
+}
+
+/// The processor seems to be gone: taken by the monitor (perhaps only for a moment), lent, or never there.
+static ecru__worker *enter_without_baton(ecru__worker *w) {
+  if (w->is_foreign) return enter_foreign(w);
+  if (w->on_native) return w;
+  // acq_rel: pairs with the monitor's exchange: exactly one of us gets it
+  ecru__processor *p = atomic_exchange_explicit(&w->lent, NULL, memory_order_acq_rel);
+  if (p) {
+    ecru__worker_give(w, p);
+    return w;
+  }
+  ecru__lock_take(&w->lock); // waits for a hand-off under way
+  p = atomic_load_explicit(&w->baton, memory_order_relaxed);
+  if (!p) w->processor = NULL;
+  atomic_store_explicit(&w->outside, 0, memory_order_relaxed);
+  ecru__lock_drop(&w->lock);
+  if (p || ecru__take_idle_processor(w)) return w;
+  ecru__requeue(&w);
+  return w;
+}
+
+OPAQUE ecru__worker *ecru__enter(void) {
+  ecru__worker *w = current;
+  if (ECRU__UNLIKELY(!w)) return enter_first();
+  atomic_store_explicit(&w->inside, 1, memory_order_relaxed);
+  ecru__fence_light(); // pairs with the heavy fence in the monitor: it sees inside or we miss the baton
+  if (ECRU__UNLIKELY(!atomic_load_explicit(&w->baton, memory_order_acquire))) w = enter_without_baton(w);
+  __asm__ volatile("" : "+r"(w));
+  return w;
+}
+
+void ecru__worker_give(ecru__worker *w, ecru__processor *p) {
+  ecru__lock_take(&w->lock);
+  w->processor = p;
+  if (p) atomic_store_explicit(&p->owner, w, memory_order_release);
+  atomic_store_explicit(&w->baton, p, memory_order_release);
+  ecru__lock_drop(&w->lock);
+}
+
+/// A worker structure no thread uses any more, or a new one.
+static ecru__worker *take_structure(void) {
+  ecru__lock_take(&ecru__sched.lock);
+  ecru__worker *w = ecru__sched.workers;
+  while (w && atomic_load_explicit(&w->stopping, memory_order_acquire) != 2) w = w->all_next;
+  if (w) atomic_store_explicit(&w->stopping, 3, memory_order_relaxed);
+  ecru__lock_drop(&ecru__sched.lock);
+  if (w) {
+    ecru__thread_join(w->thread);
+    w->thread = NULL;
+    return w;
+  }
+  w = ecru__calloc(1, sizeof *w);
+  if (!w) return NULL;
+  atomic_store_explicit(&w->stopping, 3, memory_order_relaxed);
+  ecru__lock_take(&ecru__sched.lock);
+  w->all_next = ecru__sched.workers;
+  ecru__sched.workers = w;
+  ecru__lock_drop(&ecru__sched.lock);
+  return w;
+}
+
+int ecru__worker_start(ecru__processor *p) {
+  int threads = (int)atomic_fetch_add_explicit(&ecru__sched.threads, 1, memory_order_relaxed);
+  int status = ECRU_ETHREADS;
+  if (threads < ecru__sched.options.threads_max) {
+    ecru__worker *w = take_structure();
+    status = ECRU_ENOMEM;
+    if (w) {
+      atomic_store_explicit(&w->inside, 1, memory_order_relaxed);
+      ecru__worker_give(w, p);
+      atomic_store_explicit(&w->stopping, 0, memory_order_release);
+      status = ecru__thread_start(&w->thread, ecru__worker_main, w, "ecru-worker", 0);
+      if (status == 0) {
+        atomic_fetch_add_explicit(&ecru__sched.threads_created, 1, memory_order_relaxed);
+        return 0;
+      }
+      ecru__worker_give(w, NULL);
+      w->thread = NULL;
+      atomic_store_explicit(&w->stopping, 2, memory_order_release);
+    }
+  }
+  atomic_fetch_sub_explicit(&ecru__sched.threads, 1, memory_order_relaxed);
+  return status;
+}
+
+ECRU__NO_TSAN static void run(ecru__worker *w, ecru__goroutine *g) {
+  w->self = &g->waiter;
+  atomic_store_explicit(&g->status, ECRU__ON_CPU, memory_order_relaxed);
+  ECRU__ASAN_LEAVE(&w->asan_fake_stack, g->stack->low, (size_t)1 << g->stack->log2);
+  ECRU__TSAN_SWITCH(g->tsan_fiber);
+  ecru__ctx_switch(&w->native, g->context, w);
+  ECRU__ASAN_ARRIVE(w->asan_fake_stack);
+  ecru__finish_switch(w);
+}
+
+void ecru__worker_main(void *argument) {
+  ecru__worker *w = argument;
+  ecru__worker_set_here(w);
+  ecru__worker_prepare(w);
+  ecru__thread_exact_timers();
+  ecru__thread_stack(&w->native_stack_low, &w->native_stack_bytes);
+  ecru__crash_thread(w);
+  for (ecru__goroutine *g; (g = ecru__find_work(w)) != NULL;) run(w, g);
+  ecru__crash_thread_end();
+  atomic_fetch_sub_explicit(&ecru__sched.threads, 1, memory_order_relaxed);
+  atomic_store_explicit(&w->stopping, 2, memory_order_release); // release: pairs with take_structure
+}

@@ -1,0 +1,43 @@
+/// bench_ctx_switch: CPU nanoseconds of one raw context switch (platform/ctx.h), as one line of JSON. Two contexts switch
+/// to each other and do nothing else; each direction counts as a switch. Median, least and greatest of 21 runs.
+#include "platform/ctx.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { RUNS = 21, ROUND_TRIPS = 1000000, STACK_BYTES = 65536 };
+
+static void *main_context, *other_context;
+static _Alignas(16) char stack[STACK_BYTES];
+
+static void bounce(void *value) {
+  for (;;) value = ecru__ctx_switch(&other_context, main_context, value);
+}
+
+static double cpu_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+static double one_run(void) {
+  double start = cpu_ns();
+  for (int i = 0; i < ROUND_TRIPS; i++) ecru__ctx_switch(&main_context, other_context, NULL);
+  return (cpu_ns() - start) / (2.0 * ROUND_TRIPS);
+}
+
+static int by_size(const void *left, const void *right) {
+  double a = *(const double *)left, b = *(const double *)right;
+  return (a > b) - (a < b);
+}
+
+int main(void) {
+  double results[RUNS];
+  other_context = ecru__ctx_make(stack + STACK_BYTES, STACK_BYTES, bounce);
+  for (int i = 0; i < RUNS; i++) results[i] = one_run();
+  qsort(results, RUNS, sizeof results[0], by_size);
+  printf("{\"suite\":\"core\",\"case\":\"ctx_switch\",\"procs\":1,\"impl\":\"ecru\",\"metric\":\"cpu_ns_per_op\","
+         "\"median\":%.3f,\"low\":%.3f,\"high\":%.3f,\"unit\":\"ns\"}\n",
+         results[RUNS / 2], results[0], results[RUNS - 1]);
+  return 0;
+}
