@@ -1,5 +1,6 @@
 /// platform/fence.h: the asymmetric fence. light() on the hot side and heavy() on the rare side order stores before loads
-/// between threads as two full fences would. Mechanism: fence/membarrier.c; without membarrier light() is a full fence.
+/// between threads as two full fences would. Mechanisms: fence/membarrier.c, fence/symmetric.c (portable reference). Where
+/// the system cannot reach the other threads, light() is a full fence too.
 #ifndef ECRU_PLATFORM_FENCE_H
 #define ECRU_PLATFORM_FENCE_H
 #include <stdatomic.h>

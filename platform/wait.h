@@ -1,4 +1,4 @@
-/// platform/wait.h: parking an OS thread on a 32-bit word. Mechanism: wait/futex.c.
+/// platform/wait.h: parking an OS thread on a 32-bit word. Mechanisms: wait/futex.c, wait/condvar.c (portable reference).
 #ifndef ECRU_PLATFORM_WAIT_H
 #define ECRU_PLATFORM_WAIT_H
 #include <stdatomic.h>

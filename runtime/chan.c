@@ -221,47 +221,65 @@ static int recv_parked(ecru__worker *w, ecru_chan *chan, void *element) {
 }
 
 /// The ring is full (lock held): what next is the policy's (C6). Leaves the runtime.
-__attribute__((noinline)) static int send_full(ecru__worker *w, ecru_chan *chan, const void *element, bool may_park) {
+static int send_full(ecru__worker *w, ecru_chan *chan, const void *element, bool may_park) {
+  if (may_park && chan->full == ECRU_FULL_WAIT && !chan->unbounded) return send_parked(w, chan, element);
   if (chan->unbounded) return send_unbounded(w, chan, element);
   if (drops(chan->full)) return send_dropping(w, chan, element);
-  if (may_park && chan->full == ECRU_FULL_WAIT) return send_parked(w, chan, element);
   ecru__lock_drop(&chan->lock);
   ecru__leave(w);
   return ECRU_EAGAIN;
 }
 
-/// Nothing is there (lock held). Leaves the runtime.
-__attribute__((noinline)) static int recv_empty(ecru__worker *w, ecru_chan *chan, void *element, bool may_park) {
-  if (may_park) return recv_parked(w, chan, element);
+/// Somebody waits, or it is closed, or full (lock held). Leaves the runtime.
+__attribute__((noinline)) static int send_met(ecru__worker *w, ecru_chan *chan, const void *element, bool may_park) {
+  ecru__node *peer = NULL;
+  int status = ecru__chan_send_locked(chan, element, &peer);
+  if (status == ECRU__WOULD_WAIT) return send_full(w, chan, element, may_park);
   ecru__lock_drop(&chan->lock);
+  if (peer) ecru__ready(w, peer->waiter);
   ecru__leave(w);
-  return ECRU_EAGAIN;
+  return status;
+}
+
+/// Somebody waits, or nothing is there (lock held). Leaves the runtime.
+__attribute__((noinline)) static int recv_met(ecru__worker *w, ecru_chan *chan, void *element, bool may_park) {
+  ecru__node *peer = NULL;
+  int status = ecru__chan_recv_locked(chan, element, &peer);
+  if (status == ECRU__WOULD_WAIT) {
+    if (may_park) return recv_parked(w, chan, element);
+    status = ECRU_EAGAIN;
+  }
+  ecru__lock_drop(&chan->lock);
+  if (peer) ecru__ready(w, peer->waiter);
+  ecru__leave(w);
+  return status;
 }
 
 // ---- operations -----------------------------------------------------------------------------------------------------
 
 static inline bool can_read(const ecru_chan *chan, const void *element) { return element || chan->element_bytes == 0; }
 
+/// The straight line: room and nobody waits.
 static inline int send_entered(ecru__worker *w, ecru_chan *chan, const void *element, bool may_park) {
-  ecru__node *peer = NULL;
   ecru__lock_take(&chan->lock);
-  int status = ecru__chan_send_locked(chan, element, &peer);
-  if (ECRU__UNLIKELY(status == ECRU__WOULD_WAIT)) return send_full(w, chan, element, may_park);
+  uint32_t count = ecru__chan_count(chan);
+  if (count >= chan->capacity || chan->receivers.head || ecru__chan_closed(chan)) return send_met(w, chan, element, may_park);
+  ecru__chan_append(chan, element, count);
   ecru__lock_drop(&chan->lock);
-  if (peer) ecru__ready(w, peer->waiter);
   ecru__leave(w);
-  return status;
+  return 0;
 }
 
+/// The straight line: something is there and nobody waits.
 static inline int recv_entered(ecru__worker *w, ecru_chan *chan, void *element, bool may_park) {
-  ecru__node *peer = NULL;
   ecru__lock_take(&chan->lock);
-  int status = ecru__chan_recv_locked(chan, element, &peer);
-  if (ECRU__UNLIKELY(status == ECRU__WOULD_WAIT)) return recv_empty(w, chan, element, may_park);
+  uint32_t count = ecru__chan_count(chan);
+  if (count == 0 || chan->senders.head) return recv_met(w, chan, element, may_park);
+  ecru__chan_copy(element, ecru__chan_slot(chan, chan->head), chan->element_bytes);
+  ecru__chan_drop_head(chan, count);
   ecru__lock_drop(&chan->lock);
-  if (peer) ecru__ready(w, peer->waiter);
   ecru__leave(w);
-  return status;
+  return 0;
 }
 
 int ecru_chan_send(ecru_chan *chan, const void *element) {

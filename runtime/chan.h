@@ -119,6 +119,15 @@ static inline void ecru__chan_unwait_send(ecru_chan *chan, ecru__node *node) {
   atomic_store_explicit(&chan->senders_wait, chan->senders.head != NULL, memory_order_relaxed);
 }
 
+static inline void ecru__chan_append(ecru_chan *chan, const void *element, uint32_t count) {
+  ecru__chan_copy(ecru__chan_slot(chan, ecru__chan_after_head(chan, count)), element, chan->element_bytes);
+  ecru__chan_set_count(chan, count + 1);
+}
+static inline void ecru__chan_drop_head(ecru_chan *chan, uint32_t count) {
+  ecru__chan_set_count(chan, count - 1);
+  chan->head = ecru__chan_after_head(chan, 1);
+}
+
 /// Sends if there is a receiver or room. *peer: whom to make ready after the lock is dropped; untouched if nobody.
 /// returns: 0; ECRU_ECLOSED; ECRU__WOULD_WAIT.
 static inline int ecru__chan_send_locked(ecru_chan *chan, const void *element, ecru__node **peer) {
@@ -133,8 +142,7 @@ static inline int ecru__chan_send_locked(ecru_chan *chan, const void *element, e
   if (ECRU__UNLIKELY(ecru__chan_closed(chan))) return ECRU_ECLOSED;
   uint32_t count = ecru__chan_count(chan);
   if (count >= chan->capacity) return ECRU__WOULD_WAIT;
-  ecru__chan_copy(ecru__chan_slot(chan, ecru__chan_after_head(chan, count)), element, chan->element_bytes);
-  ecru__chan_set_count(chan, count + 1);
+  ecru__chan_append(chan, element, count);
   return 0;
 }
 /// Receives if something is there; the oldest first. *peer: as above. returns: 0; the closing status; ECRU__WOULD_WAIT.

@@ -177,27 +177,37 @@ int ecru_token_on_cancel(ecru_token *token, ecru_fn fn, void *argument, ecru_reg
   return 0;
 }
 
-/// Waits for the end of the run, with the token's lock held, which it drops.
-static void await_run(ecru__worker **w, ecru_registration *registration) {
+/// The run is under way. returns: true: it is over; false: we are inside it, and it frees the registration.
+static bool await_run(ecru__worker **w, ecru_registration *registration) {
+  ecru_token *token = registration->token;
   ecru__node node;
+  ecru__lock_take(&token->lock);
+  bool inside = registration->state == RUNNING && registration->runner == (*w)->self;
+  if (inside) registration->orphaned = true;
+  if (inside || registration->state == ENDED) {
+    ecru__lock_drop(&token->lock);
+    return !inside;
+  }
   ecru__node_init(&node, (*w)->self);
   ecru__queue_push(&registration->unregistering, &node);
-  ecru__park_shielded(w, &registration->token->lock, ECRU__WAIT_REGISTRATION, registration);
+  ecru__park_shielded(w, &token->lock, ECRU__WAIT_REGISTRATION, registration);
+  return true;
 }
 
 int ecru_token_unregister(ecru_registration *registration) {
   if (!registration) return ECRU_EINVAL;
-  ecru__worker *w = ecru__enter();
-  if (!w) return ecru__enter_status();
   ecru_token *token = registration->token;
   ecru__lock_take(&token->lock);
-  int prevented = registration->state == WAITING;
-  bool inside = registration->state == RUNNING && registration->runner == w->self;
-  if (inside) registration->orphaned = true;
-  if (prevented) unlink_locked(token, registration);
-  if (registration->state == RUNNING && !inside) await_run(&w, registration);
-  else ecru__lock_drop(&token->lock);
-  if (!inside) free_registration(registration);
-  ecru__leave(w);
-  return prevented;
+  int state = registration->state;
+  if (state == WAITING) unlink_locked(token, registration);
+  ecru__lock_drop(&token->lock);
+  bool ours = true;
+  if (state == RUNNING) {
+    ecru__worker *w = ecru__enter();
+    if (!w) return ecru__enter_status();
+    ours = await_run(&w, registration);
+    ecru__leave(w);
+  }
+  if (ours) free_registration(registration);
+  return state == WAITING;
 }

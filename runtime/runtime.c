@@ -135,6 +135,7 @@ static void take_down(void) {
   ecru__stacks_release_all();
   ecru__debug_stop();
   ecru__foreign_forget_all();
+  ecru__clock_use(NULL); // a virtual clock may go now
 }
 
 static int set_up(const ecru_options *options) {

@@ -294,6 +294,7 @@ static bool sleep_listed(ecru__worker *w) {
     bool due = listed != ECRU__LISTED_NOT && deadline != ECRU_FOREVER && ecru__clock_now() >= deadline;
     if (due) unlist(w);
     ecru__lock_drop(&ecru__sched.lock);
+    if (due && listed == ECRU__LISTED_IDLE) ecru__monitor_nudge();
     if (due) return listed == ECRU__LISTED_IDLE;
     if (listed != ECRU__LISTED_NOT) ecru__wait(&w->wake, 0, deadline);
     else ecru__thread_yield(); // unlisted: the wake is on its way
@@ -312,6 +313,7 @@ static void go_idle(ecru__worker *w) {
     bool mine = w->listed == ECRU__LISTED_IDLE;
     if (mine) unlist(w);
     ecru__lock_drop(&ecru__sched.lock);
+    if (mine) ecru__monitor_nudge();
     if (mine) return;
   } else if (ECRU__UNLIKELY(ecru__clock_is_virtual()) && advance_virtual_clock()) {
     wake_due_keepers();

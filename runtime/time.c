@@ -171,6 +171,13 @@ static void run(ecru__worker *w, ecru__timer_node *node) {
   drop_reference(timer);
 }
 
+static void release_scoped(struct ecru__binding *scoped) {
+  ecru__worker *w = ecru__enter();
+  if (!w) return; // a forked child
+  ecru__scoped_release(&w, scoped);
+  ecru__leave(w);
+}
+
 static int create(ecru_timer **result, enum kind kind, int64_t duration_ns, ecru_fn fn, void *argument) {
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -264,16 +271,13 @@ int ecru_timer_reset(ecru_timer *timer, int64_t duration_ns) {
 
 void ecru_timer_destroy(ecru_timer *timer) {
   if (!timer) return;
-  ecru__worker *w = ecru__enter();
-  if (!w) return; // a forked child: the heaps are not its own
   ecru__lock_take(&timer->box.lock);
   disarm(timer);
   ecru__lock_drop(&timer->box.lock);
   // No run counts any more, so these are ours alone. A run under way frees only the memory: user code could not run there.
   ecru_token_release(timer->token);
-  ecru__scoped_release(&w, timer->scoped);
+  if (timer->scoped) release_scoped(timer->scoped);
   drop_reference(timer);
-  ecru__leave(w);
 }
 
 ecru__tickbox *ecru__timer_tickbox(ecru_timer *timer) { return timer->kind == AFTER_FUNC ? NULL : &timer->box; }

@@ -15,10 +15,12 @@
 
 #if defined(__APPLE__)
 #define NAME(name) _##name
-#define NAME(name) _##name
 #define FUNCTION(name) .globl NAME(name) %% .private_extern NAME(name) %% .p2align 4 %% NAME(name):
+#define LOCAL_FUNCTION(name) NAME(name):
 #define END(name)
 #else
+#define NAME(name) name
+#define LOCAL_FUNCTION(name) .type name, %function; name:
 #define FUNCTION(name) .globl name; .hidden name; .type name, %function; .p2align 4; name:
 #define END(name) .size name, . - name
 #endif
@@ -112,10 +114,11 @@ END(ecru__ctx_switch)
         .cfi_startproc
         .cfi_undefined x30
         nop                             // unwinders look before a return address: this keeps them in here
-9:
+LOCAL_FUNCTION(ecru__ctx_start)
         blr     x19
         brk     #1                      // entry never returns
         .cfi_endproc
+END(ecru__ctx_start)
 
 // void *ecru__ctx_make(void *stack_top [x0], size_t stack_bytes [x1], void (*entry)(void *) [x2])
 // The new context inherits the maker's control word, as C11 threads do.
@@ -123,7 +126,7 @@ FUNCTION(ecru__ctx_make)
         .cfi_startproc
         hint    #34
         sub     x0, x0, #176
-        adr     x9, 9b
+        adr     x9, NAME(ecru__ctx_start)
         mrs     x10, fpcr
         stp     x2, xzr, [x0, #0]
         stp     xzr, xzr, [x0, #16]
@@ -150,6 +153,10 @@ FUNCTION(ecru__ctx_call)
         .cfi_offset x30, -8
         mov     x29, sp
         .cfi_def_cfa_register x29
+END(ecru__ctx_call)
+// gdb takes a frame whose caller lies elsewhere for a corrupt stack, but not where gcc's split stacks do the same thing
+// under this name.
+LOCAL_FUNCTION(__morestack)
         mov     sp, x0
         mov     x0, x2
         blr     x1
@@ -161,7 +168,7 @@ FUNCTION(ecru__ctx_call)
         .cfi_def_cfa_offset 0
         ret
         .cfi_endproc
-END(ecru__ctx_call)
+END(__morestack)
 
 // void ecru__ctx_drop(void *context): nothing is held outside the stack
 FUNCTION(ecru__ctx_drop)

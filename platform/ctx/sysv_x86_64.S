@@ -6,8 +6,11 @@
 //     +8  r15   +16 r14   +24 r13   +32 r12   +40 rbx   +48 rbp
 //    +56  the address to continue at
 //
-// - It ends in `pop; jmp *reg`, not in `ret`: after a switch the return-stack predictor is always wrong and `ret` costs
-//   8 ns more. For the same reason nothing here may claim to be shadow-stack compatible: no SHSTK note.
+// - It ends in `ret`, which pairs with the call that suspended the *other* context. The runtime switches from one place only
+//   (ecru__switch_away), so the processor's return stack predicts that `ret` and the returns above it rightly: both contexts
+//   unwind the same calls. With `pop; jmp *reg`, 8 ns faster between two different call sites, every return after the
+//   switch is off by one entry: a yield took 43 ns instead of 20, a channel round trip 149 instead of 113
+//   (docs/decisions/switch.md). Nothing here may claim to be shadow-stack compatible: no SHSTK note.
 // - The control words are compared without the sticky exception flags (mxcsr bits 0-5) and loaded only if different:
 //   loading them always costs 30 ns. They are stored first of all, so that they can be read back without a stall
 //   (3.0 against 3.4 ns; 2.3 without control words).
@@ -18,9 +21,11 @@
 #if defined(__APPLE__)
 #define NAME(name) _##name
 #define FUNCTION(name) .globl NAME(name); .private_extern NAME(name); .p2align 4; NAME(name):
+#define LOCAL_FUNCTION(name) NAME(name):
 #define END(name)
 #else
 #define NAME(name) name
+#define LOCAL_FUNCTION(name) .type name, @function; name:
 #define FUNCTION(name) .globl name; .hidden name; .type name, @function; .p2align 4; name:
 #define END(name) .size name, . - name
 #endif
@@ -62,10 +67,7 @@ FUNCTION(ecru__ctx_switch)
         POP(%r12)
         POP(%rbx)
         POP(%rbp)
-        popq    %rcx
-        .cfi_adjust_cfa_offset -8
-        .cfi_register %rip, %rcx
-        jmpq    *%rcx
+        ret
 2:      .cfi_restore_state
         ldmxcsr (%rsp)                  // rare: the two contexts round or trap differently
         fldcw   4(%rsp)
@@ -78,18 +80,19 @@ END(ecru__ctx_switch)
         .cfi_startproc
         .cfi_undefined %rip
         nop                             // unwinders look one byte before a return address: this one keeps them in here
-9:
+LOCAL_FUNCTION(ecru__ctx_start)
         movq    %rax, %rdi
         callq   *%r12
         ud2                             // entry never returns
         .cfi_endproc
+END(ecru__ctx_start)
 
 // void *ecru__ctx_make(void *stack_top [rdi], size_t stack_bytes [rsi], void (*entry)(void *) [rdx])
 // The new context inherits the maker's control words, as C11 threads do.
 FUNCTION(ecru__ctx_make)
         .cfi_startproc
-        leaq    -80(%rdi), %rax         // 64 bytes of frame, 16 of zeros: at 9: rsp is 16-aligned
-        leaq    9b(%rip), %rcx
+        leaq    -80(%rdi), %rax         // 64 bytes of frame, 16 of zeros: ecru__ctx_start finds rsp 16-aligned
+        leaq    NAME(ecru__ctx_start)(%rip), %rcx
         xorl    %esi, %esi
         movq    %rsi, (%rax)
         stmxcsr (%rax)
@@ -115,6 +118,10 @@ FUNCTION(ecru__ctx_call)
         .cfi_offset %rbp, -16
         movq    %rsp, %rbp
         .cfi_def_cfa_register %rbp
+END(ecru__ctx_call)
+// gdb takes a frame whose caller lies elsewhere for a corrupt stack, but not where gcc's split stacks do the same thing
+// under this name.
+LOCAL_FUNCTION(__morestack)
         movq    %rdi, %rsp
         movq    %rdx, %rdi
         callq   *%rsi
@@ -123,7 +130,7 @@ FUNCTION(ecru__ctx_call)
         .cfi_def_cfa %rsp, 8
         ret
         .cfi_endproc
-END(ecru__ctx_call)
+END(__morestack)
 
 // void ecru__ctx_drop(void *context): nothing is held outside the stack
 FUNCTION(ecru__ctx_drop)

@@ -239,7 +239,7 @@ static void trample_entry(void *value) {
   }
 }
 
-TEST(ctx, callee_saved_registers_survive) {
+static void check_registers(void) {
   struct context *context = create(trample_entry);
   uint64_t in[REGISTERS], out[REGISTERS];
   for (uint64_t round = 0; round < PAIRS; round++) {
@@ -249,7 +249,11 @@ TEST(ctx, callee_saved_registers_survive) {
   }
   destroy(context);
 }
+#else
+static void check_registers(void) { SKIP("the registers of this ISA are not known here"); }
 #endif
+
+TEST(ctx, callee_saved_registers_survive) { check_registers(); }
 
 // ---- floating-point control words ---------------------------------------------------------------------------------
 
@@ -319,7 +323,7 @@ static void flush_entry(void *value) {
   }
 }
 
-TEST(ctx, denormal_handling_belongs_to_the_context) { // G11
+static void check_denormals(void) {
   struct context *context = create(flush_entry);
   uint64_t before = control_word();
   for (int i = 0; i < 10; i++) {
@@ -328,7 +332,11 @@ TEST(ctx, denormal_handling_belongs_to_the_context) { // G11
   }
   destroy(context);
 }
+#else
+static void check_denormals(void) { SKIP("the control word of this ISA is not known here"); }
 #endif
+
+TEST(ctx, denormal_handling_belongs_to_the_context) { check_denormals(); } // G11
 
 // ---- stacks -------------------------------------------------------------------------------------------------------
 

@@ -104,6 +104,8 @@ def judge_faster(target, ecru, made, impl):
     if times is None:
         return None
     wanted = f"cpu >= {target.times:g}x {impl}"
+    if target.not_judged:
+        return f"  {target.case:<12} at {ecru['procs']}  {wanted:<34} {times:<22.2f} not judged: {target.not_judged}"
     return line(target.case, ecru["procs"], wanted, f"{times:.2f}x", times >= target.times, (1 - times / target.times) * 100)
 
 

@@ -80,14 +80,15 @@ static void join_all(std::vector<fibers::fiber> &all) {
   all.clear();
 }
 
-static void yields() {
-  auto body = [] {
-    for (long i = 0; i < count / 2; i++) yield();
-  };
+static void yields(int number) {
+  std::vector<fibers::fiber> all;
   begin();
-  fibers::fiber a = go(body), b = go(body);
-  a.join();
-  b.join();
+  for (int i = 0; i < number; i++) {
+    all.push_back(go([&] {
+      for (long i = 0; i < count / number; i++) yield();
+    }));
+  }
+  join_all(all);
   end(count);
 }
 
@@ -271,7 +272,8 @@ static void sleep50() {
 }
 
 static bool run(const std::string &name) {
-  if (name == "yield") yields();
+  if (name == "yield") yields(2);
+  else if (name == "yield64") yields(64);
   else if (name == "spawn_join" || name == "spawn_task") spawn_join();
   else if (name == "spawn_batch") spawn_batch();
   else if (name == "pingpong") pingpong();

@@ -56,14 +56,14 @@ func memory() int64 {
 	return total
 }
 
-func yield() {
+func yield(goroutines int) {
 	var group sync.WaitGroup
 	begin()
-	for i := 0; i < 2; i++ {
+	for i := 0; i < goroutines; i++ {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			for i := 0; i < count/2; i++ {
+			for i := 0; i < count/goroutines; i++ {
 				runtime.Gosched()
 			}
 		}()
@@ -457,7 +457,7 @@ func blocker() {
 
 func main() {
 	cases := map[string]func(){
-		"yield": yield, "spawn_join": spawnJoin, "spawn_task": spawnTask, "spawn_batch": spawnBatch,
+		"yield": func() { yield(2) }, "yield64": func() { yield(64) }, "spawn_join": spawnJoin, "spawn_task": spawnTask, "spawn_batch": spawnBatch,
 		"pingpong": pingpong, "spsc": func() { pipe(1) }, "mpmc": func() { pipe(4) },
 		"select2": select2, "select8": select8, "mutex1": func() { mutex(1) }, "mutex4": func() { mutex(4) },
 		"parked": parked, "sleepers": sleepers, "skynet": skynet, "compute": compute,

@@ -45,14 +45,14 @@ fn join_all<T>(handles: Vec<JoinHandle<T>>) {
     }
 }
 
-fn yields(n: usize) -> String {
+fn yields(n: usize, coroutines: usize) -> String {
     let clock = Clock::begin();
-    let coroutine = || {
-        go!(move || for _ in 0..n / 2 {
+    let coroutine = |_| {
+        go!(move || for _ in 0..n / coroutines {
             yield_now();
         })
     };
-    join_all(vec![coroutine(), coroutine()]);
+    join_all((0..coroutines).map(coroutine).collect());
     clock.end(n)
 }
 
@@ -199,7 +199,8 @@ fn sleep50(n: usize) -> String {
 
 fn run(name: &str, n: usize) -> Option<String> {
     Some(match name {
-        "yield" => yields(n),
+        "yield" => yields(n, 2),
+        "yield64" => yields(n, 64),
         "spawn_join" | "spawn_task" => spawn_join(n),
         "spawn_batch" => spawn_batch(n),
         "pingpong" => pingpong(n),

@@ -44,16 +44,16 @@ async fn join_all<T>(handles: Vec<JoinHandle<T>>) {
     }
 }
 
-async fn yields(n: usize) -> String {
+async fn yields(n: usize, tasks: usize) -> String {
     let clock = Clock::begin();
-    let task = || {
+    let task = |_| {
         spawn(async move {
-            for _ in 0..n / 2 {
+            for _ in 0..n / tasks {
                 yield_now().await;
             }
         })
     };
-    join_all(vec![task(), task()]).await;
+    join_all((0..tasks).map(task).collect()).await;
     clock.end(n)
 }
 
@@ -262,7 +262,8 @@ async fn sleep50(n: usize) -> String {
 
 async fn run(name: String, n: usize) -> Option<String> {
     Some(match name.as_str() {
-        "yield" => yields(n).await,
+        "yield" => yields(n, 2).await,
+        "yield64" => yields(n, 64).await,
         "spawn_join" | "spawn_task" => spawn_join(n).await,
         "spawn_batch" => spawn_batch(n).await,
         "pingpong" => pingpong(n).await,
