@@ -1,9 +1,7 @@
 /// runtime/clock.c: the runtime's clock, real or virtual (rule K7).
 #include "runtime/clock.h"
 
-#include "platform/clock.h"
-#include "platform/memory.h"
-#include "runtime/scheduler.h"
+#include "runtime/state.h"
 
 _Atomic(ecru_clock *) ecru__clock;
 
@@ -58,12 +56,21 @@ int ecru_clock_virtual_create(ecru_clock **result, int64_t start_ns) {
   return 0;
 }
 
+/// Those who sleep on behalf of idle processors do not watch a virtual clock.
+static int tell_sleepers(void) {
+  ecru__worker *w = ecru__enter();
+  if (!w) return ecru__enter_status();
+  ecru__wake_due_keepers();
+  ecru__leave(w);
+  return 0;
+}
+
 int ecru_clock_advance(ecru_clock *clock, int64_t duration_ns) {
   if (!clock || duration_ns < 0) return ECRU_EINVAL;
   int64_t now = atomic_load_explicit(&clock->now, memory_order_relaxed);
   while (!atomic_compare_exchange_weak_explicit(&clock->now, &now, saturating_sum(now, duration_ns), memory_order_acq_rel,
                                                 memory_order_relaxed)) {}
-  return 0;
+  return clock == current() ? tell_sleepers() : 0;
 }
 
 void ecru_clock_destroy(ecru_clock *clock) {

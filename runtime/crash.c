@@ -1,51 +1,79 @@
-/// runtime/crash.c: the message for a stack overflow (G8). A SIGSEGV or SIGBUS whose address lies in the guard of a goroutine's
-/// stack is told with the goroutine's id, name, stack size and creation site; then, as for every other fault, what was
-/// installed before takes over. Runs on an alternate stack of the worker; uses only async-signal-safe calls.
-#include "runtime/state.h"
+/// runtime/crash.c: the last words of a goroutine (G8, G11).
+///
+/// A SIGSEGV or SIGBUS whose address lies in the guard of a goroutine's stack is told with the goroutine's id, name,
+/// stack size and creation site; then, as for every other fault, what was installed before takes over. The handler runs on
+/// an alternate stack of the worker and uses only async-signal-safe calls. What matters most is written first: should
+/// looking up the symbol fault in turn, that is not lost.
+///
+/// An exception that no handler in a goroutine catches is told with the goroutine; then std::terminate ends the process.
+#include <stdlib.h>
 
 #include "platform/signal.h"
+#include "platform/symbol.h"
+#include "platform/unwind.h"
 #include "platform/vm.h"
+#include "runtime/debug.h"
+#include "runtime/text.h"
 
-static char *put_text(char *at, const char *text) {
-  while (*text) *at++ = *text++;
-  return at;
+enum { ROOM = 512 };
+
+static void put_who(ecru__text *text, const ecru__goroutine *g) {
+  ecru__put(text, "goroutine ");
+  ecru__put_number(text, g->id);
+  if (!g->name[0]) return;
+  ecru__put(text, " \"");
+  ecru__put_plain(text, g->name);
+  ecru__put(text, "\"");
 }
 
-static char *put_number(char *at, uint64_t value, unsigned base) {
-  char digits[24];
-  int count = 0;
-  do {
-    digits[count++] = "0123456789abcdef"[value % base];
-    value /= base;
-  } while (value);
-  while (count > 0) *at++ = digits[--count];
-  return at;
-}
-
-/// The fault handler's question: is it ours? Writes the message and says so.
-static int explain(const void *address, char *message, unsigned room) {
-  const ecru__stack *stack = ecru__stack_at(address);
-  if (!stack || room < 256) return 0;
-  if ((const char *)address >= stack->low + ecru__vm_page()) return 0;
-  if (!atomic_load_explicit(&stack->in_use, memory_order_relaxed)) return 0;
-  const ecru__goroutine *g = ecru__stack_goroutine(stack);
-  char *at = put_text(message, "ecru: stack overflow: goroutine ");
-  at = put_number(at, g->id, 10);
-  if (g->name[0]) {
-    at = put_text(at, " \"");
-    at = put_text(at, g->name);
-    at = put_text(at, "\"");
+static void put_origin(ecru__text *text, const ecru__goroutine *g) {
+  ecru__put(text, "ecru: it was created by ");
+  if (g->parent_id) {
+    ecru__put(text, "goroutine ");
+    ecru__put_number(text, g->parent_id);
+  } else {
+    ecru__put(text, "a foreign thread");
   }
-  at = put_text(at, " exceeds its stack of ");
-  at = put_number(at, ((uint64_t)1 << stack->log2) >> 10, 10);
-  at = put_text(at, " KiB; created by goroutine ");
-  at = put_number(at, g->parent_id, 10);
-  at = put_text(at, " at 0x");
-  at = put_number(at, (uintptr_t)g->site, 16);
-  at = put_text(at, "; see ecru_go_options.stack_bytes\n");
-  return (int)(at - message);
+  ecru__put(text, " at ");
+  if (ecru__symbol_is_signal_safe()) ecru__put_symbol(text, g->site);
+  else ecru__put_hex(text, (uintptr_t)g->site);
+  ecru__put(text, "\n");
 }
 
+/// In a fault handler.
+static void explain(const void *address) {
+  const ecru__stack *stack = ecru__stack_at(address);
+  if (!stack || (const char *)address >= stack->low + ecru__vm_page()) return;
+  if (!atomic_load_explicit(&stack->in_use, memory_order_relaxed)) return;
+  const ecru__goroutine *g = ecru__stack_goroutine(stack);
+  char buffer[ROOM];
+  ecru__text text = ecru__text_to(2, buffer, sizeof buffer);
+  ecru__put(&text, "ecru: stack overflow: ");
+  put_who(&text, g);
+  ecru__put(&text, " needs more than its stack of ");
+  ecru__put_number(&text, ((uint64_t)1 << stack->log2) >> 10);
+  ecru__put(&text, " KiB (ecru_go_options.stack_bytes, ecru_options.stack_bytes)\n");
+  (void)ecru__text_end(&text);
+  put_origin(&text, g);
+  (void)ecru__text_end(&text);
+}
+
+/// Something unwinds out of the entry of the goroutine that runs here.
+static void leaves_entry(int forced) {
+  ecru__worker *w = ecru__worker_here();
+  const ecru__goroutine *g = !w ? NULL : w->own_goroutine ? w->own_goroutine : ecru__goroutine_here(w);
+  char buffer[ROOM];
+  ecru__text text = ecru__text_to(2, buffer, sizeof buffer);
+  ecru__put(&text, forced ? "ecru: a thread was ended (pthread_exit or pthread_cancel) under " : "ecru: uncaught exception in ");
+  if (g) put_who(&text, g);
+  else ecru__put(&text, "a goroutine");
+  ecru__put(&text, "\n");
+  if (g) put_origin(&text, g);
+  (void)ecru__text_end(&text);
+  if (forced) abort();
+}
+
+void ecru__crash_listen(void) { ecru__unwind_tell(leaves_entry); }
 void ecru__crash_install(void) { ecru__signal_explain_faults(explain); }
 void ecru__crash_thread(ecru__worker *w) {
   (void)w;

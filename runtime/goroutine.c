@@ -1,11 +1,13 @@
 /// runtime/goroutine.c: the life of a goroutine (G1, G6, G7, G10).
 ///
 /// The control block lies at the top of the goroutine's stack; both are taken from the processor's cache (LIFO: the hottest
-/// first) or from the depot. Starting one writes some forty words and puts it into `next`: nothing is allocated and, while the
-/// cache lasts, no lock is taken.
+/// first) or from the depot. Starting one writes a seed (seed.h) and puts it into `next` or the ring; it gets its stack when it
+/// first runs. Nothing is allocated and, while the caches last, no lock is taken.
 #include "runtime/sanitize.h"
+#include "runtime/seed.h"
 #include "runtime/state.h"
 
+#include <ecru/token.h>
 #include <setjmp.h>
 #include <string.h>
 
@@ -37,10 +39,18 @@ static void count_ended(ecru__processor *p) {
   else atomic_fetch_add_explicit(&ecru__sched.ended, 1, memory_order_release);
 }
 
-/// What every goroutine has, whatever it runs on.
-static void init(ecru__worker *w, ecru__goroutine *g, const ecru__spawn_spec *spec) {
-  const ecru_go_options *options = spec->options;
-  ecru__waiter *parent = w->self, *x = &g->waiter;
+static ecru_token *token_of(ecru__worker *w, const ecru__spawn_spec *spec) {
+  return spec->token ? spec->token : spec->options && spec->options->token ? spec->options->token : w->self->token;
+}
+
+static uint64_t id_here(ecru__worker *w) {
+  ecru__goroutine *g = w->own_goroutine ? w->own_goroutine : ecru__goroutine_here(w);
+  return g ? g->id : 0;
+}
+
+/// What no seed brings along.
+static void init_rest(ecru__goroutine *g) {
+  ecru__waiter *x = &g->waiter;
   atomic_store_explicit(&x->state, ECRU__RUNNING, memory_order_relaxed);
   x->is_thread = 0;
   x->reason = ECRU__WAIT_NONE;
@@ -48,25 +58,31 @@ static void init(ecru__worker *w, ecru__goroutine *g, const ecru__spawn_spec *sp
   x->scopes = NULL;
   x->locals = NULL;
   x->scoped = NULL;
-  ecru__token_inherit(x, spec->token ? spec->token : options && options->token ? options->token : parent->token);
-  if (parent->scoped) ecru__locals_inherit(x, parent);
-  ecru__goroutine *above = ecru__goroutine_here(w);
-  if (w->own_goroutine) above = w->own_goroutine;
   g->pinned = NULL;
   g->pins = 0;
-  g->flags = options ? options->flags : 0;
+  g->flags = 0;
   g->saved_errno = 0;
   g->saved_exceptions[0] = g->saved_exceptions[1] = NULL;
+  g->ready_ns = 0;
+  g->name[0] = 0;
+}
+
+/// What every goroutine that starts without a seed has, whatever it runs on.
+static void init(ecru__worker *w, ecru__goroutine *g, const ecru__spawn_spec *spec) {
+  init_rest(g);
+  ecru__token_inherit(&g->waiter, token_of(w, spec));
+  if (w->self->scoped) ecru__locals_inherit(&g->waiter, w->self);
   g->fn = spec->fn;
   g->argument = spec->argument;
   g->at_end = spec->at_end;
   g->at_end_argument = spec->at_end_argument;
   g->id = new_id(w->processor);
-  g->parent_id = above ? above->id : 0;
+  g->parent_id = id_here(w);
   g->site = spec->site;
   g->started_ns = atomic_load_explicit(&ecru__sched.coarse_now, memory_order_relaxed);
-  g->ready_ns = 0;
-  set_name(g, options ? options->name : NULL);
+  if (!spec->options) return;
+  g->flags = spec->options->flags;
+  set_name(g, spec->options->name);
 }
 
 /// The goroutine's function has ended, or it called ecru_exit.
@@ -120,26 +136,44 @@ ECRU__NO_TSAN static void entry(void *value) {
 
 static size_t default_stack(void) { return ecru__sched.options.stack_bytes; }
 
-static int take(ecru__worker *w, size_t bytes, ecru__goroutine **taken) {
+enum { RIGHTS_GRANTED = 32, RIGHTS_KEPT = 128 };
+
+static bool take_right(ecru__processor *p) {
+  if (!p) return ecru__stack_grant(1) == 1;
+  if (ECRU__UNLIKELY(p->rights == 0)) p->rights = ecru__stack_grant(RIGHTS_GRANTED);
+  if (ECRU__UNLIKELY(p->rights == 0)) return false;
+  p->rights--;
+  return true;
+}
+
+static void give_right(ecru__processor *p) {
+  if (!p) {
+    ecru__stack_return(1);
+  } else if (++p->rights > RIGHTS_KEPT) {
+    ecru__stack_return(RIGHTS_KEPT / 2);
+    p->rights -= RIGHTS_KEPT / 2;
+  }
+}
+
+static bool is_default(size_t bytes) { return bytes == 0 || (bytes <= default_stack() && bytes > default_stack() / 2); }
+
+/// A control block on an unused stack; for the default size a right has been taken.
+static ecru__goroutine *take_stack(ecru__worker *w, size_t bytes) {
   ecru__processor *p = w->processor;
-  if (ECRU__LIKELY(bytes == 0)) {
-    if (ECRU__LIKELY(p && p->free_head)) {
-      *taken = p->free_head;
-      p->free_head = (*taken)->queue_next;
-      p->free_count--;
-      return 0;
-    }
-    bytes = default_stack();
+  if (ECRU__LIKELY(p && p->free_head && is_default(bytes))) {
+    ecru__goroutine *g = p->free_head;
+    p->free_head = g->queue_next;
+    p->free_count--;
+    return g;
   }
   ecru__stack *stack;
   int saved = *w->errno_place;
-  int status = ecru__stack_take(&stack, bytes);
+  int status = ecru__stack_take(&stack, bytes ? bytes : default_stack());
   *w->errno_place = saved;
-  if (status != 0) return status;
+  if (status != 0) return NULL;
   ecru__goroutine *g = ecru__stack_goroutine(stack);
   g->stack = stack;
-  *taken = g;
-  return 0;
+  return g;
 }
 
 void ecru__goroutine_free(ecru__worker *w, ecru__goroutine *g) {
@@ -149,13 +183,79 @@ void ecru__goroutine_free(ecru__worker *w, ecru__goroutine *g) {
   ecru__stack *stack = g->stack;
   atomic_store_explicit(&stack->in_use, 0, memory_order_relaxed);
   ecru__processor *p = w->processor;
-  if (ECRU__LIKELY(p && p->free_count < ECRU__CACHED_STACKS && ((size_t)1 << stack->log2) == default_stack())) {
+  bool plain = ((size_t)1 << stack->log2) == default_stack();
+  if (ECRU__LIKELY(p && plain && p->free_count < ECRU__CACHED_STACKS)) {
     g->queue_next = p->free_head;
     p->free_head = g;
     p->free_count++;
   } else {
     ecru__stack_give(stack);
   }
+  if (plain) give_right(p);
+}
+
+/// Everything is filled in: the goroutine can run. Its first frame goes below `bytes` bytes copied from `copy`.
+static void make_context(ecru__goroutine *g, const void *copy, size_t bytes) {
+  char *top = (char *)g;
+  if (bytes) {
+    top -= (bytes + 15) & ~(size_t)15;
+    g->argument = memcpy(top, copy, bytes);
+  }
+  g->tsan_fiber = ECRU__TSAN_CREATE();
+  g->asan_fake_stack = NULL;
+  g->valgrind_stack = ECRU__VALGRIND_REGISTER(g->stack->low, top);
+  g->context = ecru__ctx_make(top, (size_t)(top - g->stack->low), entry);
+  atomic_store_explicit(&g->status, ECRU__RUNNABLE, memory_order_relaxed);
+  atomic_store_explicit(&g->stack->in_use, 1, memory_order_release); // release: pairs with ecru__stacks_visit
+}
+
+ecru__goroutine *ecru__sprout(ecru__worker *w, ecru__goroutine *runnable) {
+  ecru__seed *seed = ecru__seed_of(runnable);
+  ecru__goroutine *g = take_stack(w, 0);
+  if (ECRU__UNLIKELY(!g)) return NULL;
+  init_rest(g);
+  g->waiter.token = seed->token; // with its reference
+  g->fn = seed->fn;
+  g->argument = seed->argument;
+  g->at_end = seed->at_end;
+  g->at_end_argument = seed->at_end_argument;
+  g->id = seed->id;
+  g->parent_id = seed->parent_id;
+  g->site = seed->site;
+  g->started_ns = seed->started_ns;
+  make_context(g, seed->copy, seed->copy_bytes);
+  ecru__seed_give(w->processor, seed);
+  return g;
+}
+
+/// Starts a goroutine that needs nothing special: no stack yet.
+static int sow(ecru__worker *w, const ecru__spawn_spec *spec, uint64_t *id) {
+  ecru__processor *p = w->processor;
+  if (ECRU__UNLIKELY(!take_right(p))) return ECRU_ENOMEM;
+  ecru__seed *seed = ecru__seed_take(p);
+  if (ECRU__UNLIKELY(!seed)) {
+    give_right(p);
+    return ECRU_ENOMEM;
+  }
+  ecru_token *token = token_of(w, spec);
+  seed->fn = spec->fn;
+  seed->argument = spec->argument;
+  seed->at_end = spec->at_end;
+  seed->at_end_argument = spec->at_end_argument;
+  seed->token = ecru__token_is_static(token) ? token : ecru_token_retain(token);
+  seed->id = new_id(p);
+  seed->parent_id = id_here(w);
+  seed->site = spec->site;
+  seed->started_ns = atomic_load_explicit(&ecru__sched.coarse_now, memory_order_relaxed);
+  seed->copy_bytes = (uint32_t)spec->copy_bytes;
+  if (spec->copy_bytes) memcpy(seed->copy, spec->copy, spec->copy_bytes);
+  atomic_store_explicit(&seed->in_use, 1, memory_order_release); // release: pairs with ecru__seeds_visit
+  count_spawned(p);
+  if (id) *id = seed->id;
+  ecru__goroutine *g = ecru__seed_runnable(seed);
+  if (!p->next) p->next = g;
+  else ecru__bed_sow(w, g, seed->parent_id);
+  return 0;
 }
 
 static void own_thread_main(void *argument);
@@ -207,25 +307,22 @@ int ecru__spawn(ecru__worker *w, const ecru__spawn_spec *spec, uint64_t *id) {
   }
   if (ECRU__UNLIKELY(atomic_load_explicit(&ecru__sched.state, memory_order_relaxed) != ECRU__STARTED)) return ECRU_ESHUTDOWN;
   if (ECRU__UNLIKELY(full.flags & ECRU_OWN_THREAD)) return spawn_own_thread(w, spec, id);
-  ecru__goroutine *g;
-  int status = take(w, full.stack_bytes, &g);
-  if (ECRU__UNLIKELY(status != 0)) return status;
-  init(w, g, spec);
-  char *top = (char *)g;
-  if (spec->copy_bytes) {
-    top -= (spec->copy_bytes + 15) & ~(size_t)15;
-    g->argument = memcpy(top, spec->copy, spec->copy_bytes);
+  if (ECRU__LIKELY(w->processor && !full.stack_bytes && !full.flags && !full.name && !w->self->scoped &&
+                   spec->copy_bytes <= ECRU__SEED_COPY))
+    return sow(w, spec, id);
+  bool plain = is_default(full.stack_bytes);
+  if (plain && !take_right(w->processor)) return ECRU_ENOMEM;
+  ecru__goroutine *g = take_stack(w, full.stack_bytes);
+  if (!g) {
+    if (plain) give_right(w->processor);
+    return ECRU_ENOMEM;
   }
-  g->tsan_fiber = ECRU__TSAN_CREATE();
-  g->asan_fake_stack = NULL;
-  g->valgrind_stack = ECRU__VALGRIND_REGISTER(g->stack->low, top);
-  g->context = ecru__ctx_make(top, (size_t)(top - g->stack->low), entry);
-  atomic_store_explicit(&g->status, ECRU__RUNNABLE, memory_order_relaxed);
-  atomic_store_explicit(&g->stack->in_use, 1, memory_order_release); // release: pairs with ecru__stacks_visit
+  init(w, g, spec);
+  make_context(g, spec->copy, spec->copy_bytes);
   count_spawned(w->processor);
   if (id) *id = g->id;
   ecru__processor *p = w->processor;
-  if (ECRU__UNLIKELY(!p)) ecru__queue_global(g);
+  if (!p) ecru__queue_global(g);
   else if (!p->next) p->next = g;
   else ecru__queue_local(w, g);
   return 0;
@@ -292,13 +389,14 @@ static int yield(ecru__worker **w) {
     ecru__thread_yield();
     return 0;
   }
-  if (!p->next && ecru__queue_is_empty(p) && !atomic_load_explicit(&p->attention, memory_order_relaxed) &&
+  if (!p->next && p->bed.count == 0 && ecru__queue_is_empty(p) && !atomic_load_explicit(&p->attention, memory_order_relaxed) &&
       atomic_load_explicit(&(*w)->pinned_count, memory_order_relaxed) == 0 && (p->tick + 1) % 61 != 0) {
     p->tick++; // nobody to go first; now and then look around all the same
     return 0;
   }
   ecru__goroutine *g = ecru__goroutine_of(x);
   atomic_store_explicit(&g->status, ECRU__RUNNABLE, memory_order_relaxed);
+  if (p->bed.count > 0) ecru__bed_flush(p, p->bed.count); // they go first
   (*w)->post_kind = ECRU__POST_YIELD;
   (*w)->post_goroutine = g;
   *w = ecru__switch_away(*w);

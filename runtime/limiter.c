@@ -80,8 +80,9 @@ void ecru_limiter_destroy(ecru_limiter *limiter) {
 
 static double since_origin(const ecru_limiter *limiter, int64_t now) { return (double)(now - limiter->origin); }
 
-/// What the bucket cannot hold flows over.
+/// What the bucket cannot hold flows over. Not while somebody waits: what is late is the timer, not the waiter.
 static void refill(ecru_limiter *limiter, int64_t now) {
+  if (limiter->waiters.head) return;
   double fullest = since_origin(limiter, now) - (double)limiter->burst * limiter->event_ns;
   if (limiter->empty_at < fullest) limiter->empty_at = fullest;
 }
@@ -164,7 +165,6 @@ static void timer_run(ecru__worker *w, ecru__timer_node *timer) {
   ecru__lock_take(&limiter->lock);
   limiter->armed = false;
   int64_t now = ecru__now();
-  refill(limiter, now);
   for (ecru__node *node; (node = limiter->waiters.head) != NULL && turn(limiter, (double)node->data) <= now;) {
     unlink_node(limiter, node);
     if (claim(node, 0, &chain)) limiter->empty_at += (double)node->data * limiter->event_ns;

@@ -13,7 +13,8 @@ enum {
   SLOW_NS = 2 * 1000 * 1000,
   IDLE_NS = 10 * 1000 * 1000,
   SLICE_NS = 10 * 1000 * 1000,
-  LATE_NS = 200 * 1000,
+  LATE_NS = 200 * 1000,   // a timer so late is served by the monitor
+  SERVED_NS = 700 * 1000, // and one of G2's 1 ms after which the goroutine in its way is asked to let it go first
   FAST_LOOKS = 100,
   IDLE_LOOKS = 10,
 };
@@ -32,47 +33,60 @@ static ecru__processor *processor(uint32_t i) {
 
 static bool others_wait(ecru__processor *p) {
   return !ecru__queue_is_empty(p) || __atomic_load_n(&p->next, __ATOMIC_RELAXED) ||
-         atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed) != 0 ||
+         __atomic_load_n(&p->bed.count, __ATOMIC_RELAXED) != 0 || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed) != 0 ||
          atomic_load_explicit(&p->retired, memory_order_relaxed) == 1;
 }
 
-/// Tries to take w's processor p while w runs user code (scheduler.h, invariant 3). With w->lock held and on success the baton
-/// is down: p is ours until put_back, or for good.
+/// Tries to take w's processor p while w runs user code (scheduler.h, invariant 3). With w->lock held; on success the baton
+/// is down and p is ours. Else it is as before.
 static bool take_baton(ecru__worker *w, ecru__processor *p) {
-  if (atomic_load_explicit(&w->baton, memory_order_relaxed) != p) return false;
+  if (atomic_load_explicit(&w->baton, memory_order_relaxed) != p && !w->preempt) return false;
   atomic_store_explicit(&w->baton, NULL, memory_order_relaxed);
   ecru__fence_heavy(); // pairs with the light fence in ecru__enter: we see inside or it misses the baton
   // acquire: pairs with the release in ecru__leave: what it did to p is visible
   if (atomic_load_explicit(&w->inside, memory_order_acquire) == 0) return true;
-  atomic_store_explicit(&w->baton, p, memory_order_release);
+  if (!w->preempt) atomic_store_explicit(&w->baton, p, memory_order_release);
   return false;
 }
 
-/// Takes p from a worker whose goroutine has kept it too long and gives it to another.
+/// The goroutine on w shall let others go first when it next enters.
+static void request(ecru__worker *w, ecru__processor *p) {
+  if (atomic_load_explicit(&w->baton, memory_order_relaxed) != p) return;
+  atomic_store_explicit(&w->baton, NULL, memory_order_relaxed);
+  w->preempt = 1;
+}
+
+/// The goroutine on w has kept p too long: gives p to another worker, or, if it is inside at this moment, has it queue up.
 static bool retake(ecru__worker *w, ecru__processor *p) {
   ecru__lock_take(&w->lock);
   bool taken = take_baton(w, p);
   if (taken) {
+    w->preempt = 0;
     atomic_store_explicit(&w->outside, 1, memory_order_relaxed);
     atomic_store_explicit(&p->owner, NULL, memory_order_relaxed);
+  } else {
+    request(w, p);
   }
   ecru__lock_drop(&w->lock);
   if (taken) ecru__handoff(p);
   return taken;
 }
 
-/// A goroutine waits in `next`, which nobody can steal from, behind one that computes: moves it where an idle worker finds it.
-static bool expose_next(ecru__worker *w, ecru__processor *p) {
+/// Goroutines wait in `next` or the bed, which nobody can steal from, behind one that computes: moves them where an idle worker
+/// finds them.
+static bool expose(ecru__worker *w, ecru__processor *p) {
   ecru__lock_take(&w->lock);
-  bool taken = take_baton(w, p);
+  bool taken = take_baton(w, p), exposed = false;
   ecru__goroutine *g = taken ? p->next : NULL;
   if (taken) {
     p->next = NULL;
-    atomic_store_explicit(&w->baton, p, memory_order_release);
+    exposed = g != NULL || p->bed.count > 0;
+    ecru__bed_flush(p, p->bed.count);
+    if (!w->preempt) atomic_store_explicit(&w->baton, p, memory_order_release);
   }
   ecru__lock_drop(&w->lock);
   if (g) ecru__queue_global(g);
-  return g != NULL;
+  return exposed;
 }
 
 /// p has been lent by ecru_blocking_enter and work waits for it.
@@ -99,6 +113,11 @@ static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
   if (late) {
     if (moves) atomic_store_explicit(&p->attention, 1, memory_order_relaxed);
     else ecru__timers_run(ecru__sched.monitor, p->timers, clock_now);
+    if (!moves && now - p->seen_since >= SERVED_NS) {
+      ecru__lock_take(&w->lock);
+      request(w, p);
+      ecru__lock_drop(&w->lock);
+    }
   }
   if (atomic_load_explicit(&w->lent, memory_order_relaxed) == p) {
     if (!others_wait(p) && !late) return false;
@@ -107,8 +126,9 @@ static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
   }
   if (moves) return late;
   if (now - p->seen_since >= SLICE_NS && (late || others_wait(p))) return retake(w, p) || late;
-  if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0 && __atomic_load_n(&p->next, __ATOMIC_RELAXED))
-    return expose_next(w, p) || late;
+  if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0 &&
+      (__atomic_load_n(&p->next, __ATOMIC_RELAXED) || __atomic_load_n(&p->bed.count, __ATOMIC_RELAXED)))
+    return expose(w, p) || late;
   return late;
 }
 

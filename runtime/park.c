@@ -103,6 +103,8 @@ ECRU__NO_TSAN ecru__worker *ecru__switch_away(ecru__worker *w) {
 void ecru__park_thread(ecru__worker *w, ecru__waiter *x, void (*release)(void *), void *argument) {
   struct ecru__token_head *token = (struct ecru__token_head *)x->token;
   atomic_store_explicit(&x->futex, 0, memory_order_relaxed);
+  // Counted down by whoever wakes it: a thread that has been woken but not been scheduled yet does not count as asleep (D1).
+  atomic_fetch_add_explicit(&ecru__sched.foreign_parked, 1, memory_order_seq_cst);
   atomic_store_explicit(&x->state, ECRU__ARMED, memory_order_release); // as in finish_park
   ecru__fence_light();
   int32_t fired = atomic_load_explicit(&token->fired, memory_order_acquire);
@@ -112,12 +114,11 @@ void ecru__park_thread(ecru__worker *w, ecru__waiter *x, void (*release)(void *)
   if (mine) {
     x->wake_node = NULL;
     x->wake_status = fired;
+    atomic_fetch_sub_explicit(&ecru__sched.foreign_parked, 1, memory_order_seq_cst);
   } else {
     ecru__lend_processor(w);
-    atomic_fetch_add_explicit(&ecru__sched.foreign_parked, 1, memory_order_seq_cst);
     // acquire: pairs with the release in ecru__ready
     while (atomic_load_explicit(&x->futex, memory_order_acquire) == 0) ecru__wait(&x->futex, 0, ECRU_FOREVER);
-    atomic_fetch_sub_explicit(&ecru__sched.foreign_parked, 1, memory_order_seq_cst);
   }
   atomic_store_explicit(&x->state, ECRU__RUNNING, memory_order_relaxed);
 }
@@ -163,6 +164,7 @@ void ecru__ready(ecru__worker *w, ecru__waiter *x) {
   if (ECRU__UNLIKELY(x->is_thread)) {
     // release: pairs with the acquire in ecru__park_thread. x may be gone right after it; its address is only a key then.
     _Atomic uint32_t *futex = &x->futex;
+    atomic_fetch_sub_explicit(&ecru__sched.foreign_parked, 1, memory_order_seq_cst);
     atomic_store_explicit(futex, 1, memory_order_release);
     ecru__wake_one(futex);
     return;

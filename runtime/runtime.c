@@ -1,5 +1,6 @@
 /// runtime/runtime.c: start, stop, run (G1, G13), maxprocs (G5), blocking sections (G3), the scan of all waiters.
 #include "runtime/sanitize.h"
+#include "runtime/seed.h"
 #include "runtime/state.h"
 
 #include <stdio.h>
@@ -89,7 +90,6 @@ static int add_processors(uint32_t maxprocs) {
 static void reset_scheduler(void) {
   ecru__sched.idle = ecru__sched.spare = NULL;
   ecru__sched.unmanned = NULL;
-  ecru__sched.global_head = ecru__sched.global_tail = NULL;
   atomic_store(&ecru__sched.idle_count, 0);
   atomic_store(&ecru__sched.spinning, 0);
   atomic_store(&ecru__sched.global_count, 0);
@@ -133,6 +133,8 @@ static void take_down(void) {
   ecru__timers_clear_all();
   free_processors();
   ecru__stacks_release_all();
+  ecru__seeds_release_all();
+  ecru__queue_release_global();
   ecru__debug_stop();
   ecru__foreign_forget_all();
   ecru__clock_use(NULL); // a virtual clock may go now
@@ -319,6 +321,7 @@ static void lend(ecru__worker *w) {
   ecru__lock_take(&w->lock); // the monitor may be about to put the baton back
   atomic_store_explicit(&w->baton, NULL, memory_order_relaxed);
   w->processor = NULL;
+  w->preempt = 0;
   atomic_store_explicit(&w->outside, 1, memory_order_relaxed);
   ecru__lock_drop(&w->lock);
   bool waiting = p->next || !ecru__queue_is_empty(p) || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed);

@@ -8,6 +8,7 @@
 /// Waking is rare on purpose: a wake across CPUs costs 30 us on virtual machines. Work put into `next` wakes nobody (it is about to
 /// run here); work put into a ring wakes one worker if none is looking already; that one wakes the next if it finds more
 /// than it can run. What this misses (a goroutine alone in `next` behind one that computes) the monitor finds.
+#include "runtime/seed.h"
 #include "runtime/state.h"
 
 ecru__scheduler ecru__sched;
@@ -33,6 +34,16 @@ static void note_latency(ecru__processor *p, ecru__goroutine *g) {
 
 enum { LOOK_AROUND = 61, NEXT_IN_A_ROW = 32 };
 
+/// From the ring or the bed; if both have something, three of four times from the bed.
+static ecru__goroutine *take_waiting(ecru__processor *p) {
+  if (p->bed.count == 0) return ecru__queue_pop(p);
+  ecru__bed_share(p);
+  ecru__goroutine *g = NULL;
+  if (++p->bed_turn % 4 != 0) g = ecru__bed_pop(p);
+  if (!g) g = ecru__queue_pop(p);
+  return g ? g : ecru__bed_pop(p);
+}
+
 /// What runs next on this processor without looking far, or NULL: then ecru__find_work decides.
 ecru__goroutine *ecru__pick(ecru__worker *w) {
   ecru__processor *p = w->processor;
@@ -47,11 +58,17 @@ ecru__goroutine *ecru__pick(ecru__worker *w) {
     p->next_run++;
   } else {
     p->next_run = 0;
-    ecru__goroutine *first = ecru__queue_pop(p);
+    ecru__goroutine *first = take_waiting(p);
     if (first) g = first; // a chain of wake-ups has had its share: the ring comes first, once (G2)
     else p->next = NULL;
   }
   if (!g) return NULL;
+  if (ecru__is_seed(g)) {
+    ecru__goroutine *sprouted = ecru__sprout(w, g);
+    if (ECRU__LIKELY(sprouted != NULL)) return sprouted;
+    w->undelivered = g;
+    return NULL;
+  }
   if (ECRU__UNLIKELY(g->ready_ns != 0)) note_latency(p, g);
   if (ECRU__LIKELY(!g->pinned || g->pinned == w)) return g;
   w->undelivered = g;
@@ -71,7 +88,7 @@ static void list_remove(ecru__worker **list, ecru__worker *w) {
 }
 static void count_idle(int delta) {
   uint32_t now = atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) + (uint32_t)delta;
-  atomic_store_explicit(&ecru__sched.idle_count, now, memory_order_seq_cst); // seq_cst: see ecru__queue_global_chain
+  atomic_store_explicit(&ecru__sched.idle_count, now, memory_order_seq_cst); // seq_cst: see global_push in queue.c
 }
 static void unlist(ecru__worker *w) {
   if (w->listed == ECRU__LISTED_IDLE) {
@@ -264,7 +281,7 @@ static bool advance_virtual_clock(void) {
 }
 
 /// After a virtual jump somebody else's timers may be due: its keeper must look.
-static void wake_due_keepers(void) {
+void ecru__wake_due_keepers(void) {
   int64_t now = ecru__now();
   uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
   for (uint32_t i = 0; i < created; i++) {
@@ -287,7 +304,9 @@ static bool sleep_listed(ecru__worker *w) {
     uint32_t listed = w->listed;
     int64_t deadline = ECRU_FOREVER;
     if (listed == ECRU__LISTED_IDLE) {
-      if (!ecru__clock_is_virtual()) deadline = atomic_load_explicit(&w->processor->timers->earliest, memory_order_acquire);
+      deadline = atomic_load_explicit(&w->processor->timers->earliest, memory_order_acquire);
+      // a virtual clock may have been moved since this worker looked at its timers; later moves wake it
+      if (ECRU__UNLIKELY(ecru__clock_is_virtual())) deadline = deadline <= ecru__now() ? 0 : ECRU_FOREVER;
     } else if (listed == ECRU__LISTED_SPARE && w->pinned_total == 0) {
       deadline = w->spare_since + ecru__sched.options.idle_thread_ns;
     }
@@ -307,7 +326,7 @@ static void go_idle(ecru__worker *w) {
   list_push(&ecru__sched.idle, w, ECRU__LISTED_IDLE);
   count_idle(1);
   ecru__lock_drop(&ecru__sched.lock);
-  atomic_thread_fence(memory_order_seq_cst); // pairs with the one in ecru__queue_global_chain
+  atomic_thread_fence(memory_order_seq_cst); // pairs with the one in queue.c's global_push
   if (work_anywhere(w)) {
     ecru__lock_take(&ecru__sched.lock);
     bool mine = w->listed == ECRU__LISTED_IDLE;
@@ -316,7 +335,7 @@ static void go_idle(ecru__worker *w) {
     if (mine) ecru__monitor_nudge();
     if (mine) return;
   } else if (ECRU__UNLIKELY(ecru__clock_is_virtual()) && advance_virtual_clock()) {
-    wake_due_keepers();
+    ecru__wake_due_keepers();
   }
   sleep_listed(w);
   atomic_store_explicit(&ecru__sched.coarse_now, ecru__clock_now(), memory_order_relaxed);
@@ -350,6 +369,8 @@ static void retire(ecru__worker *w, ecru__processor *p) {
     p->free_count--;
     ecru__stack_give(g->stack);
   }
+  ecru__stack_return(p->rights);
+  p->rights = 0;
   atomic_store_explicit(&p->owner, NULL, memory_order_relaxed);
   ecru__worker_give(w, NULL);
   atomic_store_explicit(&p->retired, 2, memory_order_release); // release: pairs with ecru_set_maxprocs taking it back
@@ -382,6 +403,7 @@ static ecru__goroutine *search(ecru__worker *w, ecru__processor *p) {
   if ((g = take_pinned(w)) != NULL) return g;
   if (p->tick % LOOK_AROUND == 0) {
     p->tick++; // once a round, even if the search begins anew
+    if (p->bed.count > 0) ecru__bed_age(p);
     if ((g = ecru__queue_global_pop(p)) != NULL) return g;
   }
   if (p->next && p->next_run < NEXT_IN_A_ROW) {
@@ -391,7 +413,7 @@ static ecru__goroutine *search(ecru__worker *w, ecru__processor *p) {
     return g;
   }
   p->next_run = 0;
-  if ((g = ecru__queue_pop(p)) != NULL) return g;
+  if ((g = take_waiting(p)) != NULL) return g;
   if ((g = p->next) != NULL) {
     p->next = NULL;
     return g;
@@ -428,6 +450,13 @@ ecru__goroutine *ecru__find_work(ecru__worker *w) {
       if (!ecru__queue_is_empty(p) || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed)) ecru__maybe_wake();
     }
     p->tick += p->tick % LOOK_AROUND == 0;
+    if (ecru__is_seed(g)) {
+      ecru__goroutine *sprouted = ecru__sprout(w, g);
+      if (sprouted) return sprouted;
+      ecru__queue_global(g); // a processor with an unused stack will come by
+      ecru__thread_yield();
+      continue;
+    }
     if (g->ready_ns != 0) note_latency(p, g);
     if (ECRU__LIKELY(!g->pinned || g->pinned == w)) return g;
     ecru__deliver_pinned(w, g);

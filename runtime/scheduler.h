@@ -1,13 +1,16 @@
 /// runtime/scheduler.h: goroutines, workers, processors (G-M-P) and the one scheduler.
 ///
-///   1 A goroutine runs only on a worker; it is in exactly one of: a run queue, a worker's `self`, a parked state.
+///   1 A goroutine runs only on a worker; it is in exactly one of: a run queue, a worker's `self`, a parked state. Before its first
+///     run it is a *seed* (seed.h): run queues and `next` hold both, told apart by ecru__is_seed.
 ///   2 A worker runs goroutines only while it owns a processor; a processor has at most one owner. Owner = the worker whose
 ///     `baton` points to it, or the idle list (with the worker that sleeps on its behalf), or whoever holds it in hand-off.
 ///   3 The baton is the right to a worker's processor. While worker->inside is set, nobody takes it. The monitor takes one by:
 ///     baton = NULL, heavy fence, look at inside: 0: it is taken; 1: put it back (all under worker->lock). The worker: inside =
-///     1, light fence, look at the baton; if NULL it takes worker->lock before it believes that. Inside, the owner uses
+///     1, light fence, look at the baton; if NULL it takes worker->lock before it believes that. If the worker is always inside when
+///     looked at, the baton stays down with `preempt` set: at its next entry the goroutine queues up behind the others. Inside, the owner uses
 ///     worker->processor, which only the owner writes, so that it never sees a baton that is about to be put back.
-///   4 Local run queues have one producer, their processor's owner; anybody steals from their heads. `next` is the owner's alone.
+///   4 Local run queues have one producer, their processor's owner; anybody steals from their heads. `next` and the bed are the
+///     owner's alone.
 ///   5 Every idle processor has a worker asleep on its behalf until the processor's earliest timer.
 #ifndef ECRU_RUNTIME_SCHEDULER_H
 #define ECRU_RUNTIME_SCHEDULER_H
@@ -28,7 +31,7 @@ enum { ECRU__NAME_BYTES = 32, ECRU__RING = 256, ECRU__MAXPROCS_LIMIT = 256, ECRU
 struct ecru__goroutine {
   ecru__waiter waiter;          // first: the one is the other
   void *context;                // owner; whoever resumes it reads
-  ecru__goroutine *queue_next;  // in a global, pinned or free list: that list's lock
+  ecru__goroutine *queue_next;  // in a pinned, free or spill list: that list's lock
   struct ecru__stack *stack;    // set once per incarnation
   ecru__worker *pinned;         // owner: the worker it must run on, or NULL
   uint32_t pins;                // owner: nesting of ecru_pin
@@ -49,6 +52,14 @@ struct ecru__goroutine {
   char name[ECRU__NAME_BYTES];  // owner, read racily by dumps
 };
 
+/// Where seeds wait, by spawner (queue.c): a stack of groups, each a queue of the seeds one goroutine has sown.
+enum { ECRU__BED = 1024, ECRU__BED_GROUPS = 256 };
+typedef struct ecru__bed {
+  uint32_t count, end, groups;  // seeds in all; items[0..end) are in use, with gaps; groups
+  struct { uint64_t spawner; uint32_t base, first; } group[ECRU__BED_GROUPS]; // seeds: [first, next group's base or end)
+  ecru__goroutine *items[ECRU__BED];
+} ecru__bed;
+
 struct ecru__processor {
   _Atomic uint32_t head;        // atomic: thieves and owner
   _Atomic uint32_t tail;        // owner writes, thieves read
@@ -62,6 +73,12 @@ struct ecru__processor {
   _Atomic uint32_t retired;     // atomic: maxprocs was lowered
   ecru__goroutine *free_head;   // owner: cached goroutines of the default stack size, LIFO
   uint32_t free_count;          // owner
+  uint32_t rights;              // owner: stacks it may still take (stack.c: every goroutine has one, started or not)
+  ecru__bed bed;                // owner
+  int64_t bed_aged;             // owner: when the oldest last left the bed (coarse)
+  uint32_t bed_turn;            // owner: counts the choices between bed and ring
+  struct ecru__seed *seeds;     // owner: unused seeds (seed.c)
+  uint32_t seed_count;          // owner
   uint64_t id_next, id_end;     // owner: batch of goroutine ids
   ecru__timers *timers;         // set once: one of a static table, so that a node's heap is never dangling
   _Atomic(ecru__worker *) owner; // atomic: who runs or keeps it; the monitor reads
@@ -91,6 +108,7 @@ struct ecru__worker {
   ecru__lock lock;              // guards hand-off (invariant 3) and `pinned_*`
   ecru__goroutine *pinned_head, *pinned_tail; // lock: runnable goroutines that must run here
   _Atomic uint32_t pinned_count; // atomic: written under lock, looked at without
+  uint32_t preempt;             // lock: the baton is down for a request, not for good: the goroutine shall let others go first
   _Atomic uint32_t outside;     // lock: its processor was taken while it ran foreign code: it will come back by itself
   _Atomic uint32_t wake;        // atomic: futex of the idle worker
   _Atomic uint32_t stopping;    // atomic

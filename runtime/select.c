@@ -12,7 +12,7 @@
 /// A case can need memory before it can happen (an unbounded channel must grow, the victim of a drop policy needs a
 /// place until its callback runs). Then all locks are dropped, the memory is found, and the select starts afresh.
 ///
-/// The locks' array lies on the parked one's stack, which may run on before the last lock is dropped: it then needs every
+/// The locks' array lies on the stack of the parked one, who may run on before the last lock is dropped: it then needs every
 /// lock it has not been claimed under, so it cannot leave before them; unlock_all touches nothing after the last one.
 #include "runtime/select.h"
 
@@ -36,6 +36,7 @@ typedef struct selection {
   void *victim;        // room for an element that a drop policy drops
   size_t victim_bytes;
   ecru_chan *victim_of; // the channel whose element lies in victim
+  ecru__lock none;     // held across the park when there is no object whose lock could be
 } selection;
 
 // ---- the cases ------------------------------------------------------------------------------------------------------
@@ -186,6 +187,7 @@ static void lock_all(selection *s) {
     else insert_sorted(s, lock);
   }
   if (many) sort_many(s);
+  if (s->locks_count == 0) s->locks[s->locks_count++] = &s->none;
   for (size_t i = 0; i < s->locks_count; i++) ecru__lock_take(s->locks[i]);
 }
 
@@ -298,7 +300,7 @@ static bool alarm_rings(ecru__worker *w, ecru__timer_node *timer) {
 }
 
 static int park(selection *s, ecru__worker **w) {
-  int reason = s->locks_count ? ECRU__WAIT_SELECT : ECRU__WAIT_FOREVER;
+  int reason = s->locks[0] == &s->none ? ECRU__WAIT_FOREVER : ECRU__WAIT_SELECT;
   if (s->deadline == ECRU_FOREVER) return ecru__park_with(w, unlock_all, s, reason, s->cases);
   struct alarm_clock alarm = {.sleeper = (*w)->self};
   alarm.timer.claim = alarm_rings;
@@ -313,6 +315,7 @@ static int wait(selection *s, ecru__worker **w) {
   ecru__node *winner = status == 0 ? (*w)->self->wake_node : NULL;
   for (size_t i = 0; i < s->count; i++)
     if (s->things[i] && &s->nodes[i] != winner) dequeue(s, i);
+  if (s->locks[0] == &s->none) ecru__lock_take(&s->none); // as every lock: not before the parking has let go of it
   if (!winner) return status;
   s->cases[winner->index].status = winner->status;
   return (int)winner->index;

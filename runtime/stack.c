@@ -26,6 +26,7 @@ typedef struct depot {
   ecru__stack *warm;           // lock: LIFO: their memory is still there
   ecru__stack *cold;           // lock: given back to the system, or never touched
   uint64_t mapped, unused;     // lock
+  uint64_t granted;            // lock: rights to one of these stacks; never more than mapped
   _Atomic(slab *) slabs;       // atomic: newest first
 } depot;
 
@@ -60,28 +61,56 @@ static slab *slab_create(uint32_t log2) {
   return NULL;
 }
 
-int ecru__stack_take(ecru__stack **stack, size_t bytes) {
+/// Maps one more slab into the depot, whose lock is held.
+static bool grow(depot *d, uint32_t log2) {
+  slab *s = slab_create(log2);
+  if (!s) return false;
+  for (uint32_t i = s->count; i-- > 0;) {
+    s->stacks[i].next = d->cold;
+    d->cold = &s->stacks[i];
+  }
+  d->mapped += s->count;
+  d->unused += s->count;
+  atomic_store_explicit(&s->next, atomic_load_explicit(&d->slabs, memory_order_relaxed), memory_order_relaxed);
+  atomic_store_explicit(&d->slabs, s, memory_order_release); // release: pairs with the walkers' acquire
+  return true;
+}
+
+static uint32_t log2_of(size_t bytes) {
   uint32_t log2 = LOG2_MIN;
   while (log2 <= LOG2_MAX && ((size_t)1 << log2) < bytes) log2++;
+  return log2;
+}
+
+uint32_t ecru__stack_grant(uint32_t want) {
+  uint32_t log2 = log2_of(ecru__sched.options.stack_bytes);
+  depot *d = &depots[log2];
+  ecru__lock_take(&d->lock);
+  while (d->granted + want > d->mapped && grow(d, log2)) {}
+  uint64_t left = d->mapped - d->granted;
+  if (want > left) want = (uint32_t)left;
+  d->granted += want;
+  ecru__lock_drop(&d->lock);
+  return want;
+}
+
+void ecru__stack_return(uint32_t rights) {
+  depot *d = &depots[log2_of(ecru__sched.options.stack_bytes)];
+  ecru__lock_take(&d->lock);
+  d->granted -= rights;
+  ecru__lock_drop(&d->lock);
+}
+
+int ecru__stack_take(ecru__stack **stack, size_t bytes) {
+  uint32_t log2 = log2_of(bytes);
   if (log2 > LOG2_MAX) return ECRU_EINVAL;
   depot *d = &depots[log2];
   ecru__lock_take(&d->lock);
-  ecru__stack **source = d->warm ? &d->warm : &d->cold;
-  if (!*source) {
-    slab *s = slab_create(log2);
-    if (!s) {
-      ecru__lock_drop(&d->lock);
-      return ECRU_ENOMEM;
-    }
-    for (uint32_t i = s->count; i-- > 0;) {
-      s->stacks[i].next = d->cold;
-      d->cold = &s->stacks[i];
-    }
-    d->mapped += s->count;
-    d->unused += s->count;
-    atomic_store_explicit(&s->next, atomic_load_explicit(&d->slabs, memory_order_relaxed), memory_order_relaxed);
-    atomic_store_explicit(&d->slabs, s, memory_order_release); // release: pairs with the walkers' acquire
+  if (!d->warm && !d->cold && !grow(d, log2)) {
+    ecru__lock_drop(&d->lock);
+    return ECRU_ENOMEM;
   }
+  ecru__stack **source = d->warm ? &d->warm : &d->cold;
   ecru__stack *taken = *source;
   *source = taken->next;
   d->unused--;
@@ -188,6 +217,6 @@ void ecru__stacks_release_all(void) {
     }
     atomic_store_explicit(&d->slabs, NULL, memory_order_relaxed);
     d->warm = d->cold = NULL;
-    d->mapped = d->unused = 0;
+    d->mapped = d->unused = d->granted = 0;
   }
 }

@@ -31,7 +31,6 @@ typedef struct ecru__scheduler {
   _Atomic uint32_t created;      // atomic: processors[0..created) exist
   _Atomic(ecru__processor *) processors[ECRU__MAXPROCS_LIMIT];
   ecru__lock global_lock;        // guards the global run queue
-  ecru__goroutine *global_head, *global_tail; // global_lock
   _Atomic uint32_t global_count; // atomic: written under global_lock
   _Atomic uint64_t spawned, ended; // atomic: by threads without a processor
   _Atomic uint64_t next_id;      // atomic
@@ -62,11 +61,15 @@ int ecru__worker_forked(void);
 void ecru__queue_local(ecru__worker *w, ecru__goroutine *g);
 void ecru__queue_yielded(ecru__worker *w, ecru__goroutine *g);
 void ecru__queue_global(ecru__goroutine *g);
-void ecru__queue_global_chain(ecru__goroutine *head, ecru__goroutine *tail, uint32_t count);
+void ecru__queue_release_global(void);
 ecru__goroutine *ecru__queue_pop(ecru__processor *p);
 ecru__goroutine *ecru__queue_global_pop(ecru__processor *p);
 ecru__goroutine *ecru__queue_steal(ecru__processor *p, ecru__processor *victim);
 void ecru__queue_flush(ecru__processor *p);
+void ecru__bed_sow(ecru__worker *w, ecru__goroutine *seed, uint64_t spawner);
+ecru__goroutine *ecru__bed_pop(ecru__processor *p);
+void ecru__bed_age(ecru__processor *p);
+void ecru__bed_flush(ecru__processor *p, uint32_t count); // the oldest go to the ring
 static inline bool ecru__queue_is_empty(ecru__processor *p) {
   return atomic_load_explicit(&p->head, memory_order_relaxed) == atomic_load_explicit(&p->tail, memory_order_relaxed);
 }
@@ -76,6 +79,7 @@ ecru__goroutine *ecru__pick(ecru__worker *w);
 ecru__goroutine *ecru__find_work(ecru__worker *w);
 void ecru__wake_worker(void);   // work has been made: have an idle processor look for it
 void ecru__wake_keeper(ecru__processor *p);
+void ecru__wake_due_keepers(void); // the virtual clock was moved
 void ecru__withdraw_unmanned(ecru__processor *p); // retired before a worker was started for it
 bool ecru__take_idle_processor(ecru__worker *w);
 int ecru__handoff(ecru__processor *p);
@@ -85,6 +89,14 @@ static inline void ecru__maybe_wake(void) {
   if (ECRU__UNLIKELY(atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0) &&
       atomic_load_explicit(&ecru__sched.spinning, memory_order_relaxed) == 0)
     ecru__wake_worker();
+}
+/// Seeds in the bed cannot be stolen: an eighth of them, the oldest, go where they can be if somebody is idle. (Not half: what nobody
+/// steals in time is run here out of order, and each of these opens a subtree of its own.)
+static inline void ecru__bed_share(ecru__processor *p) {
+  if (ECRU__LIKELY(atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) == 0)) return;
+  if (!ecru__queue_is_empty(p)) return;
+  ecru__bed_flush(p, p->bed.count / 8 + 1);
+  ecru__maybe_wake();
 }
 uint64_t ecru__alive(void);
 
@@ -118,6 +130,9 @@ static inline ecru__goroutine *ecru__stack_goroutine(const ecru__stack *stack) {
 }
 int ecru__stack_take(ecru__stack **stack, size_t bytes); // 0, ECRU_EINVAL, ECRU_ENOMEM
 void ecru__stack_give(ecru__stack *stack);
+/// Rights to stacks of default size: grants up to `want` (fewer if no more can be mapped); takes some back.
+uint32_t ecru__stack_grant(uint32_t want);
+void ecru__stack_return(uint32_t rights);
 void ecru__stacks_trim(int64_t now, int64_t age_ns);
 void ecru__stacks_release_all(void);
 /// Calls visit for every stack in use until it returns false. Stacks may come and go meanwhile.

@@ -110,17 +110,19 @@ static void deliver(ecru__worker *w, ecru__watcher *watcher) {
   if (node) ecru__ready(w, node->waiter);
 }
 
+/// The watchers are told first: whoever has seen this end and makes another task end finds the two in order. A watcher's
+/// owner that comes that early waits for the lock (join.c).
 static void publish(ecru__worker *w, ecru_task *task) {
   ecru__lock_take(&task->ended.lock);
-  // release: pairs with the acquire in ecru__event_is_set; the outcome is seen by whoever sees the end
-  atomic_store_explicit(&task->ended.set, 1, memory_order_release);
-  ecru__node *waiting = ecru__queue_claim_all(&task->ended.waiters);
   for (ecru__watcher *watcher = task->watchers, *next; watcher; watcher = next) {
     next = watcher->next;
     watcher->queued = false;
     deliver(w, watcher);
   }
   task->watchers = NULL;
+  // release: pairs with the acquire in ecru__event_is_set; the outcome is seen by whoever sees the end
+  atomic_store_explicit(&task->ended.set, 1, memory_order_release);
+  ecru__node *waiting = ecru__queue_claim_all(&task->ended.waiters);
   ecru__lock_drop(&task->ended.lock);
   ecru__ready_all(w, waiting);
 }

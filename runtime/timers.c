@@ -7,37 +7,40 @@
 
 ecru__timers ecru__timer_table[ECRU__MAXPROCS_LIMIT];
 
-static void place(ecru__timers *t, uint32_t slot, ecru__timer_node *node) {
-  t->nodes[slot] = node;
-  node->slot = slot + 1;
+static void put(ecru__timers *t, uint32_t position, int64_t when, uint32_t place) {
+  t->heap[position].when = when;
+  t->heap[position].place = place;
+  t->places[place].position = position;
 }
 
-static void sift_up(ecru__timers *t, uint32_t slot, ecru__timer_node *node) {
-  while (slot > 0) {
-    uint32_t parent = (slot - 1) / 4;
-    if (t->nodes[parent]->when <= node->when) break;
-    place(t, slot, t->nodes[parent]);
-    slot = parent;
+static void move(ecru__timers *t, uint32_t to, uint32_t from) { put(t, to, t->heap[from].when, t->heap[from].place); }
+
+static void sift_up(ecru__timers *t, uint32_t position, int64_t when, uint32_t place) {
+  while (position > 0) {
+    uint32_t parent = (position - 1) / 4;
+    if (t->heap[parent].when <= when) break;
+    move(t, position, parent);
+    position = parent;
   }
-  place(t, slot, node);
+  put(t, position, when, place);
 }
 
-static void sift_down(ecru__timers *t, uint32_t slot, ecru__timer_node *node) {
+static void sift_down(ecru__timers *t, uint32_t position, int64_t when, uint32_t place) {
   for (;;) {
-    uint32_t first = slot * 4 + 1, best = first;
+    uint32_t first = position * 4 + 1, best = first;
     if (first >= t->count) break;
     uint32_t end = first + 4 < t->count ? first + 4 : t->count;
     for (uint32_t child = first + 1; child < end; child++)
-      if (t->nodes[child]->when < t->nodes[best]->when) best = child;
-    if (t->nodes[best]->when >= node->when) break;
-    place(t, slot, t->nodes[best]);
-    slot = best;
+      if (t->heap[child].when < t->heap[best].when) best = child;
+    if (t->heap[best].when >= when) break;
+    move(t, position, best);
+    position = best;
   }
-  place(t, slot, node);
+  put(t, position, when, place);
 }
 
 static void note_earliest(ecru__timers *t) {
-  int64_t earliest = t->count ? t->nodes[0]->when : ECRU_FOREVER;
+  int64_t earliest = t->count ? t->heap[0].when : ECRU_FOREVER;
   // release: pairs with the acquire of whoever decides how long to sleep
   atomic_store_explicit(&t->earliest, earliest, memory_order_release);
 }
@@ -46,31 +49,39 @@ static bool make_room(ecru__timers *t, uint32_t count) {
   if (count <= t->room) return true;
   uint32_t room = t->room ? t->room : 64;
   while (room < count) room *= 2;
-  ecru__timer_node **nodes = ecru__realloc(t->nodes, room * sizeof(*nodes));
-  if (!nodes) return false;
-  t->nodes = nodes;
+  void *heap = ecru__realloc(t->heap, room * sizeof *t->heap);
+  if (heap) t->heap = heap;
+  void *places = heap ? ecru__realloc(t->places, room * sizeof *t->places) : NULL;
+  if (!places) return false;
+  t->places = places;
+  for (uint32_t i = t->room; i < room; i++) t->places[i].position = i + 1; // the free chain was empty: it ends at room
+  t->free_place = t->room;
   t->room = room;
   return true;
 }
 
 static void insert(ecru__timers *t, ecru__timer_node *node, int64_t when) {
-  node->when = when;
+  uint32_t place = t->free_place;
+  t->free_place = t->places[place].position;
+  t->places[place].node = node;
+  node->slot = place + 1;
   atomic_store_explicit(&node->heap, t, memory_order_release);
   t->count++;
-  sift_up(t, t->count - 1, node);
-  if (t->nodes[0] == node) note_earliest(t);
+  sift_up(t, t->count - 1, when, place);
+  if (t->heap[0].place == place) note_earliest(t);
 }
 
 static void extract(ecru__timers *t, ecru__timer_node *node) {
-  uint32_t slot = node->slot - 1;
-  bool was_first = slot == 0;
-  ecru__timer_node *last = t->nodes[--t->count];
+  uint32_t place = node->slot - 1, position = t->places[place].position, last = --t->count;
   node->slot = 0;
-  if (last != node) {
-    if (slot > 0 && last->when < t->nodes[(slot - 1) / 4]->when) sift_up(t, slot, last);
-    else sift_down(t, slot, last);
+  t->places[place].position = t->free_place;
+  t->free_place = place;
+  if (last != position) {
+    int64_t when = t->heap[last].when;
+    if (position > 0 && when < t->heap[(position - 1) / 4].when) sift_up(t, position, when, t->heap[last].place);
+    else sift_down(t, position, when, t->heap[last].place);
   }
-  if (was_first) note_earliest(t);
+  if (position == 0) note_earliest(t);
 }
 
 static ecru__timers *heap_of(ecru__worker *w) { return w->processor ? w->processor->timers : &ecru__timer_table[0]; }
@@ -131,7 +142,7 @@ int ecru__timer_park(ecru__worker **w, ecru__timer_node *node, int64_t when, voi
     return ECRU_ENOMEM;
   }
   insert(park.timers, node, when);
-  bool first = park.timers->nodes[0] == node;
+  bool first = park.timers->heap[0].place + 1 == node->slot;
   if (first && !(*w)->processor) // it will look at the heap only after we have dropped its lock
     ecru__wake_keeper(atomic_load_explicit(&ecru__sched.processors[0], memory_order_acquire));
   int status = ecru__park_with(w, timer_park_release, &park, reason, object);
@@ -145,9 +156,10 @@ int ecru__timers_run(ecru__worker *w, ecru__timers *t, int64_t now) {
   ecru__timer_node *to_run = NULL, **last = &to_run;
   int fired = 0;
   ecru__lock_take(&t->lock);
-  while (t->count > 0 && t->nodes[0]->when <= now) {
-    ecru__timer_node *node = t->nodes[0];
+  while (t->count > 0 && t->heap[0].when <= now) {
+    ecru__timer_node *node = t->places[t->heap[0].place].node;
     extract(t, node);
+    if (t->count > 0) __builtin_prefetch(t->places[t->heap[0].place].node, 1); // on another stack: far away
     fired++;
     if (!node->claim(w, node)) continue; // node may be gone
     node->run_next = NULL;
@@ -164,14 +176,20 @@ int ecru__timers_run(ecru__worker *w, ecru__timers *t, int64_t now) {
   return fired;
 }
 
+static void empty(ecru__timers *t) {
+  t->count = 0;
+  for (uint32_t i = 0; i < t->room; i++) t->places[i].position = i + 1;
+  t->free_place = 0;
+  note_earliest(t);
+}
+
 /// Moves all nodes of a retired processor's heap. What finds no room (out of memory) stays: the monitor serves every heap.
 void ecru__timers_move(ecru__timers *from, ecru__timers *to) {
   ecru__lock_take(&to->lock); // the first heap before the others: the one order in which two are held
   ecru__lock_take(&from->lock);
   if (make_room(to, to->count + from->count)) {
-    for (uint32_t i = 0; i < from->count; i++) insert(to, from->nodes[i], from->nodes[i]->when);
-    from->count = 0;
-    note_earliest(from);
+    for (uint32_t i = 0; i < from->count; i++) insert(to, from->places[from->heap[i].place].node, from->heap[i].when);
+    empty(from);
   }
   ecru__lock_drop(&from->lock);
   ecru__lock_drop(&to->lock);
@@ -182,12 +200,15 @@ void ecru__timers_clear_all(void) {
   for (int i = 0; i < ECRU__MAXPROCS_LIMIT; i++) {
     ecru__timers *t = &ecru__timer_table[i];
     for (uint32_t k = 0; k < t->count; k++) {
-      t->nodes[k]->slot = 0;
-      atomic_store_explicit(&t->nodes[k]->heap, NULL, memory_order_relaxed);
+      ecru__timer_node *node = t->places[t->heap[k].place].node;
+      node->slot = 0;
+      atomic_store_explicit(&node->heap, NULL, memory_order_relaxed);
     }
-    ecru__free(t->nodes);
-    t->nodes = NULL;
-    t->count = t->room = 0;
-    note_earliest(t);
+    empty(t);
+    ecru__free(t->heap);
+    ecru__free(t->places);
+    t->heap = NULL;
+    t->places = NULL;
+    t->free_place = t->room = 0;
   }
 }

@@ -1,6 +1,8 @@
 /// runtime/timers.h: the timer heaps, one per processor.
 ///
-/// A 4-ary heap of nodes embedded in their owners: add and remove cost O(log n), nothing is allocated but the array.
+/// A 4-ary heap. Its entries carry the instant and the number of a place in a second array, where the node (embedded in its owner)
+/// and the entry's position stand: sifting touches the two arrays only, never the nodes, which lie on a million different stacks.
+/// Add and remove cost O(log n); nothing is allocated but the arrays.
 /// A due node's `claim` is called under the heap's lock: it may only claim a waiter or take a reference, and says whether
 /// `run` shall be called after the lock is dropped (with the node already out of the heap; it must have been kept alive by claim).
 #ifndef ECRU_RUNTIME_TIMERS_H
@@ -9,8 +11,7 @@
 
 typedef struct ecru__timer_node ecru__timer_node;
 struct ecru__timer_node {
-  int64_t when;                          // lock: heap's
-  uint32_t slot;                         // lock: heap's: place in the heap + 1; 0: in none
+  uint32_t slot;                         // lock: heap's: place + 1; 0: in none
   _Atomic(struct ecru__timers *) heap;   // atomic: set under that heap's lock
   bool (*claim)(ecru__worker *w, ecru__timer_node *node); // set before add
   void (*run)(ecru__worker *w, ecru__timer_node *node);   // set before add; may be NULL if claim never says true
@@ -18,9 +19,11 @@ struct ecru__timer_node {
 };
 typedef struct ecru__timers {
   ecru__lock lock;
-  ecru__timer_node **nodes;  // lock
+  struct { int64_t when; uint32_t place; } *heap;                // lock
+  struct { ecru__timer_node *node; uint32_t position; } *places; // lock; position: in the heap, or the next free place
   uint32_t count, room;      // lock
-  _Atomic int64_t earliest;  // atomic: nodes[0]->when or ECRU_FOREVER; written under the lock
+  uint32_t free_place;       // lock: first of the chain of free places; == room: none
+  _Atomic int64_t earliest;  // atomic: heap[0].when or ECRU_FOREVER; written under the lock
 } ecru__timers;
 
 /// Arms node for the instant `when`. It must be in no heap. returns: 0 or ECRU_ENOMEM.

@@ -131,11 +131,14 @@ static ecru__worker *enter_without_baton(ecru__worker *w) {
   }
   ecru__lock_take(&w->lock); // waits for a hand-off under way
   p = atomic_load_explicit(&w->baton, memory_order_relaxed);
-  if (!p) w->processor = NULL;
+  bool preempted = w->preempt != 0;
+  w->preempt = 0;
+  if (preempted) atomic_store_explicit(&w->baton, w->processor, memory_order_release);
+  else if (!p) w->processor = NULL;
   atomic_store_explicit(&w->outside, 0, memory_order_relaxed);
   ecru__lock_drop(&w->lock);
-  if (p || ecru__take_idle_processor(w)) return w;
-  ecru__requeue(&w);
+  if (p) return w;
+  if (preempted || !ecru__take_idle_processor(w)) ecru__requeue(&w);
   return w;
 }
 
@@ -152,6 +155,7 @@ OPAQUE ecru__worker *ecru__enter(void) {
 void ecru__worker_give(ecru__worker *w, ecru__processor *p) {
   ecru__lock_take(&w->lock);
   w->processor = p;
+  w->preempt = 0;
   if (p) atomic_store_explicit(&p->owner, w, memory_order_release);
   atomic_store_explicit(&w->baton, p, memory_order_release);
   ecru__lock_drop(&w->lock);

@@ -6,13 +6,19 @@
 #include <stdlib.h>
 #include <time.h>
 
+#if defined(__GNUC__) && !defined(__clang__)
+#define NEVER_CLONED __attribute__((noipa)) // a clone would be a second place
+#else
+#define NEVER_CLONED __attribute__((noinline))
+#endif
+
 enum { RUNS = 21, ROUND_TRIPS = 1000000, STACK_BYTES = 65536 };
 
 static void *main_context, *other_context;
 static _Alignas(16) char stack[STACK_BYTES];
 
 /// What both contexts run: the call below is the one place both are suspended at.
-static __attribute__((noinline)) void switch_forth(void **own, void **other, int times) {
+static NEVER_CLONED void switch_forth(void **own, void **other, int times) {
   for (int i = 0; i < times; i++) ecru__ctx_switch(own, *other, NULL);
 }
 

@@ -9,8 +9,8 @@
 //   wake_worker    at most one at a time looks around (spinning); the one who finds something wakes the next
 //   take_idle      ecru__take_idle_processor: takes the processor of a sleeping worker, which becomes a spare one
 //
-// Rings are left out: their owner empties its own before it sleeps, and a missed wake for a ring costs parallelism only.
-// -DRETIRE: instead maxprocs is lowered to one meanwhile, and the goroutines do not need each other.
+// What is done under the scheduler's or the queue's lock and shows outside it as one store is one step. Rings are left out: their owner empties its own before it sleeps, and a missed wake for a ring costs parallelism only.
+// -DRETIRE: instead of worker 2 coming back maxprocs is lowered to one, and the goroutines do not need each other.
 //
 // run: pass
 // run: pass -DRETIRE
@@ -74,16 +74,22 @@ inline find_idle() {
 }
 
 inline wake_worker(me) {
-  lock_take(me, SCHED_LOCK);
-  load(me, SPINNING, seen);
-  other = 3;
+  atomic {
+    lock_take(me, SCHED_LOCK);
+    load(me, SPINNING, seen);
+    other = 3;
+    if
+    :: seen == 0 ->
+       find_idle();
+       if
+       :: other < 3 -> unlist(me, other)
+       :: else
+       fi
+    :: else
+    fi
+  };
   if
-  :: seen == 0 ->
-     find_idle();
-     if
-     :: other < 3 -> unlist(me, other); spinning_add(me, 1)
-     :: else
-     fi
+  :: other < 3 -> spinning_add(me, 1)
   :: else
   fi;
   lock_drop(me, SCHED_LOCK);
@@ -106,10 +112,12 @@ inline wake_if_needed(me) {
   d_step { seen = 0; other = 0 }
 }
 inline queue_global(me) {
-  lock_take(me, GLOBAL_LOCK);
-  load(me, GLOBAL_COUNT, seen);
-  store(me, GLOBAL_COUNT, seen + 1);
-  lock_drop(me, GLOBAL_LOCK);
+  atomic {
+    lock_take(me, GLOBAL_LOCK);
+    load(me, GLOBAL_COUNT, seen);
+    store(me, GLOBAL_COUNT, seen + 1);
+    lock_drop(me, GLOBAL_LOCK)
+  };
 #ifndef NO_PUSH_FENCE
   full_fence(me);
 #endif
@@ -119,13 +127,15 @@ inline queue_global_pop(me, got) {
   load(me, GLOBAL_COUNT, seen);
   if
   :: seen > 0 ->
-     lock_take(me, GLOBAL_LOCK);
-     load(me, GLOBAL_COUNT, seen);
-     if
-     :: seen > 0 -> store(me, GLOBAL_COUNT, seen - 1); got = 1
-     :: else
-     fi;
-     lock_drop(me, GLOBAL_LOCK)
+     atomic {
+       lock_take(me, GLOBAL_LOCK);
+       load(me, GLOBAL_COUNT, seen);
+       if
+       :: seen > 0 -> store(me, GLOBAL_COUNT, seen - 1); got = 1
+       :: else
+       fi;
+       lock_drop(me, GLOBAL_LOCK)
+     }
   :: else
   fi;
   seen = 0
@@ -143,21 +153,19 @@ proctype worker(byte t) {
      load(t, IDLE_COUNT, seen);
      if
      :: seen > 0 -> // take_idle
-        lock_take(t, SCHED_LOCK);
-        find_idle();
-        if
-        :: other < 3 ->
-           unlist(t, other);
-           processor[other] = 0;
-           listed[other] = LISTED_SPARE;
-           processor[t] = 1;
-           if
-           :: other == 1 && retired -> retired = 2
-           :: else
-           fi
-        :: else
-        fi;
-        lock_drop(t, SCHED_LOCK)
+        atomic {
+          lock_take(t, SCHED_LOCK);
+          find_idle();
+          if
+          :: other < 3 ->
+             unlist(t, other);
+             processor[other] = 0;
+             listed[other] = LISTED_SPARE;
+             processor[t] = 1
+          :: else
+          fi;
+          lock_drop(t, SCHED_LOCK)
+        }
      :: else
      fi;
      if
@@ -174,9 +182,7 @@ proctype worker(byte t) {
   do // find_work
   :: !processor[t] -> // wait_for_processor
      stop_spinning(t);
-     lock_take(t, SCHED_LOCK);
-     listed[t] = LISTED_SPARE;
-     lock_drop(t, SCHED_LOCK);
+     atomic { lock_take(t, SCHED_LOCK); listed[t] = LISTED_SPARE; lock_drop(t, SCHED_LOCK) };
 end_spare:
      sleep_listed(t)
   :: processor[t] && t == 1 && retired -> // retire
@@ -185,13 +191,15 @@ end_spare:
 #endif
      processor[t] = 0;
      // ecru__wake_keeper of the first processor
-     lock_take(t, SCHED_LOCK);
-     find_idle();
-     if
-     :: other < 3 -> unlist(t, other)
-     :: else
-     fi;
-     lock_drop(t, SCHED_LOCK);
+     atomic {
+       lock_take(t, SCHED_LOCK);
+       find_idle();
+       if
+       :: other < 3 -> unlist(t, other)
+       :: else
+       fi;
+       lock_drop(t, SCHED_LOCK)
+     };
      if
      :: other < 3 -> wake[other] = WAKE_LOOK
      :: else
@@ -224,10 +232,7 @@ end_spare:
 #ifndef SPIN_TO_THE_END
         stop_spinning(t);
 #endif
-        lock_take(t, SCHED_LOCK);
-        listed[t] = LISTED_IDLE;
-        count_idle(t, 1);
-        lock_drop(t, SCHED_LOCK);
+        atomic { lock_take(t, SCHED_LOCK); listed[t] = LISTED_IDLE; count_idle(t, 1); lock_drop(t, SCHED_LOCK) };
 #ifndef NO_IDLE_FENCE
         full_fence(t);
 #endif
@@ -236,12 +241,14 @@ end_spare:
 #endif
         if
         :: seen > 0 ->
-           lock_take(t, SCHED_LOCK);
-           if
-           :: listed[t] == LISTED_IDLE -> unlist(t, t); found = 1
-           :: else
-           fi;
-           lock_drop(t, SCHED_LOCK)
+           atomic {
+             lock_take(t, SCHED_LOCK);
+             if
+             :: listed[t] == LISTED_IDLE -> unlist(t, t); found = 1
+             :: else
+             fi;
+             lock_drop(t, SCHED_LOCK)
+           }
         :: else
         fi;
         seen = 0;
@@ -263,13 +270,15 @@ proctype foreign() {
   queue_global(3);
 #ifdef RETIRE
   retired = 1; // ecru_set_maxprocs
-  lock_take(3, SCHED_LOCK);
-  other = 3;
-  if
-  :: listed[1] == LISTED_IDLE && processor[1] -> other = 1; unlist(3, 1)
-  :: else
-  fi;
-  lock_drop(3, SCHED_LOCK);
+  atomic {
+    lock_take(3, SCHED_LOCK);
+    other = 3;
+    if
+    :: listed[1] == LISTED_IDLE && processor[1] -> other = 1; unlist(3, 1)
+    :: else
+    fi;
+    lock_drop(3, SCHED_LOCK)
+  };
   if
   :: other == 1 -> wake[1] = WAKE_LOOK
   :: else
@@ -285,7 +294,11 @@ init {
     processor[1] = 1;
     run worker(0);
     run worker(1);
+#ifdef RETIRE
+    done = 1;
+#else
     run worker(2);
+#endif
     run foreign()
   };
   timeout;

@@ -209,16 +209,20 @@ TEST(token, the_last_release_of_a_child_races_the_cancel) { run(release_race_bod
 // ---- scopes with deadlines against operations ----------------------------------------------------------------------
 
 static ecru_chan *chan;
-static _Atomic long sent, received;
+static _Atomic long sent, received, timeouts;
+static void dawdle(uint64_t *random) {
+  if (test_random_below(random, 4) == 0) CHECK_EQ(ecru_sleep((int64_t)test_random_below(random, 20000)), 0);
+}
 static void send_under_deadlines(void *unused) {
   (void)unused;
   uint64_t random = own_seed();
   for (long i = test_scaled(3000); i > 0; i--) {
     long value = 1;
-    CHECK_EQ(ecru_deadline_enter(ecru_after((int64_t)test_random_below(&random, 50000))), 0);
+    dawdle(&random);
+    CHECK_EQ(ecru_deadline_enter(ecru_after((int64_t)test_random_below(&random, 20000))), 0);
     int status = ecru_chan_send(chan, &value);
     CHECK(status == 0 || status == ECRU_ETIMEDOUT);
-    if (status == 0) atomic_fetch_add(&sent, 1);
+    atomic_fetch_add(status == 0 ? &sent : &timeouts, 1);
     CHECK_EQ(ecru_token_leave(), 0);
   }
 }
@@ -227,11 +231,12 @@ static void receive_under_deadlines(void *unused) {
   uint64_t random = own_seed();
   for (long i = test_scaled(3000); i > 0; i--) {
     long value = 0;
-    CHECK_EQ(ecru_deadline_enter(ecru_after((int64_t)test_random_below(&random, 50000))), 0);
+    dawdle(&random);
+    CHECK_EQ(ecru_deadline_enter(ecru_after((int64_t)test_random_below(&random, 20000))), 0);
     int status = ecru_chan_recv(chan, &value);
     CHECK(status == 0 || status == ECRU_ETIMEDOUT);
     CHECK_EQ(value, status == 0);
-    if (status == 0) atomic_fetch_add(&received, 1);
+    atomic_fetch_add(status == 0 ? &received : &timeouts, 1);
     CHECK_EQ(ecru_token_leave(), 0);
   }
 }

@@ -274,7 +274,7 @@ static void limited(void *unused) {
   for (int i = 0; i < CHILDREN; i++) CHECK_EQ(ecru_group_go(group, yields, NULL), 0);
   CHECK_EQ(ecru_group_wait(group), 0);
   CHECK_EQ(atomic_load(&ended), CHILDREN);
-  CHECK_EQ(atomic_load(&most_alive), LIMIT);
+  CHECK(atomic_load(&most_alive) <= LIMIT);
   ecru_group_destroy(group);
 }
 TEST(group, limit_bounds_how_many_run) { // T4

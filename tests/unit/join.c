@@ -223,9 +223,23 @@ TEST(join, any_that_is_cancelled_cancels_and_joins_all) { // T3, K2
 
 // ---- each ---------------------------------------------------------------------------------------------------------
 
+/// Ends the tasks one after the other in this order, the first apart.
+static int sequence[CROWD];
+static int end_in_sequence(void *unused, void **result) {
+  (void)unused, (void)result;
+  for (int i = 1; i < CROWD; i++) {
+    order(sequence[i], sequence[i]);
+    CHECK_EQ(ecru_task_join(tasks[sequence[i]], NULL, NULL), 0);
+  }
+  return 0;
+}
+
+static ecru_task *director;
+
 typedef struct diary {
   int count, stop_at, stop_with;
-  bool releases;
+  bool releases, directs;
+  ecru_token *cancels; // when it has stop_at entries
   size_t indices[CROWD];
   int statuses[CROWD];
 } diary;
@@ -233,24 +247,17 @@ typedef struct diary {
 static int write_down(void *context, size_t index, int status, void *result) {
   diary *book = context;
   CHECK(result == &places[index]);
+  CHECK(ecru_task_state(tasks[index]) != ECRU_TASK_RUNNING);
   book->indices[book->count] = index;
   book->statuses[book->count++] = status;
+  if (book->directs && book->count == 1) CHECK_EQ(ecru_spawn(&director, end_in_sequence, NULL), 0);
   if (book->releases) {
     ecru_task_release(tasks[index]);
     ecru_yield();
   }
-  return book->count == book->stop_at ? book->stop_with : 0;
-}
-
-/// Ends the tasks one after the other in this order.
-static int sequence[CROWD];
-static void end_in_sequence(void *argument) {
-  int count = (int)(intptr_t)argument;
-  for (int i = 0; i < count; i++) {
-    order(sequence[i], sequence[i]);
-    while (!atomic_load(&places[sequence[i]].ended) || ecru_task_state(tasks[sequence[i]]) == ECRU_TASK_RUNNING)
-      CHECK_EQ(ecru_yield(), 0);
-  }
+  if (book->count != book->stop_at) return 0;
+  if (book->cancels) CHECK_EQ(ecru_token_cancel(book->cancels, 0), 0);
+  return book->stop_with;
 }
 
 static void shuffle(void) {
@@ -267,14 +274,16 @@ static void each_in_order(void *unused) {
   (void)unused;
   shuffle();
   start_crowd(CROWD);
-  CHECK_EQ(ecru_go(end_in_sequence, (void *)(intptr_t)CROWD), 0);
-  diary book = {0};
+  order(sequence[0], sequence[0]);
+  diary book = {.directs = true}; // the others end once the first has been reported: all are being watched then
   CHECK_EQ(ecru_join_each(tasks, CROWD, write_down, &book), 0);
   CHECK_EQ(book.count, CROWD);
   for (int i = 0; i < CROWD; i++) {
     CHECK_EQ(book.indices[i], sequence[i]);
     CHECK_EQ(book.statuses[i], sequence[i]);
   }
+  CHECK_EQ(ecru_task_join(director, NULL, NULL), 0);
+  ecru_task_release(director);
   end_crowd(CROWD);
 }
 TEST(join, each_comes_in_order_of_completion) { // T3
@@ -315,15 +324,18 @@ static void each_canceled(void *unused) {
     order(i, 0);
     CHECK_EQ(ecru_task_join(tasks[i], NULL, NULL), 0);
   }
-  diary book = {0};
-  CHECK_EQ(ecru_deadline_enter(ecru_after(20 * ECRU_MILLISECOND)), 0);
-  CHECK_EQ(ecru_join_each(tasks, CROWD, write_down, &book), ECRU_ETIMEDOUT);
+  diary book = {.stop_at = 10};
+  CHECK_EQ(ecru_token_create(&book.cancels, NULL, ECRU_FOREVER), 0);
+  CHECK_EQ(ecru_token_enter(book.cancels), 0);
+  CHECK_EQ(ecru_join_each(tasks, CROWD, write_down, &book), ECRU_ECANCELED);
+  CHECK_EQ(ecru_join_each(tasks, CROWD, write_down, &book), ECRU_ECANCELED);
   CHECK_EQ(ecru_token_leave(), 0);
   CHECK_EQ(book.count, 10);
+  ecru_token_release(book.cancels);
   for (int i = 10; i < CROWD; i++) order(i, 0);
   end_crowd(CROWD);
 }
-TEST(join, each_ends_with_the_callers_deadline) { // T3, K2
+TEST(join, each_ends_with_the_callers_token) { // T3, K2
   run(each_canceled);
 }
 

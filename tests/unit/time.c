@@ -427,6 +427,29 @@ static void standing_body(void *unused) {
 }
 TEST(time, a_virtual_clock_stands_still_while_somebody_runs) { run_virtual(standing_body); } // K7
 
+static void early_bird(void *unused) {
+  (void)unused;
+  CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
+  atomic_fetch_add(&woken, 1);
+}
+static void advance_body(void *unused) {
+  (void)unused;
+  for (int i = 0; i < 100; i++) CHECK_EQ(ecru_go(early_bird, NULL), 0);
+  int64_t before = monotonic();
+  while (monotonic() - before < 5 * ECRU_MILLISECOND) CHECK_EQ(ecru_yield(), 0); // they sleep, wherever they are
+  CHECK_EQ(atomic_load(&woken), 0);
+  CHECK_EQ(ecru_clock_advance(clock_in_use, ECRU_MILLISECOND), 0);
+  while (atomic_load(&woken) < 100) CHECK_EQ(ecru_yield(), 0); // nobody parks, and still they wake
+}
+TEST(time, a_virtual_clock_can_be_moved_by_hand) { // K7
+  CHECK_EQ(ecru_clock_virtual_create(&clock_in_use, START), 0);
+  ecru_options options = ECRU_OPTIONS;
+  options.clock = clock_in_use;
+  options.maxprocs = 4;
+  CHECK_EQ(ecru_run_with(&options, advance_body, NULL), 0);
+  ecru_clock_destroy(clock_in_use);
+}
+
 TEST(time, a_virtual_clock_is_refused_bad_values) { // K7
   ecru_clock *clock = NULL;
   CHECK_EQ(ecru_clock_virtual_create(NULL, 1), ECRU_EINVAL);

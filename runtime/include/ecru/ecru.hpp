@@ -13,7 +13,7 @@
 /// a channel may be any movable type; and lambdas are kept alive as long as they can be called.
 ///
 /// A goroutine may move to another thread wherever it parks, also inside a catch block (G11); do not hold a std::mutex or the
-/// address of a thread_local across a parking call. ecru_exit runs no destructors.
+/// address of a thread_local across a parking call. ecru_exit runs no destructors; ecru::exit does.
 #ifndef ECRU_ECRU_HPP
 #define ECRU_ECRU_HPP
 #include <ecru/ecru.h>
@@ -100,6 +100,9 @@ inline int check(int status) {
 }
 
 namespace detail {
+struct exit_request {}; // thrown by ecru::exit, caught where the goroutine's function was called
+enum { exited = 1 };    // what outcome::run says then
+
 /// What the exception being handled is as a status. Called in a catch block.
 inline int current_status() noexcept {
   try {
@@ -122,6 +125,8 @@ template <class T> struct outcome {
     try {
       value.emplace(std::forward<F>(fn)());
       return 0;
+    } catch (const exit_request &) {
+      return exited;
     } catch (...) {
       exception = std::current_exception();
       return current_status();
@@ -142,6 +147,8 @@ template <> struct outcome<void> {
       std::forward<F>(fn)();
       value = true;
       return 0;
+    } catch (const exit_request &) {
+      return exited;
     } catch (...) {
       exception = std::current_exception();
       return current_status();
@@ -153,6 +160,14 @@ template <> struct outcome<void> {
     if (!value) raise(ECRU_ECANCELED);
   }
 };
+
+/// Calls fn in a goroutine that is nobody's task: an exception other than exit's finds no handler and ends the process.
+template <class F> void call(F &fn) {
+  try {
+    static_cast<void>(fn());
+  } catch (const exit_request &) {
+  }
+}
 
 /// fn with its arguments, decayed, as a function without any.
 template <class F, class... Arguments> auto bind(F &&fn, Arguments &&...arguments) {
@@ -169,7 +184,7 @@ template <class Call> struct kept_call {
   Call call;
   static void run(void *data) {
     std::unique_ptr<kept_call> mine(static_cast<kept_call *>(data));
-    static_cast<void>(mine->call());
+    detail::call(mine->call);
   }
 };
 template <class Call> std::unique_ptr<kept_call<Call>> keep(Call &&call) {
@@ -212,7 +227,7 @@ template <class F, class... Arguments> void go(F &&fn, Arguments &&...arguments)
   auto call = detail::bind(std::forward<F>(fn), std::forward<Arguments>(arguments)...);
   using Call = decltype(call);
   if constexpr (std::is_trivially_copyable_v<Call> && sizeof(Call) <= 1024 && alignof(Call) <= 16) {
-    check(ecru_go_copy(nullptr, [](void *data) { static_cast<void>((*static_cast<Call *>(data))()); }, &call, sizeof call));
+    check(ecru_go_copy(nullptr, [](void *data) { detail::call(*static_cast<Call *>(data)); }, &call, sizeof call));
   } else {
     auto kept = detail::keep(std::move(call));
     check(ecru_go(kept->run, kept.get()));
@@ -238,6 +253,8 @@ template <class F> auto run(F &&fn) {
   if constexpr (!std::is_void_v<T>) return T(std::move(*main.result.value));
 }
 
+/// Ends the calling goroutine as ecru_exit does, but unwinds its stack: destructors run. catch (...) must rethrow.
+[[noreturn]] inline void exit() { throw detail::exit_request(); }
 inline void yield() { check(ecru_yield()); }
 inline void sleep(std::chrono::nanoseconds duration) { check(ecru_sleep(duration.count())); }
 /// A cancellation point that does not wait.
@@ -255,7 +272,10 @@ template <class Call, class T> struct work {
     std::shared_ptr<work> mine = std::move(static_cast<work *>(data)->self);
     int status = mine->result.run(*mine->call);
     mine->call.reset(); // what it captured goes with the goroutine, not with the last handle
-    return status;
+    if (status != exited) return status;
+    mine.reset();
+    ecru_exit();
+    return 0;
   }
 };
 } // namespace detail
@@ -468,9 +488,13 @@ class group {
           try {
             static_cast<void>(mine->call());
             return 0;
+          } catch (const detail::exit_request &) {
           } catch (...) {
             return mine->owner->note();
           }
+          mine.reset();
+          ecru_exit();
+          return 0;
         },
         kept.get());
     if (status == 0) kept.release();

@@ -68,8 +68,9 @@ ECRU_API int ecru_join_all(ecru_task *const *tasks, size_t count, int *statuses,
 /// INT_MAX or a NULL; ECRU_EDEADLK as join_all; ECRU_ENOMEM (all three: nothing was cancelled); ECRU_ECANCELED,
 /// ECRU_ETIMEDOUT the caller's token fired: all were cancelled and joined too. since: 0.1
 ECRU_API int ecru_join_any(ecru_task *const *tasks, size_t count, void **result);
-/// Calls each(context, index, status, result) for every task in the order in which they end (T3), in the caller, which may
-/// park and may release the handle it was called for; the others must stay valid. A non-zero return stops.
+/// Calls each(context, index, status, result) for every task in the order in which they end (T3); those that have ended
+/// already come first, in the order of the array. each runs in the caller, may park and may release the handle it was called
+/// for; the others must stay valid. A non-zero return stops.
 /// effects: any thread; parks; allocates for more than 16 tasks.
 /// returns: 0 all were given to each; what each returned; ECRU_ECANCELED, ECRU_ETIMEDOUT the caller's token fired;
 /// ECRU_EINVAL each or a task is NULL; ECRU_EDEADLK as join_all; ECRU_ENOMEM. since: 0.1

@@ -1,0 +1,198 @@
+/// tests/unit/sync_rwmutex.c: the reader-writer mutex (L1, L2). Its cancellation is in sync_cancel.c.
+#include "syncs.h"
+
+static ecru_rwmutex *mutex;
+
+static void create(void) {
+  mutex = NULL;
+  CHECK_EQ(ecru_rwmutex_create(&mutex), 0);
+}
+
+static void lock(void) { CHECK_EQ(ecru_rwmutex_lock(mutex), 0); }
+static void unlock(void) { CHECK_EQ(ecru_rwmutex_unlock(mutex), 0); }
+static void read_lock(void) { CHECK_EQ(ecru_rwmutex_read_lock(mutex), 0); }
+static void read_unlock(void) { CHECK_EQ(ecru_rwmutex_read_unlock(mutex), 0); }
+
+/// Notes its letter when it is in, stays a millisecond, notes it as a capital when it goes.
+static void write(void *letter) {
+  lock();
+  note(*(char *)letter);
+  CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
+  note(*(char *)letter - 'a' + 'A');
+  unlock();
+}
+static void read(void *letter) {
+  read_lock();
+  note(*(char *)letter);
+  CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
+  note(*(char *)letter - 'a' + 'A');
+  read_unlock();
+}
+
+static void share(void *unused) {
+  (void)unused;
+  create();
+  start(read, "a");
+  start(read, "b");
+  all_others_parked();
+  start(write, "w");
+  all_others_parked();
+  start(read, "c"); // behind the writer
+  all_others_parked();
+  CHECK_STR(history, "ab");
+  CHECK_EQ(ecru_rwmutex_try_read_lock(mutex), ECRU_EAGAIN);
+  join_crew();
+  CHECK_EQ(history_length, 8);
+  CHECK(strncmp(history, "abABwWcC", 8) == 0 || strncmp(history, "abBAwWcC", 8) == 0);
+  ecru_rwmutex_destroy(mutex);
+}
+TEST(rwmutex, readers_share_and_a_waiting_writer_keeps_new_ones_out) { // L1
+  in_virtual_time(share);
+}
+
+static void alternate(void *unused) {
+  (void)unused;
+  create();
+  lock();
+  start(write, "v");
+  start(write, "w");
+  start(read, "a");
+  start(read, "b");
+  all_others_parked();
+  unlock(); // the readers that wait by now, then a writer, not all writers first
+  all_others_parked();
+  start(read, "c"); // came later: after the first writer
+  join_crew();
+  CHECK(strncmp(history, "ab", 2) == 0 || strncmp(history, "ba", 2) == 0);
+  CHECK_STR(history + 4, "vVcCwW");
+  ecru_rwmutex_destroy(mutex);
+}
+TEST(rwmutex, writers_do_not_starve_readers) { // L1
+  in_virtual_time(alternate);
+}
+
+static void give_up_waiting(void *unused) {
+  (void)unused;
+  CHECK_EQ(ecru_rwmutex_lock(mutex), ECRU_ECANCELED);
+}
+
+static void cancelled_writer(void *unused) {
+  (void)unused;
+  create();
+  read_lock();
+  ecru_token *token = token_until(ECRU_FOREVER);
+  start_under(token, give_up_waiting, NULL);
+  all_others_parked();
+  start(read, "a");
+  start(read, "b");
+  all_others_parked();
+  CHECK_STR(history, "");
+  cancel(token);
+  all_others_parked();
+  CHECK_STR(history, "ab"); // while the first reader still reads
+  read_unlock();
+  join_crew();
+  ecru_token_release(token);
+  CHECK_EQ(ecru_rwmutex_try_lock(mutex), 0);
+  unlock();
+  ecru_rwmutex_destroy(mutex);
+}
+TEST(rwmutex, a_cancelled_writer_lets_in_the_readers_behind_it) { // L1, K2
+  in_virtual_time(cancelled_writer);
+}
+
+static void misuse(void *unused) {
+  (void)unused;
+  create();
+  CHECK_EQ(ecru_rwmutex_unlock(mutex), ECRU_EPERM);
+  CHECK_EQ(ecru_rwmutex_read_unlock(mutex), ECRU_EPERM);
+  lock();
+  CHECK_EQ(ecru_rwmutex_lock(mutex), ECRU_EDEADLK);
+  CHECK_EQ(ecru_rwmutex_read_lock(mutex), ECRU_EDEADLK);
+  CHECK_EQ(ecru_rwmutex_read_unlock(mutex), ECRU_EPERM);
+  CHECK_EQ(ecru_rwmutex_try_lock(mutex), ECRU_EAGAIN);
+  CHECK_EQ(ecru_rwmutex_try_read_lock(mutex), ECRU_EAGAIN);
+  unlock();
+  read_lock();
+  read_lock();
+  CHECK_EQ(ecru_rwmutex_unlock(mutex), ECRU_EPERM);
+  CHECK_EQ(ecru_rwmutex_try_lock(mutex), ECRU_EAGAIN);
+  CHECK_EQ(ecru_rwmutex_try_read_lock(mutex), 0);
+  for (int i = 0; i < 3; i++) read_unlock();
+  CHECK_EQ(ecru_rwmutex_read_unlock(mutex), ECRU_EPERM);
+  ecru_rwmutex_destroy(mutex);
+  ecru_rwmutex_destroy(NULL);
+}
+TEST(rwmutex, misuse_is_an_error) { // L2
+  with_procs(1, misuse);
+}
+
+static void misuse_contended(void *unused) {
+  (void)unused;
+  create();
+  lock();
+  start(read, "a"); // from now on everything goes the slow way
+  all_others_parked();
+  unlock();
+  join_crew();
+  CHECK_EQ(ecru_rwmutex_read_unlock(mutex), ECRU_EPERM);
+  CHECK_EQ(ecru_rwmutex_unlock(mutex), ECRU_EPERM);
+  CHECK_EQ(ecru_rwmutex_try_read_lock(mutex), 0);
+  CHECK_EQ(ecru_rwmutex_try_lock(mutex), ECRU_EAGAIN);
+  read_unlock();
+  CHECK_EQ(ecru_rwmutex_try_lock(mutex), 0);
+  unlock();
+  ecru_rwmutex_destroy(mutex);
+}
+TEST(rwmutex, misuse_is_an_error_after_contention) { // L2
+  in_virtual_time(misuse_contended);
+}
+
+// ---- crowds -------------------------------------------------------------------------------------------------------
+
+static long value;
+static _Atomic int inside_readers, inside_writers;
+
+static void crowd_member(void *seed_of) {
+  uint64_t seed = test_seed() + (uint64_t)(uintptr_t)seed_of;
+  for (long i = test_scaled(4000); i > 0; i--) {
+    if (test_random_below(&seed, 4) == 0) {
+      lock();
+      CHECK_EQ(atomic_fetch_add(&inside_writers, 1), 0);
+      CHECK_EQ(atomic_load(&inside_readers), 0);
+      value++;
+      if (test_random_below(&seed, 8) == 0) ecru_yield();
+      atomic_fetch_sub(&inside_writers, 1);
+      unlock();
+    } else {
+      read_lock();
+      atomic_fetch_add(&inside_readers, 1);
+      CHECK_EQ(atomic_load(&inside_writers), 0);
+      long seen = value;
+      if (test_random_below(&seed, 8) == 0) ecru_yield();
+      CHECK_EQ(value, seen);
+      atomic_fetch_sub(&inside_readers, 1);
+      read_unlock();
+    }
+  }
+}
+
+static void *crowd_thread(void *seed_of) {
+  crowd_member(seed_of);
+  return NULL;
+}
+
+static void crowd(void *unused) {
+  (void)unused;
+  create();
+  pthread_t thread = start_thread(crowd_thread, (void *)99);
+  for (uintptr_t i = 0; i < 8; i++) start(crowd_member, (void *)i);
+  join_crew();
+  join_thread(thread);
+  CHECK_EQ(ecru_rwmutex_try_lock(mutex), 0);
+  unlock();
+  ecru_rwmutex_destroy(mutex);
+}
+TEST(rwmutex, no_writer_beside_anybody) { // L1
+  with_procs(2, crowd);
+}
