@@ -13,6 +13,14 @@ void ecru__thread_join(void *handle);
 void ecru__thread_detach(void *handle);
 /// Gives the CPU to another thread.
 void ecru__thread_yield(void);
+/// Tells the CPU that the caller spins (some 15 to 40 ns on x86-64).
+static inline void ecru__thread_pause(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb");
+#endif
+}
 /// Kernel's id of the calling thread; number of threads in the process (0: unknown).
 uint64_t ecru__thread_id(void);
 int ecru__thread_count(void);

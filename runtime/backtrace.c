@@ -69,7 +69,7 @@ __attribute__((noinline)) void *ecru__inspected(void *value, ecru__goroutine *g)
 #ifdef ECRU__ASAN
   __sanitizer_start_switch_fiber(&g->asan_fake_stack, low, bytes);
 #endif
-  return ecru__ctx_switch(&g->context, request->return_context, NULL);
+  return ecru__ctx_switch(&g->waiter.context, request->return_context, NULL);
 #endif
 }
 
@@ -80,13 +80,13 @@ static void take_frames(ecru__goroutine *g, ecru__snapshot *snapshot) {
   snapshot->no_frames = ECRU__FRAMES_NOT_HERE;
 #else
   snapshot->no_frames = ECRU__FRAMES_NOT_WALKED;
-  if ((char *)g->context - g->stack->low < (ptrdiff_t)(ecru__vm_page() + INSPECTION_BYTES)) return;
+  if ((char *)g->waiter.context - g->stack->low < (ptrdiff_t)(ecru__vm_page() + INSPECTION_BYTES)) return;
   struct request request = {NULL, NULL, snapshot};
 #ifdef ECRU__ASAN
   void *fake_stack;
   __sanitizer_start_switch_fiber(&fake_stack, g->stack->low, (size_t)1 << g->stack->log2);
 #endif
-  ecru__ctx_switch(&request.return_context, g->context, (char *)&request + 1);
+  ecru__ctx_switch(&request.return_context, g->waiter.context, (char *)&request + 1);
 #ifdef ECRU__ASAN
   __sanitizer_finish_switch_fiber(fake_stack, NULL, NULL);
 #endif

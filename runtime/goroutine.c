@@ -204,7 +204,7 @@ static void make_context(ecru__goroutine *g, const void *copy, size_t bytes) {
   g->tsan_fiber = ECRU__TSAN_CREATE();
   g->asan_fake_stack = NULL;
   g->valgrind_stack = ECRU__VALGRIND_REGISTER(g->stack->low, top);
-  g->context = ecru__ctx_make(top, (size_t)(top - g->stack->low), entry);
+  g->waiter.context = ecru__ctx_make(top, (size_t)(top - g->stack->low), entry);
   atomic_store_explicit(&g->status, ECRU__RUNNABLE, memory_order_relaxed);
   atomic_store_explicit(&g->stack->in_use, 1, memory_order_release); // release: pairs with ecru__stacks_visit
 }

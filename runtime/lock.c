@@ -10,11 +10,7 @@ enum { SPINS = 40, YIELDS = 40 };
 void ecru__lock_contended(ecru__lock *lock) {
   for (int i = 0; i < SPINS; i++) {
     if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 && ecru__lock_try(lock)) return;
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("isb");
-#endif
+    ecru__thread_pause();
   }
   for (int i = 0; i < YIELDS; i++) {
     ecru__thread_yield();

@@ -103,6 +103,7 @@ static bool retake_lent(ecru__worker *w, ecru__processor *p) {
 static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
   bool late = atomic_load_explicit(&p->timers->earliest, memory_order_acquire) <= clock_now - LATE_NS && !ecru__clock_is_virtual();
   ecru__worker *w = atomic_load_explicit(&p->owner, memory_order_acquire);
+  if (!w && late) ecru__timers_run(ecru__sched.monitor, p->timers, clock_now); // no thread could be had for p
   if (!w || __atomic_load_n(&w->listed, __ATOMIC_RELAXED) == ECRU__LISTED_IDLE) return false;
   uint32_t tick = __atomic_load_n(&p->tick, __ATOMIC_RELAXED);
   bool moves = tick != p->seen_tick;

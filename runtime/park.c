@@ -81,7 +81,7 @@ ECRU__NO_TSAN ecru__worker *ecru__switch_away(ecru__worker *w) {
   if (ECRU__LIKELY(next != NULL)) {
     w->self = &next->waiter;
     atomic_store_explicit(&next->status, ECRU__ON_CPU, memory_order_relaxed);
-    to = next->context;
+    to = next->waiter.context;
     ECRU__ASAN_LEAVE(w->post_kind == ECRU__POST_DEAD ? NULL : &g->asan_fake_stack, next->stack->low, (size_t)1 << next->stack->log2);
     ECRU__TSAN_SWITCH(next->tsan_fiber);
   } else {
@@ -90,7 +90,7 @@ ECRU__NO_TSAN ecru__worker *ecru__switch_away(ecru__worker *w) {
     ECRU__ASAN_LEAVE(w->post_kind == ECRU__POST_DEAD ? NULL : &g->asan_fake_stack, w->native_stack_low, w->native_stack_bytes);
     ECRU__TSAN_SWITCH(w->tsan_fiber);
   }
-  void *value = ecru__ctx_switch(&g->context, to, w);
+  void *value = ecru__ctx_switch(&g->waiter.context, to, w);
   while (ECRU__UNLIKELY((uintptr_t)value & 1)) value = ecru__inspected(value, g); // a dump asks for our stack
   ECRU__ASAN_ARRIVE(g->asan_fake_stack);
   w = value;

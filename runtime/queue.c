@@ -137,8 +137,10 @@ static void ring_push(ecru__processor *p, ecru__goroutine *g) {
 }
 
 void ecru__queue_local(ecru__worker *w, ecru__goroutine *g) {
-  ring_push(w->processor, g);
-  ecru__maybe_wake();
+  ecru__processor *p = w->processor;
+  ring_push(p, g);
+  // One alone will have its turn here in no time, unless the one that runs computes: then the monitor wakes somebody.
+  if (atomic_load_explicit(&p->tail, memory_order_relaxed) - atomic_load_explicit(&p->head, memory_order_relaxed) > 1) ecru__maybe_wake();
 }
 
 /// g has yielded: it goes behind the others here. Wakes nobody: this processor comes back to it by itself.
@@ -217,8 +219,6 @@ static inline void fetch_ahead(ecru__processor *p, uint32_t head, uint32_t tail)
   const char *g = (const char *)((uintptr_t)atomic_load_explicit(&p->ring[(head + AHEAD) % ECRU__RING], memory_order_relaxed) & ~(uintptr_t)1);
   __builtin_prefetch(g, 1);
   __builtin_prefetch(g + 64, 1);
-  __builtin_prefetch(g + 128, 1);
-  __builtin_prefetch(g - 64, 1);
 }
 
 ecru__goroutine *ecru__queue_pop(ecru__processor *p) {
@@ -251,6 +251,18 @@ ecru__goroutine *ecru__queue_global_pop(ecru__processor *p) {
   return take > 0 ? items[0] : NULL;
 }
 
+/// Does the victim switch so often that a goroutine alone in its ring is better left there? Where the wake of a processor costs
+/// more than the work (producers and consumers of single values), stealing it only makes the pair run across two caches.
+static bool comes_to_it_soon(ecru__processor *victim) {
+  enum { LOOKS = 40 }; // some 1 to 2 us
+  uint32_t tick = __atomic_load_n(&victim->tick, __ATOMIC_RELAXED);
+  for (int i = 0; i < LOOKS; i++) {
+    ecru__thread_pause();
+    if (__atomic_load_n(&victim->tick, __ATOMIC_RELAXED) != tick) return true;
+  }
+  return false;
+}
+
 /// Takes half of the victim's ring into p's (empty) ring. returns: one of them to run at once, or NULL.
 ecru__goroutine *ecru__queue_steal(ecru__processor *p, ecru__processor *victim) {
   uint32_t tail = atomic_load_explicit(&p->tail, memory_order_relaxed);
@@ -260,6 +272,7 @@ ecru__goroutine *ecru__queue_steal(ecru__processor *p, ecru__processor *victim) 
     uint32_t count = end - head;
     count -= count / 2;
     if (count == 0) return NULL;
+    if (end - head == 1 && comes_to_it_soon(victim)) return NULL;
     if (count > ECRU__RING / 2) continue; // head and tail were read inconsistently
     for (uint32_t i = 0; i < count; i++) {
       ecru__goroutine *g = atomic_load_explicit(&victim->ring[(head + i) % ECRU__RING], memory_order_relaxed);

@@ -30,15 +30,15 @@ enum { ECRU__NAME_BYTES = 32, ECRU__RING = 256, ECRU__MAXPROCS_LIMIT = 256, ECRU
 /// Lies at the top of its own stack: a parked goroutine costs one page.
 struct ecru__goroutine {
   ecru__waiter waiter;          // first: the one is the other
-  void *context;                // owner; whoever resumes it reads
-  ecru__goroutine *queue_next;  // in a pinned, free or spill list: that list's lock
-  struct ecru__stack *stack;    // set once per incarnation
   ecru__worker *pinned;         // owner: the worker it must run on, or NULL
-  uint32_t pins;                // owner: nesting of ecru_pin
-  uint32_t flags;               // set once: ECRU_PINNED, ECRU_OWN_THREAD
+  int64_t ready_ns;             // waker: when made runnable, sampled for the latency histogram; 0: not sampled
   _Atomic uint32_t status;      // atomic: ECRU__DEAD ... for dumps and counters
   int saved_errno;              // owner, while switched out
   void *saved_exceptions[2];    // owner, while switched out: __cxa_eh_globals
+  struct ecru__stack *stack;    // set once per incarnation
+  ecru__goroutine *queue_next;  // in a pinned, free or spill list: that list's lock
+  uint32_t pins;                // owner: nesting of ecru_pin
+  uint32_t flags;               // set once: ECRU_PINNED, ECRU_OWN_THREAD
   ecru_fn fn;                   // set once
   void *argument;               // set once
   ecru_fn at_end;               // set once: runs when it ends, by return or by ecru_exit; may be NULL
@@ -46,7 +46,6 @@ struct ecru__goroutine {
   uint64_t id, parent_id;       // set once
   void *site;                   // set once: return address of the call that started it
   int64_t started_ns;           // set once (coarse)
-  int64_t ready_ns;             // waker: when made runnable, sampled for the latency histogram; 0: not sampled
   void *tsan_fiber, *asan_fake_stack; // owner
   unsigned valgrind_stack;      // set once
   char name[ECRU__NAME_BYTES];  // owner, read racily by dumps

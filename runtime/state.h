@@ -124,9 +124,12 @@ typedef struct ecru__stack {
   _Atomic uint32_t in_use;  // atomic
 } ecru__stack;
 static inline char *ecru__stack_end(const ecru__stack *stack) { return stack->low + ((size_t)1 << stack->log2); }
-/// The goroutine whose control block lies at the top of the stack.
+/// The goroutine whose control block lies at the top of the stack: coloured, that is, a few cache lines lower from stack to stack,
+/// since what lies at the same place in every page falls into the same few sets of the caches.
 static inline ecru__goroutine *ecru__stack_goroutine(const ecru__stack *stack) {
-  return (ecru__goroutine *)(void *)(ecru__stack_end(stack) - ((sizeof(ecru__goroutine) + 63) & ~(size_t)63));
+  enum { COLOURS = 16, LINE = 64 };
+  size_t colour = ((uintptr_t)stack->low >> stack->log2) % COLOURS;
+  return (ecru__goroutine *)(void *)(ecru__stack_end(stack) - ((sizeof(ecru__goroutine) + LINE - 1) & ~(size_t)(LINE - 1)) - colour * LINE);
 }
 int ecru__stack_take(ecru__stack **stack, size_t bytes); // 0, ECRU_EINVAL, ECRU_ENOMEM
 void ecru__stack_give(ecru__stack *stack);

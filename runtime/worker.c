@@ -212,7 +212,7 @@ ECRU__NO_TSAN static void run(ecru__worker *w, ecru__goroutine *g) {
   atomic_store_explicit(&g->status, ECRU__ON_CPU, memory_order_relaxed);
   ECRU__ASAN_LEAVE(&w->asan_fake_stack, g->stack->low, (size_t)1 << g->stack->log2);
   ECRU__TSAN_SWITCH(g->tsan_fiber);
-  ecru__ctx_switch(&w->native, g->context, w);
+  ecru__ctx_switch(&w->native, g->waiter.context, w);
   ECRU__ASAN_ARRIVE(w->asan_fake_stack);
   ecru__finish_switch(w);
 }

@@ -7,23 +7,32 @@
 //
 //   enter         ecru__enter, enter_without_baton (worker.c); requeue and take_idle as in scheduler.c
 //   lend          ecru_blocking_enter (runtime.c); the next enter swaps `lent` out
-//   retake        monitor.c: take_baton, then ecru__handoff
-//   expose        monitor.c: expose_next: takes the baton for a moment and puts it back
+//   retake        monitor.c: take_baton, then ecru__handoff; or request, if the worker is inside at this moment
+//   expose        monitor.c: takes the baton for a moment and puts it back
+//   request       monitor.c: the baton stays down with `preempt` set: the goroutine queues up at its next entry
 //   retake_lent   monitor.c: swaps `lent` out: the owner's swap or this one gets it
 //
 // The scheduler's lock is a lock; what idle.pml proves (no lost wakeup) is one step here. A thread started for a
 // processor is a spare worker that has waited for it: the monitor takes nothing while there is none.
 //
+// -DNATIVE: instead of blocking sections calls made from ecru_on_thread_stack, which cannot queue: they go on without a processor.
+//
 // run: pass
+// run: pass -DNATIVE
 // run: pass -DSYMMETRIC
 // run: fail -DNO_FENCE        the monitor misses `inside` and the worker misses that the baton is gone: two users
 // run: fail -DLEND_UNLOCKED   the baton given up without worker->lock: the monitor puts it back, and it is lent, too
-// run: fail -DTRUST_PROCESSOR a worker that finds no baton goes on with worker->processor without asking
+// run: fail -DNATIVE -DTRUST_PROCESSOR  a worker on its native stack finds no baton and goes on with worker->processor
+// run: fail -DLEND_REQUESTED  a request survives the lending: the monitor takes a baton that is not there
 // run: fail -DLENT_LOADED     `lent` taken by a load and a store: owner and monitor both get it
 #define THREADS 3 /* workers 0 and 1, monitor 2 */
 #define MONITOR 2
 #define STORES 4
+#ifdef NATIVE
+#define LOOKS 2
+#else
 #define LOOKS 3
+#endif
 #define CALLS 2
 #define WORDS 9
 #define BATON(w) (w)
@@ -38,6 +47,7 @@
 
 byte users;           // threads that use what belongs to the processor's owner
 bit processor[2];     // worker.processor; owner
+bit preempt[2];       // worker.preempt; lock: LOCK
 byte listed[2];       // lock: SCHED_LOCK
 bit wake[2];          // worker.wake
 bit runnable[2];      // goroutines in a queue
@@ -47,6 +57,7 @@ inline use() { d_step { assert(users == 0); users++ }; users-- }
 inline give(me, to, what) { // ecru__worker_give
   lock_take(me, LOCK(to));
   processor[to] = what;
+  preempt[to] = 0;
   store(me, BATON(to), what);
   lock_drop(me, LOCK(to))
 }
@@ -72,19 +83,16 @@ inline enter(t, p, lost) {
      if
      :: p -> give(t, t, 1)
      :: else ->
-#ifdef TRUST_PROCESSOR
-        p = processor[t];
-#else
         lock_take(t, LOCK(t));
         load(t, BATON(t), p);
         if
-        :: !p -> processor[t] = 0
+        :: preempt[t] -> preempt[t] = 0; store(t, BATON(t), processor[t]); lost = 1
+        :: !preempt[t] && !p -> processor[t] = 0
         :: else
         fi;
         lock_drop(t, LOCK(t));
-#endif
         if
-        :: p
+        :: p || lost
         :: else -> // ecru__take_idle_processor
            lock_take(t, SCHED_LOCK);
            if
@@ -105,12 +113,36 @@ inline enter(t, p, lost) {
   fi;
   p = 0
 }
+// The same on the native stack, where nothing can queue: processor[t] says whether there is one.
+inline enter_native(t, p) {
+  store(t, INSIDE(t), 1);
+  fence_light(t);
+  load(t, BATON(t), p);
+#ifndef TRUST_PROCESSOR
+  if
+  :: p
+  :: else ->
+     lock_take(t, LOCK(t));
+     load(t, BATON(t), p);
+     if
+     :: preempt[t] -> preempt[t] = 0; store(t, BATON(t), processor[t])
+     :: !preempt[t] && !p -> processor[t] = 0
+     :: else
+     fi;
+     lock_drop(t, LOCK(t))
+  fi;
+#endif
+  p = 0
+}
 inline lend(t) {
 #ifndef LEND_UNLOCKED
   lock_take(t, LOCK(t));
 #endif
   store(t, BATON(t), 0);
   processor[t] = 0;
+#ifndef LEND_REQUESTED
+  preempt[t] = 0;
+#endif
 #ifndef LEND_UNLOCKED
   lock_drop(t, LOCK(t));
 #endif
@@ -166,9 +198,18 @@ end_idle:
               use(); // whatever the call does
               if
               :: skip // a plain call
-              :: skip; lend(t);
+#ifdef NATIVE
+              :: store(t, INSIDE(t), 0); // ecru_on_thread_stack
+                 enter_native(t, p);
+                 if
+                 :: processor[t] -> use()
+                 :: else
+                 fi;
                  store(t, INSIDE(t), 0);
-                 // blocks
+#else
+              :: skip; lend(t);
+                 store(t, INSIDE(t), 0); // blocks
+#endif
                  enter(t, p, lost);
                  if
                  :: lost -> calls[g]++; break
@@ -201,14 +242,23 @@ end_idle:
 inline take_baton(x, taken) { // under LOCK(x)
   load(MONITOR, BATON(x), taken);
   if
-  :: taken ->
+  :: taken || preempt[x] ->
      store(MONITOR, BATON(x), 0);
      fence_heavy(MONITOR);
      load(MONITOR, INSIDE(x), inside);
+     taken = !inside;
      if
-     :: inside -> store(MONITOR, BATON(x), 1); taken = 0; inside = 0
+     :: inside && !preempt[x] -> store(MONITOR, BATON(x), 1)
      :: else
-     fi
+     fi;
+     inside = 0
+  :: else
+  fi
+}
+inline request(x, there) { // under LOCK(x)
+  load(MONITOR, BATON(x), there);
+  if
+  :: there -> store(MONITOR, BATON(x), 0); preempt[x] = 1; there = 0
   :: else
   fi
 }
@@ -239,13 +289,26 @@ end:
      if
      :: skip; lock_take(MONITOR, LOCK(x)); // retake
         take_baton(x, taken);
+        if
+        :: taken -> preempt[x] = 0
+        :: else -> request(x, inside)
+        fi;
         lock_drop(MONITOR, LOCK(x))
      :: skip; lock_take(MONITOR, LOCK(x)); // expose
         take_baton(x, taken);
         if
-        :: taken -> use(); store(MONITOR, BATON(x), 1); taken = 0
+        :: taken ->
+           use();
+           if
+           :: preempt[x]
+           :: else -> store(MONITOR, BATON(x), 1)
+           fi;
+           taken = 0
         :: else
         fi;
+        lock_drop(MONITOR, LOCK(x))
+     :: skip; lock_take(MONITOR, LOCK(x)); // request
+        request(x, inside);
         lock_drop(MONITOR, LOCK(x))
      :: take_lent(MONITOR, x, taken)
      fi;
@@ -271,5 +334,6 @@ init {
   };
   timeout;
   assert(calls[0] == CALLS && calls[1] == CALLS && users == 0);
-  assert(mem[BATON(0)] + mem[BATON(1)] + mem[LENT(0)] + mem[LENT(1)] == 1)
+  assert(processor[0] + processor[1] + mem[LENT(0)] + mem[LENT(1)] == 1);
+  assert(processor[0] == (mem[BATON(0)] || preempt[0]) && processor[1] == (mem[BATON(1)] || preempt[1]))
 }

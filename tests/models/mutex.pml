@@ -1,6 +1,6 @@
 // tests/models/mutex.pml: the mutex whose unlock is a plain store (runtime/mutex.c, invariants 1-8).
 //
-// Three goroutines lock and unlock one mutex ROUNDS times; the wait of some of them may be cancelled, then they try again.
+// Three goroutines lock and unlock one mutex, one of them twice; a wait may be cancelled, then that one tries again.
 // Who finds in its last critical section that it is the last user destroys the mutex after its unlock. At no time are two inside,
 // nobody touches the mutex after it was destroyed, and in quiescence all have come through: no wakeup is lost.
 //
@@ -21,12 +21,7 @@
 #define WORD 0  /* mutex.word */
 #define HOT 1   /* place.hot */
 #define LOCK 2  /* place.lock */
-#ifndef ROUNDS
-#define ROUNDS 2
-#endif
-#ifndef CANCELS
 #define CANCELS 1
-#endif
 #include "tso.h"
 #define FREE 0
 #define HELD 1
@@ -241,15 +236,16 @@ inline unlock(t) {
 
 proctype goroutine(byte t) {
   bit won, hot, again, was_starving, last;
-  byte old, who, at, i, round;
+  byte old, who, at, i, rounds_left;
+  rounds_left = (t == 0 -> 2 : 1);
   do
-  :: round == ROUNDS -> break
+  :: rounds_left == 0 -> break
   :: else ->
      lock(t);
      d_step { assert(inside == 0 && !freed); inside = 1 };
-     round++;
+     rounds_left--;
      if
-     :: round == ROUNDS -> users--; last = (users == 0)
+     :: rounds_left == 0 -> users--; last = (users == 0)
      :: else
      fi;
      inside = 0;

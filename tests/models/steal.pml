@@ -15,7 +15,7 @@
 // run: fail -DPLAIN_HEAD     head is advanced by a plain store: two take the same item
 // run: fail -DREUSE_EARLY    the thief reads its own share after tail is published: another thief may have taken it
 #define THREADS 3
-#define STORES 3
+#define STORES 2
 #define RING 4
 #define HALF 2
 #define ITEMS 5

@@ -153,26 +153,23 @@ TEST(dump, states_are_told_apart) { // D2, G7
   end();
 }
 
+static void do_nothing(void *unused) { (void)unused; }
+
 static void dump_before_others_run(void *unused) {
   (void)unused;
-  for (int i = 0; i < 3; i++) CHECK_EQ(ecru_go(wait_here, NULL), 0);
+  for (int i = 0; i < 3; i++) CHECK_EQ(ecru_go(do_nothing, NULL), 0);
   char *text = dump_taken(ECRU_DUMP_JSON);
   check_json(text);
   CHECK_EQ(count_of(text, "\"state\":\"runnable\""), 3);
   check_has(text, "\"state\":\"running\"");
-  check_has(text, "\"backtrace\":[\"dump_taken+0x"); // the caller's own
-  check_has(text, "\"dump_before_others_run+0x");
+  check_has(text, "\"dump_before_others_run+0x"); // the caller's own backtrace
   free(text);
-  CHECK_EQ(ecru_chan_close(chan), 0);
 }
 
 TEST(dump, goroutine_dumps_itself_and_those_not_started) { // D2
-  begin();
   ecru_options options = ECRU_OPTIONS;
   options.maxprocs = 1;
-  CHECK_EQ(ecru_stop(), 0); // the channel may have started it
   CHECK_EQ(ecru_run_with(&options, dump_before_others_run, NULL), 0);
-  ecru_chan_release(chan);
 }
 
 static void *wait_in_thread(void *unused) {
@@ -185,14 +182,12 @@ TEST(dump, threads_are_told) { // D2, G10
   pthread_t thread;
   CHECK_EQ(pthread_create(&thread, NULL, wait_in_thread, NULL), 0);
   go_named(wait_here, "hermit", ECRU_OWN_THREAD);
-  await_waiting(1);
   char *text = NULL;
-  do { // the thread is not counted: until it has come so far
+  do { // until both have come so far
     free(text);
     text = dump_taken(ECRU_DUMP_TEXT);
-  } while (!strstr(text, "\nforeign thread "));
+  } while (!strstr(text, "\nforeign thread ") || !strstr(text, " \"hermit\" for "));
   check_has(text, " [chan receive] for ");
-  check_has(text, " \"hermit\" for ");
   check_has(text, ", own thread ");
   check_has(text, "(no backtrace: it waits on a thread's stack: see a debugger)");
   free(text);
@@ -259,7 +254,8 @@ TEST(dump, every_reason_has_its_name) { // D2, G7
   CHECK_EQ(ecru_rwmutex_create(&rwmutex), 0);
   CHECK_EQ(ecru_cond_create(&cond), 0);
   CHECK_EQ(ecru_waitgroup_create(&waitgroup), 0);
-  CHECK_EQ(ecru_semaphore_create(&semaphore, 0), 0);
+  CHECK_EQ(ecru_semaphore_create(&semaphore, 1), 0);
+  CHECK_EQ(ecru_semaphore_acquire(semaphore, 1), 0);
   CHECK_EQ(ecru_barrier_create(&barrier, 2), 0);
   CHECK_EQ(ecru_mutex_lock(mutex), 0);
   CHECK_EQ(ecru_rwmutex_lock(rwmutex), 0);
@@ -342,11 +338,286 @@ TEST(dump, inspected_goroutines_go_on_unharmed) { // D2, G11
   ecru_chan_release(chan);
 }
 
-TEST(dump, more_frames_than_are_shown) { // D2
+static void go_very_deep(void *unused) {
+  (void)unused;
+  long sum = 0;
+  deep(300, &sum);
+}
+
+TEST(dump, shows_fifty_frames_at_most) { // D2
   begin();
-  static long sum;
-  ecru_fn dig_in = (ecru_fn)(void (*)(void))deep; // deep((int)(intptr_t)argument, garbage): not called like this
-  (void)dig_in;
-  (void)sum;
+  CHECK_EQ(ecru_go(go_very_deep, NULL), 0);
+  await_waiting(1);
+  char *text = dump_taken(ECRU_DUMP_TEXT);
+  if (FRAMES) CHECK(count_of(text, "    deep+0x") > 40 && count_of(text, "    ") <= 50);
+  free(text);
+  int value = 1;
+  CHECK_EQ(ecru_chan_send(chan, &value), 0);
+  CHECK_EQ(ecru_stop(), 0);
+  ecru_chan_release(chan);
+}
+
+__attribute__((noinline)) static int fill_stack(volatile char *from, size_t bytes) {
+  volatile char here[128];
+  here[0] = from[0];
+  if ((size_t)(from - here) < bytes) return fill_stack(from, bytes) + here[0];
+  int value;
+  return ecru_chan_recv(chan, &value) + here[0];
+}
+
+static void nearly_fill_stack(void *unused) {
+  (void)unused;
+  volatile char top = 0;
+  fill_stack(&top, 9 << 10);
+}
+
+static void dump_on_small_stack(void *unused) {
+  (void)unused;
+  CHECK_EQ(ecru_dump(open("/dev/null", O_WRONLY | O_CLOEXEC), ECRU_DUMP_JSON), 0);
+}
+
+TEST(dump, small_stacks_suffice) { // D2, G8
+#if defined(ECRU__ASAN) || defined(ECRU__TSAN)
+  SKIP("16 KiB of stack are too little for anything under a sanitizer");
+#endif
+  begin();
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  options.stack_bytes = 16 << 10;
+  CHECK_EQ(ecru_go_with(&options, nearly_fill_stack, NULL), 0);
+  await_waiting(1);
+  char *text = dump_taken(ECRU_DUMP_TEXT);
+  check_has(text, "1 goroutine [chan receive]:\n");
+  free(text);
+  CHECK_EQ(ecru_go_with(&options, dump_on_small_stack, NULL), 0);
   end();
+}
+
+TEST(dump, of_a_crowd_is_complete) { // D2, G9
+  begin();
+  long crowd = test_scaled(100000);
+  for (long i = 0; i < crowd; i++) CHECK_EQ(ecru_go(wait_here, NULL), 0);
+  await_waiting((uint64_t)crowd);
+  char *text = dump_taken(ECRU_DUMP_JSON);
+  check_json(text);
+  CHECK_EQ(count_of(text, "{\"id\":"), crowd);
+  free(text);
+  text = dump_taken(ECRU_DUMP_TEXT);
+  long listed = count_of(text, "  goroutine "), more = 0;
+  for (const char *at = text; (at = strstr(at, "  and ")) != NULL; at++) more += strtol(at + strlen("  and "), NULL, 10);
+  CHECK_EQ(listed + more, crowd);
+  free(text);
+  end();
+}
+
+// ---- where it goes ------------------------------------------------------------------------------------------------
+
+TEST(dump, bad_arguments_and_bad_files) { // D2
+  begin();
+  CHECK_EQ(ecru_dump(-1, ECRU_DUMP_TEXT), ECRU_EINVAL);
+  CHECK_EQ(ecru_dump(2, 2), ECRU_EINVAL);
+  CHECK_EQ(ecru_dump(2, -1), ECRU_EINVAL);
+  int closed = dup(2);
+  close(closed);
+  CHECK_EQ(ecru_dump(closed, ECRU_DUMP_TEXT), ECRU_EIO);
+  int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+  if (full >= 0) CHECK_EQ(ecru_dump(full, ECRU_DUMP_JSON), ECRU_EIO);
+  close(full);
+  CHECK_EQ(ecru_dump(open("/dev/null", O_WRONLY | O_CLOEXEC), ECRU_DUMP_TEXT), 0);
+  end();
+}
+
+TEST(dump, without_a_runtime) { // D2
+  char *text = dump_taken(ECRU_DUMP_TEXT);
+  CHECK_STR(text, "ecru: not running\n");
+  free(text);
+  text = dump_taken(ECRU_DUMP_JSON);
+  check_json(text);
+  check_has(text, "\"goroutines\":[\n],\"threads\":[\n]}");
+  free(text);
+  ecru_counters counters = {.size = sizeof counters, .goroutines = 7};
+  CHECK_EQ(ecru_get_counters(&counters), 0);
+  CHECK_EQ(counters.goroutines, 0);
+  CHECK_EQ(test_threads(), test_threads());
+}
+
+static void dump_in_child(void) {
+  if (ecru_dump(2, ECRU_DUMP_TEXT) != ECRU_EFORKED) _exit(1);
+  ecru_counters counters = {.size = sizeof counters};
+  if (ecru_get_counters(&counters) != ECRU_EFORKED) _exit(2);
+}
+
+static void fork_and_dump(void) {
+  ecru_yield();
+  test_death(dump_in_child, 0, NULL);
+}
+
+TEST(dump, in_a_forked_child_is_refused) { // D2, G14
+  test_death(fork_and_dump, 0, NULL);
+}
+
+static void *read_slowly(void *fd) {
+  char buffer[4096];
+  long total = 0;
+  for (ssize_t got; (got = read(*(int *)fd, buffer, sizeof buffer)) > 0; usleep(500)) total += got;
+  return (void *)total;
+}
+
+TEST(dump, into_a_slow_non_blocking_pipe) { // D2
+  begin();
+  for (int i = 0; i < 1000; i++) CHECK_EQ(ecru_go(wait_here, NULL), 0);
+  await_waiting(1000);
+  int ends[2];
+  CHECK_EQ(pipe(ends), 0);
+  CHECK_EQ(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+  pthread_t reader;
+  CHECK_EQ(pthread_create(&reader, NULL, read_slowly, &ends[0]), 0);
+  CHECK_EQ(ecru_dump(ends[1], ECRU_DUMP_JSON), 0);
+  close(ends[1]);
+  void *total;
+  pthread_join(reader, &total);
+  CHECK((long)total > 1000 * 100);
+  close(ends[0]);
+  end();
+}
+
+// ---- on SIGQUIT ---------------------------------------------------------------------------------------------------
+
+static int stderr_captured(int *saved) {
+  int ends[2];
+  CHECK_EQ(pipe(ends), 0);
+  *saved = dup(2);
+  CHECK_EQ(dup2(ends[1], 2), 2);
+  close(ends[1]);
+  return ends[0];
+}
+
+/// Reads until `part` has come. A test that waits in vain is ended by its time limit.
+static void read_until(int fd, const char *part) {
+  static char text[1 << 20];
+  size_t used = 0;
+  memset(text, 0, sizeof text);
+  while (!strstr(text, part)) {
+    ssize_t got = read(fd, text + used, sizeof text - 1 - used);
+    CHECK(got > 0);
+    used += (size_t)got;
+  }
+}
+
+TEST(dump, on_sigquit_also_when_all_is_fast_asleep) { // D2
+  begin();
+  go_named(wait_here, "patient", 0);
+  await_waiting(1);
+  CHECK_EQ(ecru_dump_on_sigquit(), 0);
+  usleep(300 * 1000); // the monitor is in its deep sleep by then
+  int saved, from = stderr_captured(&saved);
+  for (int i = 0; i < 3; i++) {
+    CHECK_EQ(kill(getpid(), SIGQUIT), 0);
+    read_until(from, "\"patient\" for ");
+    usleep(50 * 1000); // the rest of that dump
+  }
+  dup2(saved, 2);
+  close(saved);
+  close(from);
+  end();
+}
+
+// ---- counters -----------------------------------------------------------------------------------------------------
+
+static void yield_often(void *unused) {
+  (void)unused;
+  for (int i = 0; i < 100; i++) ecru_yield();
+  ecru_sleep(ECRU_MICROSECOND);
+}
+
+TEST(counters, count) { // D4
+  begin();
+  for (int i = 0; i < 10; i++) CHECK_EQ(ecru_go(wait_here, NULL), 0);
+  for (int i = 0; i < 10; i++) CHECK_EQ(ecru_go(yield_often, NULL), 0);
+  await_waiting(10);
+  ecru_counters now = {.size = sizeof now};
+  do CHECK_EQ(ecru_get_counters(&now), 0);
+  while (now.goroutines != 10 || now.running != 0);
+  CHECK_EQ(now.waiting, 10);
+  CHECK_EQ(now.runnable, 0);
+  CHECK_EQ(now.blocking, 0);
+  CHECK_EQ(now.spawned, 20);
+  CHECK(now.switches >= 20);
+  CHECK(now.parks >= 20);
+  CHECK_EQ(now.timers_fired, 10);
+  CHECK(now.threads >= 2 && now.threads_created >= 1 && now.threads_idle >= 1);
+  CHECK(now.stacks_mapped >= 10 && now.stacks_cached + 10 <= now.stacks_mapped);
+  CHECK_EQ(now.poll_wakes, 0);
+  end();
+}
+
+TEST(counters, shorter_structure_of_an_older_caller) { // D4
+  ecru_counters counters;
+  memset(&counters, 0x55, sizeof counters);
+  counters.size = offsetof(ecru_counters, runnable);
+  ecru_yield(); // starts it
+  CHECK_EQ(ecru_get_counters(&counters), 0);
+  CHECK_EQ(counters.goroutines, 0);
+  CHECK_EQ(counters.runnable, UINT64_C(0x5555555555555555));
+  CHECK_EQ(ecru_get_counters(NULL), ECRU_EINVAL);
+  counters.size = 0;
+  CHECK_EQ(ecru_get_counters(&counters), ECRU_EINVAL);
+  counters.size = sizeof counters + 1;
+  CHECK_EQ(ecru_get_counters(&counters), ECRU_EINVAL);
+}
+
+static void ping(void *unused) {
+  (void)unused;
+  for (int value; ecru_chan_recv(chan, &value) == 0;) {}
+}
+
+static void pong_until_sampled(void *unused) {
+  (void)unused;
+  uint64_t samples = 0;
+  for (int i = 0; samples == 0; i++) {
+    CHECK_EQ(ecru_chan_send(chan, &i), 0);
+    ecru_counters now = {.size = sizeof now};
+    CHECK_EQ(ecru_get_counters(&now), 0);
+    for (int k = 0; k < 32; k++) samples += now.latency_ns[k];
+  }
+  CHECK_EQ(ecru_chan_close(chan), 0);
+}
+
+TEST(counters, latencies_are_sampled) { // D4
+  CHECK_EQ(ecru_chan_create(&chan, sizeof(int), 0), 0);
+  CHECK_EQ(ecru_go(ping, NULL), 0);
+  CHECK_EQ(ecru_run(pong_until_sampled, NULL), 0);
+  ecru_chan_release(chan);
+}
+
+// ---- ECRU_DEBUG ---------------------------------------------------------------------------------------------------
+
+static void trace_a_little(void) {
+  setenv("ECRU_DEBUG", "schedtrace=20", 1);
+  ecru_yield();
+  usleep(500 * 1000); // also while nothing happens
+}
+
+TEST(schedtrace, writes_a_line_at_every_interval) { // D4
+  test_death(trace_a_little, 0, "ecru: sched 20 ms: maxprocs=");
+  test_death(trace_a_little, 0, " goroutines=0 global=0 local=[0");
+}
+
+static void trace_long(void) {
+  setenv("ECRU_DEBUG", "schedtrace=400", 1);
+  ecru_yield();
+  usleep(1000 * 1000);
+}
+
+TEST(schedtrace, also_from_the_deepest_sleep) { // D4
+  test_death(trace_long, 0, "\necru: sched 8");
+}
+
+static void unknown_key(void) {
+  setenv("ECRU_DEBUG", "verbose=1,,schedtrace=x", 1);
+  ecru_yield();
+}
+
+TEST(schedtrace, unknown_keys_are_warned_of) { // D4
+  test_death(unknown_key, 0, "ecru: ECRU_DEBUG: verbose=1: unknown");
+  test_death(unknown_key, 0, "ecru: ECRU_DEBUG: schedtrace=x: not a number of milliseconds");
 }

@@ -368,12 +368,17 @@ static void send_high_then_low(void *argument) {
 
 static void check_priority_is_exact(void *unused) {
   (void)unused;
-  struct urgent u = {chan_of(sizeof(int), 1024), chan_of(sizeof(int), 1024), chan_of(0, 0), test_scaled(50000)};
-  go(send_high_then_low, &u);
+  enum { IDLE = 300 }; // between the two: time for the sender to come in between a look at the first and one at the last
+  struct urgent u = {chan_of(sizeof(int), 64), chan_of(sizeof(int), 64), chan_of(0, 0), test_scaled(5000)};
+  ecru_chan *never = chan_of(sizeof(int), 0);
   int high = 0, low = 0, value;
-  ecru_case cases[] = {recv_case(u.high, &value), recv_case(u.low, &value)};
+  ecru_case cases[IDLE + 2];
+  for (int i = 0; i < IDLE + 2; i++) cases[i] = recv_case(i == 0 ? u.high : i > IDLE ? u.low : never, &value);
+  go(send_high_then_low, &u);
   while (low < u.rounds) {
-    if (ecru_select(cases, 2, ECRU_SELECT_PRIORITY) == 0) high++;
+    int picked = ecru_select(cases, IDLE + 2, ECRU_SELECT_PRIORITY | ECRU_SELECT_POLL);
+    if (picked == ECRU_EAGAIN) continue;
+    if (picked == 0) high++;
     else low++;
     CHECK(low <= high); // whenever a low one was there its high one had been there before
   }
@@ -381,6 +386,7 @@ static void check_priority_is_exact(void *unused) {
   ecru_chan_release(u.high);
   ecru_chan_release(u.low);
   ecru_chan_release(u.done);
+  ecru_chan_release(never);
 }
 
 TEST(select, priority_holds_against_a_concurrent_sender) { // S2, S4
