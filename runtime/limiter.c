@@ -1,7 +1,7 @@
 /// runtime/limiter.c: the rate limiter (L1): a token bucket whose waiters are served strictly in order.
 ///
-/// The bucket is one number: the instant at which it was empty. It holds (now - empty_at) / event_ns events, at most `burst`;
-/// taking n events moves empty_at forward by n * event_ns. Only the first waiter needs a timer, the limiter's own.
+/// The bucket is one number: the instant at which it was empty. It holds (now - empty_at) / event_ns events, at most
+/// `burst`; taking n events moves empty_at forward by n * event_ns. Only the first waiter needs a timer, the limiter's own.
 ///
 ///   1 All but what is set once is guarded by the lock. Nobody who waits has been given anything yet; a waiter is claimed with its
 ///     events already taken.

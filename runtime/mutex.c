@@ -22,8 +22,9 @@
 ///
 /// Lock order: a condition variable's lock -> a place's lock.
 ///
-/// Dropped: compare-and-swap in unlock (18 ns a pair instead of 13 on a 2-CPU Xeon, Go: 19); the flag inside the mutex (read after
-/// free); one word that is the owner's address (16 ns: the store-forwarded pointer delays the next exchange).
+/// Dropped: compare-and-swap in unlock (18 ns a pair instead of 13 on a 2-CPU Xeon, Go: 18-20); the flag inside the mutex
+/// (read after free); one word that is the owner's address (16 ns: the store-forwarded pointer delays the next exchange).
+/// Model: tests/models/mutex.pml.
 #include "runtime/mutex.h"
 
 #include <ecru/sync.h>
