@@ -104,7 +104,7 @@ static void uninspect(ecru__waiter *x) {
   atomic_store_explicit(&x->state, ECRU__ARMED, memory_order_release); // release: pairs with the acquire in ecru__claim
 }
 
-static void copy_name(char *to, const char *from) {
+ECRU__NO_TSAN static void copy_name(char *to, const char *from) {
   size_t i = 0;
   for (; i < ECRU__NAME_BYTES - 1 && from[i]; i++) to[i] = from[i];
   to[i] = 0;

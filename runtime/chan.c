@@ -113,7 +113,8 @@ int ecru__chan_grow(ecru_chan *chan) {
   ecru__lock_drop(&chan->lock);
   uint32_t room = capacity ? capacity * 2 : FIRST_ROOM;
   size_t bytes;
-  if (capacity > capacity_max / 2 || __builtin_mul_overflow((size_t)room, (size_t)chan->element_bytes, &bytes)) return ECRU_ENOMEM;
+  if (capacity > capacity_max / 2 || __builtin_mul_overflow((size_t)room, (size_t)chan->element_bytes, &bytes))
+    return ECRU_ENOMEM;
   char *slots = ecru__malloc(bytes ? bytes : 1);
   if (!slots) return ECRU_ENOMEM;
 

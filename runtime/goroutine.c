@@ -253,7 +253,7 @@ static int sow(ecru__worker *w, const ecru__spawn_spec *spec, uint64_t *id) {
   count_spawned(p);
   if (id) *id = seed->id;
   ecru__goroutine *g = ecru__seed_runnable(seed);
-  if (!p->next) p->next = g;
+  if (!p->next) ECRU__SET(p->next, g);
   else ecru__bed_sow(w, g, seed->parent_id);
   return 0;
 }
@@ -261,7 +261,7 @@ static int sow(ecru__worker *w, const ecru__spawn_spec *spec, uint64_t *id) {
 static void own_thread_main(void *argument);
 
 static int spawn_own_thread(ecru__worker *w, const ecru__spawn_spec *spec, uint64_t *id) {
-  struct own { ecru__goroutine g; ecru__worker worker; } *own;
+  struct own { ecru__goroutine g; ecru__worker worker; _Alignas(16) unsigned char copy[]; } *own;
   if ((int)atomic_fetch_add_explicit(&ecru__sched.threads, 1, memory_order_relaxed) >= ecru__sched.options.threads_max) {
     atomic_fetch_sub_explicit(&ecru__sched.threads, 1, memory_order_relaxed);
     return ECRU_ETHREADS;
@@ -270,13 +270,14 @@ static int spawn_own_thread(ecru__worker *w, const ecru__spawn_spec *spec, uint6
   int status = ECRU_ENOMEM;
   if (own) {
     init(w, &own->g, spec);
-    if (spec->copy_bytes) own->g.argument = memcpy(own + 1, spec->copy, spec->copy_bytes);
+    if (spec->copy_bytes) own->g.argument = memcpy(own->copy, spec->copy, spec->copy_bytes);
     own->worker.own_goroutine = &own->g;
     own->worker.is_foreign = 1;
     if (id) *id = own->g.id;
     count_spawned(NULL);
     size_t bytes = spec->options && spec->options->stack_bytes ? spec->options->stack_bytes : 0;
     status = ecru__thread_start(&own->worker.thread, own_thread_main, &own->worker, own->g.name[0] ? own->g.name : "ecru-own", bytes);
+    if (status == 0) atomic_store_explicit(&own->worker.started, 1, memory_order_release); // pairs with ecru__worker_join
     if (status == 0) return 0;
     count_ended(NULL);
     ecru__token_forget(&own->g.waiter);
@@ -287,11 +288,12 @@ static int spawn_own_thread(ecru__worker *w, const ecru__spawn_spec *spec, uint6
   return status;
 }
 
-static int check_options(const ecru_go_options *options) {
-  if (!options) return 0;
-  if (options->size < sizeof(size_t) || options->size > sizeof *options) return ECRU_EINVAL;
-  if (options->flags & ~(unsigned)(ECRU_PINNED | ECRU_OWN_THREAD)) return ECRU_EINVAL;
-  if (options->stack_bytes && (options->stack_bytes < STACK_MIN || options->stack_bytes > STACK_MAX)) return ECRU_EINVAL;
+/// Copies what a caller built against an older, shorter structure knows of; the rest of `full` stays at its defaults.
+static int take_options(ecru_go_options *full, const ecru_go_options *given) {
+  if (given->size < sizeof(size_t) || given->size > sizeof *full) return ECRU_EINVAL;
+  memcpy(full, given, given->size);
+  if (full->flags & ~(unsigned)(ECRU_PINNED | ECRU_OWN_THREAD)) return ECRU_EINVAL;
+  if (full->stack_bytes && (full->stack_bytes < STACK_MIN || full->stack_bytes > STACK_MAX)) return ECRU_EINVAL;
   return 0;
 }
 
@@ -300,8 +302,7 @@ int ecru__spawn(ecru__worker *w, const ecru__spawn_spec *spec, uint64_t *id) {
   ecru_go_options full = ECRU_GO_OPTIONS;
   ecru__spawn_spec padded = *spec;
   if (ECRU__UNLIKELY(spec->options != NULL)) {
-    if (check_options(spec->options) != 0) return ECRU_EINVAL;
-    memcpy(&full, spec->options, spec->options->size); // a caller built against an older, shorter structure
+    if (take_options(&full, spec->options) != 0) return ECRU_EINVAL;
     padded.options = &full;
     spec = &padded;
   }
@@ -323,7 +324,7 @@ int ecru__spawn(ecru__worker *w, const ecru__spawn_spec *spec, uint64_t *id) {
   if (id) *id = g->id;
   ecru__processor *p = w->processor;
   if (!p) ecru__queue_global(g);
-  else if (!p->next) p->next = g;
+  else if (!p->next) ECRU__SET(p->next, g);
   else ecru__queue_local(w, g);
   return 0;
 }
@@ -391,7 +392,7 @@ static int yield(ecru__worker **w) {
   }
   if (!p->next && p->bed.count == 0 && ecru__queue_is_empty(p) && !atomic_load_explicit(&p->attention, memory_order_relaxed) &&
       atomic_load_explicit(&(*w)->pinned_count, memory_order_relaxed) == 0 && (p->tick + 1) % 61 != 0) {
-    p->tick++; // nobody to go first; now and then look around all the same
+    ECRU__SET(p->tick, p->tick + 1); // nobody to go first; now and then look around all the same
     return 0;
   }
   ecru__goroutine *g = ecru__goroutine_of(x);

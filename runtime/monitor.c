@@ -32,15 +32,16 @@ static ecru__processor *processor(uint32_t i) {
 }
 
 static bool others_wait(ecru__processor *p) {
-  return !ecru__queue_is_empty(p) || __atomic_load_n(&p->next, __ATOMIC_RELAXED) ||
-         __atomic_load_n(&p->bed.count, __ATOMIC_RELAXED) != 0 || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed) != 0 ||
+  return !ecru__queue_is_empty(p) || ECRU__LOOK(p->next) ||
+         ECRU__LOOK(p->bed.count) != 0 || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed) != 0 ||
          atomic_load_explicit(&p->retired, memory_order_relaxed) == 1;
 }
 
 /// Tries to take w's processor p while w runs user code (scheduler.h, invariant 3). With w->lock held; on success the baton
 /// is down and p is ours. Else it is as before.
 static bool take_baton(ecru__worker *w, ecru__processor *p) {
-  if (atomic_load_explicit(&w->baton, memory_order_relaxed) != p && !w->preempt) return false;
+  if (w->processor != p) return false; // written under w->lock: it has another one by now
+  if (atomic_load_explicit(&w->baton, memory_order_relaxed) != p && !w->preempt) return false; // it has been taken before
   atomic_store_explicit(&w->baton, NULL, memory_order_relaxed);
   ecru__fence_heavy(); // pairs with the light fence in ecru__enter: we see inside or it misses the baton
   // acquire: pairs with the release in ecru__leave: what it did to p is visible
@@ -79,7 +80,7 @@ static bool expose(ecru__worker *w, ecru__processor *p) {
   bool taken = take_baton(w, p), exposed = false;
   ecru__goroutine *g = taken ? p->next : NULL;
   if (taken) {
-    p->next = NULL;
+    ECRU__SET(p->next, NULL);
     exposed = g != NULL || p->bed.count > 0;
     ecru__bed_flush(p, p->bed.count);
     if (!w->preempt) atomic_store_explicit(&w->baton, p, memory_order_release);
@@ -104,8 +105,8 @@ static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
   bool late = atomic_load_explicit(&p->timers->earliest, memory_order_acquire) <= clock_now - LATE_NS && !ecru__clock_is_virtual();
   ecru__worker *w = atomic_load_explicit(&p->owner, memory_order_acquire);
   if (!w && late) ecru__timers_run(ecru__sched.monitor, p->timers, clock_now); // no thread could be had for p
-  if (!w || __atomic_load_n(&w->listed, __ATOMIC_RELAXED) == ECRU__LISTED_IDLE) return false;
-  uint32_t tick = __atomic_load_n(&p->tick, __ATOMIC_RELAXED);
+  if (!w || ECRU__LOOK(w->listed) == ECRU__LISTED_IDLE) return false;
+  uint32_t tick = ECRU__LOOK(p->tick);
   bool moves = tick != p->seen_tick;
   if (moves) {
     p->seen_tick = tick;
@@ -128,7 +129,7 @@ static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
   if (moves) return late;
   if (now - p->seen_since >= SLICE_NS && (late || others_wait(p))) return retake(w, p) || late;
   if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0 &&
-      (__atomic_load_n(&p->next, __ATOMIC_RELAXED) || __atomic_load_n(&p->bed.count, __ATOMIC_RELAXED)))
+      (ECRU__LOOK(p->next) || ECRU__LOOK(p->bed.count)))
     return expose(w, p) || late;
   return late;
 }
@@ -180,7 +181,7 @@ static bool nothing_can_wake(void) {
 static uint64_t activity(void) {
   uint64_t sum = ecru__alive();
   uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
-  for (uint32_t i = 0; i < created; i++) sum += __atomic_load_n(&processor(i)->switches, __ATOMIC_RELAXED);
+  for (uint32_t i = 0; i < created; i++) sum += ECRU__LOOK(processor(i)->switches);
   return sum;
 }
 
@@ -191,7 +192,7 @@ static void join_finished(void) {
   ecru__lock_drop(&ecru__sched.lock);
   while (list) {
     ecru__worker *following = list->all_next;
-    ecru__thread_join(list->thread);
+    ecru__worker_join(list);
     ecru__free(list->own_goroutine); // one block holds both
     list = following;
   }

@@ -141,7 +141,7 @@ int ecru__park_with(ecru__worker **w, void (*release)(void *), void *argument, i
     (*w)->post_waiter = x;
     (*w)->post_release = release;
     (*w)->post_argument = argument;
-    (*w)->processor->parks++;
+    ECRU__SET((*w)->processor->parks, (*w)->processor->parks + 1);
     *w = ecru__switch_away(*w);
   }
   x->reason = ECRU__WAIT_NONE;
@@ -178,7 +178,7 @@ void ecru__ready(ecru__worker *w, ecru__waiter *x) {
     return;
   }
   if (ECRU__UNLIKELY((p->tick & 63) == 0)) g->ready_ns = ecru__clock_now(); // one in 64 is timed
-  if (!p->next) p->next = g;
+  if (!p->next) ECRU__SET(p->next, g);
   else ecru__queue_local(w, g);
 }
 

@@ -168,7 +168,10 @@ void ecru__bed_flush(ecru__processor *p, uint32_t count) {
   ecru__bed *bed = &p->bed;
   for (uint32_t k = 0; k < bed->groups && count > 0; k++) {
     uint32_t stop = k + 1 < bed->groups ? bed->group[k + 1].base : bed->end;
-    for (; bed->group[k].first < stop && count > 0; count--, bed->count--) ring_push(p, bed->items[bed->group[k].first++]);
+    for (; bed->group[k].first < stop && count > 0; count--) {
+      ring_push(p, bed->items[bed->group[k].first++]);
+      ECRU__SET(bed->count, bed->count - 1);
+    }
   }
   bed_compact(bed);
 }
@@ -178,7 +181,7 @@ ecru__goroutine *ecru__bed_pop(ecru__processor *p) {
   if (bed->count == 0) return NULL;
   uint32_t top = bed->groups - 1;
   ecru__goroutine *g = bed->items[bed->group[top].first++];
-  bed->count--;
+  ECRU__SET(bed->count, bed->count - 1);
   while (bed->groups > 0 && bed->group[bed->groups - 1].first == bed->end) bed->end = bed->group[--bed->groups].base;
   return g;
 }
@@ -199,7 +202,7 @@ void ecru__bed_sow(ecru__worker *w, ecru__goroutine *seed, uint64_t spawner) {
     bed->groups++;
   }
   bed->items[bed->end++] = seed;
-  bed->count++;
+  ECRU__SET(bed->count, bed->count + 1);
   ecru__bed_share(p);
 }
 
@@ -265,10 +268,10 @@ ecru__goroutine *ecru__queue_global_pop(ecru__processor *p) {
 /// more than the work (producers and consumers of single values), stealing it only makes the pair run across two caches.
 static bool comes_to_it_soon(ecru__processor *victim) {
   enum { LOOKS = 40 }; // some 1 to 2 us
-  uint32_t tick = __atomic_load_n(&victim->tick, __ATOMIC_RELAXED);
+  uint32_t tick = ECRU__LOOK(victim->tick);
   for (int i = 0; i < LOOKS; i++) {
     ecru__thread_pause();
-    if (__atomic_load_n(&victim->tick, __ATOMIC_RELAXED) != tick) return true;
+    if (ECRU__LOOK(victim->tick) != tick) return true;
   }
   return false;
 }
@@ -294,7 +297,7 @@ ecru__goroutine *ecru__queue_steal(ecru__processor *p, ecru__processor *victim) 
     count--;
     ecru__goroutine *g = atomic_load_explicit(&p->ring[(tail + count) % ECRU__RING], memory_order_relaxed);
     if (count > 0) atomic_store_explicit(&p->tail, tail + count, memory_order_release);
-    p->steals++;
+    ECRU__SET(p->steals, p->steals + 1);
     return g;
   }
 }
@@ -302,7 +305,7 @@ ecru__goroutine *ecru__queue_steal(ecru__processor *p, ecru__processor *victim) 
 /// Moves everything runnable of p to the global queue (p is retired or its goroutines must not wait for it).
 void ecru__queue_flush(ecru__processor *p) {
   ecru__goroutine *g = p->next;
-  p->next = NULL;
+  ECRU__SET(p->next, NULL);
   if (g) ecru__queue_global(g);
   ecru__bed_flush(p, p->bed.count);
   while ((g = ecru__queue_pop(p)) != NULL) ecru__queue_global(g);

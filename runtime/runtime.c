@@ -112,7 +112,7 @@ static void end_workers(void) {
   }
   ecru__sched.idle = ecru__sched.spare = NULL;
   for (ecru__worker *w = ecru__sched.workers; w; w = w->all_next) {
-    w->listed = ECRU__LISTED_NOT;
+    ECRU__SET(w->listed, ECRU__LISTED_NOT);
     atomic_store_explicit(&w->wake, 1, memory_order_release);
     ecru__wake_one(&w->wake);
   }
@@ -120,7 +120,7 @@ static void end_workers(void) {
   ecru__lock_drop(&ecru__sched.lock);
   for (ecru__worker *w = ecru__sched.workers; w;) {
     ecru__worker *following = w->all_next;
-    if (w->thread) ecru__thread_join(w->thread);
+    ecru__worker_join(w);
     ecru__free(w);
     w = following;
   }

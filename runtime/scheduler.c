@@ -29,7 +29,8 @@ static void note_latency(ecru__processor *p, ecru__goroutine *g) {
   int64_t waited = ecru__clock_now() - g->ready_ns;
   g->ready_ns = 0;
   uint32_t bucket = waited <= 1 ? 0 : 63 - (uint32_t)__builtin_clzll((uint64_t)waited);
-  p->latency[bucket < 32 ? bucket : 31]++;
+  uint64_t *count = &p->latency[bucket < 32 ? bucket : 31];
+  ECRU__SET(*count, *count + 1);
 }
 
 enum { LOOK_AROUND = 61, NEXT_IN_A_ROW = 32 };
@@ -48,19 +49,20 @@ static ecru__goroutine *take_waiting(ecru__processor *p) {
 ecru__goroutine *ecru__pick(ecru__worker *w) {
   ecru__processor *p = w->processor;
   if (ECRU__UNLIKELY(!p)) return NULL;
-  p->switches++;
-  if (ECRU__UNLIKELY(++p->tick % LOOK_AROUND == 0 || atomic_load_explicit(&p->attention, memory_order_relaxed) ||
+  ECRU__SET(p->switches, p->switches + 1);
+  ECRU__SET(p->tick, p->tick + 1);
+  if (ECRU__UNLIKELY(p->tick % LOOK_AROUND == 0 || atomic_load_explicit(&p->attention, memory_order_relaxed) ||
                      atomic_load_explicit(&w->pinned_count, memory_order_relaxed)))
     return NULL;
   ecru__goroutine *g = p->next;
   if (ECRU__LIKELY(g != NULL && p->next_run < NEXT_IN_A_ROW)) {
-    p->next = NULL;
+    ECRU__SET(p->next, NULL);
     p->next_run++;
   } else {
     p->next_run = 0;
     ecru__goroutine *first = take_waiting(p);
     if (first) g = first; // a chain of wake-ups has had its share: the ring comes first, once (G2)
-    else p->next = NULL;
+    else ECRU__SET(p->next, NULL);
   }
   if (!g) return NULL;
   if (ecru__is_seed(g)) {
@@ -79,12 +81,12 @@ ecru__goroutine *ecru__pick(ecru__worker *w) {
 static void list_push(ecru__worker **list, ecru__worker *w, uint32_t listed) {
   w->idle_next = *list;
   *list = w;
-  w->listed = listed;
+  ECRU__SET(w->listed, listed);
 }
 static void list_remove(ecru__worker **list, ecru__worker *w) {
   while (*list != w) list = &(*list)->idle_next;
   *list = w->idle_next;
-  w->listed = ECRU__LISTED_NOT;
+  ECRU__SET(w->listed, ECRU__LISTED_NOT);
 }
 static void count_idle(int delta) {
   uint32_t now = atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) + (uint32_t)delta;
@@ -402,20 +404,20 @@ static ecru__goroutine *search(ecru__worker *w, ecru__processor *p) {
   }
   if ((g = take_pinned(w)) != NULL) return g;
   if (p->tick % LOOK_AROUND == 0) {
-    p->tick++; // once a round, even if the search begins anew
+    ECRU__SET(p->tick, p->tick + 1); // once a round, even if the search begins anew
     if (p->bed.count > 0) ecru__bed_age(p);
     if ((g = ecru__queue_global_pop(p)) != NULL) return g;
   }
   if (p->next && p->next_run < NEXT_IN_A_ROW) {
     g = p->next;
-    p->next = NULL;
+    ECRU__SET(p->next, NULL);
     p->next_run++;
     return g;
   }
   p->next_run = 0;
   if ((g = take_waiting(p)) != NULL) return g;
   if ((g = p->next) != NULL) {
-    p->next = NULL;
+    ECRU__SET(p->next, NULL);
     return g;
   }
   if ((g = ecru__queue_global_pop(p)) != NULL) return g;
@@ -449,7 +451,7 @@ ecru__goroutine *ecru__find_work(ecru__worker *w) {
       stop_spinning(w);
       if (!ecru__queue_is_empty(p) || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed)) ecru__maybe_wake();
     }
-    p->tick += p->tick % LOOK_AROUND == 0;
+    if (p->tick % LOOK_AROUND == 0) ECRU__SET(p->tick, p->tick + 1);
     if (ecru__is_seed(g)) {
       ecru__goroutine *sprouted = ecru__sprout(w, g);
       if (sprouted) return sprouted;

@@ -24,6 +24,10 @@
 typedef struct ecru__goroutine ecru__goroutine;
 typedef struct ecru__processor ecru__processor;
 
+/// A plain field with one writer that others look at without its lock, for a hint or a report: no tearing, no order.
+#define ECRU__SET(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+#define ECRU__LOOK(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+
 enum { ECRU__DEAD = 0, ECRU__RUNNABLE = 1, ECRU__ON_CPU = 2, ECRU__WAITING = 3, ECRU__BLOCKING = 4 };
 enum { ECRU__NAME_BYTES = 32, ECRU__RING = 256, ECRU__MAXPROCS_LIMIT = 256, ECRU__CACHED_STACKS = 64 };
 
@@ -115,7 +119,8 @@ struct ecru__worker {
   ecru__worker *all_next, *all_prev; // lock: scheduler's
   int *errno_place;             // set once by the thread
   void **exceptions;            // set once by the thread: __cxa_get_globals() or NULL
-  void *thread;                 // set once: handle for join
+  void *thread;                 // set by the starter before `started`: handle for join
+  _Atomic uint32_t started;     // atomic: the starter is done with this structure
   uint64_t thread_id;           // set once
   void *native_stack_low;       // set once
   size_t native_stack_bytes;    // set once

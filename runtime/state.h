@@ -53,6 +53,7 @@ void ecru__worker_set_here(ecru__worker *w);
 void ecru__worker_prepare(ecru__worker *w); // the calling thread fills in what is its own
 int ecru__worker_start(ecru__processor *p); // a thread that owns p; returns 0, ECRU_ENOMEM or ECRU_ETHREADS
 void ecru__worker_main(void *worker);
+void ecru__worker_join(ecru__worker *w);
 void ecru__worker_give(ecru__worker *w, ecru__processor *p); // p becomes w's (NULL: none)
 void ecru__foreign_forget_all(void);
 int ecru__worker_forked(void);

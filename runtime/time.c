@@ -3,9 +3,10 @@
 /// A sleeper is a timer node on its own stack: nothing is allocated, and the node's claim wakes the sleeper directly.
 ///
 /// A timer is a node in a heap, a box for one tick, and the box's lock over both.
-///   1 `active`: a run of the node is to come and counts. It is in a heap (`in_heap`), or has been claimed from it, or is due never.
-///   2 A run whose claim came before a stop or reset could take the node from the heap is `stale`: it must not count. Until it has
-///     come the node stays out of every heap (it is still in the hands of ecru__timers_run); a reset leaves the arming to it.
+///   1 `active`: a run of the node is to come and counts. It is in a heap (`in_heap`), or has been claimed from it, or is
+///     due never.
+///   2 A run whose claim came before a stop or reset could take the node from the heap is `stale`: it must not count. Until
+///     it has come the node stays out of every heap (ecru__timers_run still holds it); a reset leaves the arming to it.
 ///   3 Stop and reset empty the box under the same lock. So no older tick can be received once they have returned.
 ///   4 A claimed node counts as a reference, so a timer may be destroyed while a run is under way.
 #include <ecru/time.h>
@@ -66,7 +67,8 @@ struct ecru_timer {
   enum kind kind;              // set once
   bool active;                 // lock
   bool in_heap;                // lock: added, and not removed by us
-  bool lost;                   // lock: it could not be re-armed for want of memory: whoever looks for a tick tries again
+  bool lost;                   // lock: could not be re-armed for want of memory (whoever looks for a tick tries again),
+                               // or be run while the runtime stops
   bool stale;                  // lock: a run is under way that must not count
   int64_t when;                // lock: the next instant
   int64_t period;              // lock: a ticker's
@@ -114,7 +116,8 @@ static bool disarm(ecru_timer *timer) {
 
 static bool claim(ecru__worker *w, ecru__timer_node *node) {
   (void)w;
-  atomic_fetch_add_explicit(&timer_of(node)->references, 1, memory_order_relaxed); // the owner's is there: destroy removes the node first
+  // relaxed: the owner's reference is there, since destroy removes the node first
+  atomic_fetch_add_explicit(&timer_of(node)->references, 1, memory_order_relaxed);
   return true;
 }
 
@@ -129,7 +132,8 @@ static int64_t next_tick(const ecru_timer *timer) {
 /// Arms it where nobody can be told that there is no memory. Those who wait for a tick find out (look_for_lost).
 static void arm_or_lose(ecru__worker *w, ecru_timer *timer, int64_t when) {
   if (arm(w, timer, when) == 0) return;
-  if (timer->kind == AFTER_FUNC) ecru__panic("ecru_after_func", timer, "out of memory: neither the goroutine nor another try can be started");
+  if (timer->kind == AFTER_FUNC)
+    ecru__panic("ecru_after_func", timer, "out of memory: neither the goroutine nor another try can be started");
   timer->lost = true;
 }
 
@@ -149,8 +153,8 @@ static void run_after_func(ecru__worker *w, ecru_timer *timer) {
   int status = ecru__spawn(w, &spec, NULL);
   if (status == 0) return;
   ecru__scoped_unretain(timer->scoped);
-  if (status == ECRU_ESHUTDOWN) return;
-  arm_or_lose(w, timer, ecru__now() + try_again_ns);
+  if (status == ECRU_ESHUTDOWN) timer->lost = true; // it will not run: a stop says that it was prevented
+  else arm_or_lose(w, timer, ecru__now() + try_again_ns);
 }
 
 static void run(ecru__worker *w, ecru__timer_node *node) {

@@ -27,7 +27,8 @@ static uint64_t id_of(ecru_token *token) {
   uint64_t id = atomic_load_explicit(&token->id, memory_order_relaxed);
   if (id != 0) return id;
   uint64_t fresh = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
-  return atomic_compare_exchange_strong_explicit(&token->id, &id, fresh, memory_order_relaxed, memory_order_relaxed) ? fresh : id;
+  bool mine = atomic_compare_exchange_strong_explicit(&token->id, &id, fresh, memory_order_relaxed, memory_order_relaxed);
+  return mine ? fresh : id;
 }
 
 // ---- references ----------------------------------------------------------------------------------------------------
@@ -41,7 +42,8 @@ static bool try_retain(ecru_token *token) {
   uint32_t references = atomic_load_explicit(&token->references, memory_order_relaxed);
   do
     if (references == 0) return false;
-  while (!atomic_compare_exchange_weak_explicit(&token->references, &references, references + 1, memory_order_relaxed, memory_order_relaxed));
+  while (!atomic_compare_exchange_weak_explicit(&token->references, &references, references + 1, memory_order_relaxed,
+                                                memory_order_relaxed));
   return true;
 }
 
@@ -106,18 +108,11 @@ static ecru_token *take_child(ecru__family *family) {
 
 // ---- the end of a token --------------------------------------------------------------------------------------------
 
-static void disarm(ecru_token *token) {
-  ecru__lock_take(&token->lock);
-  if (token->armed) ecru__timer_remove(&token->timer);
-  token->armed = false;
-  ecru__lock_drop(&token->lock);
-}
-
 void ecru_token_release(ecru_token *token) {
   if (!token || !drop_reference(token)) return;
   token->next = NULL;
   for (ecru_token *dead = token; dead;) { // the last child of a parent takes it along, and so on up
-    disarm(dead);
+    if (dead->armed) ecru__timer_remove(&dead->timer); // without the lock: nobody else has the token
     ecru_token *rest = dead->next;
     for (uint32_t i = 0; i < dead->links_count; i++) {
       ecru_token *parent = dead->links[i].parent;
@@ -189,6 +184,14 @@ static bool has_registrations(ecru_token *token) {
   return has;
 }
 
+/// A fired token needs its timer no more.
+static void disarm(ecru_token *token) {
+  ecru__lock_take(&token->lock);
+  if (token->armed) ecru__timer_remove(&token->timer);
+  token->armed = false;
+  ecru__lock_drop(&token->lock);
+}
+
 /// Fires the token and all below it. returns: the chain of those with callbacks to run, in breadth-first order, counted.
 static ecru_token *fire(ecru__worker *w, ecru_token *token, int status, int cause, uint64_t origin) {
   if (!mark(w, token, status, cause, origin)) return NULL;
@@ -224,7 +227,9 @@ void ecru__token_fire_quietly(ecru__worker *w, ecru_token *token, int status, in
   if (callbacks) ecru__registrations_hand_over(w, callbacks);
 }
 
-static ecru_token *token_of(ecru__timer_node *timer) { return (ecru_token *)(void *)((char *)timer - offsetof(ecru_token, timer)); }
+static ecru_token *token_of(ecru__timer_node *timer) {
+  return (ecru_token *)(void *)((char *)timer - offsetof(ecru_token, timer));
+}
 
 static bool deadline_claim(ecru__worker *w, ecru__timer_node *timer) {
   (void)w;
@@ -270,7 +275,8 @@ static void fire_like(ecru__worker *w, ecru_token *token, ecru_token *parent) {
   fire(w, token, status, cause, origin); // no callbacks: nobody has been given the token
 }
 
-int ecru__token_create(ecru__worker *w, ecru_token **result, ecru_token *const *parents, size_t count, int64_t deadline_ns) {
+int ecru__token_create(ecru__worker *w, ecru_token **result, ecru_token *const *parents, size_t count,
+                       int64_t deadline_ns) {
   ecru_token *token = ecru__calloc(1, sizeof *token + count * sizeof token->links[0]);
   if (!token) return ECRU_ENOMEM;
   atomic_init(&token->references, 1);

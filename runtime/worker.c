@@ -119,25 +119,31 @@ static ecru__worker *enter_foreign(ecru__worker *w) {
   return w;
 }
 
+/// Waits for a hand-off under way and learns what it was. returns: the goroutine is asked to let others go first.
+static bool settle(ecru__worker *w) {
+  ecru__lock_take(&w->lock);
+  bool preempted = w->preempt != 0;
+  w->preempt = 0;
+  if (preempted) atomic_store_explicit(&w->baton, w->processor, memory_order_release);
+  else if (!atomic_load_explicit(&w->baton, memory_order_relaxed)) w->processor = NULL;
+  atomic_store_explicit(&w->outside, 0, memory_order_relaxed);
+  ecru__lock_drop(&w->lock);
+  return preempted;
+}
+
 /// The processor seems to be gone: taken by the monitor (perhaps only for a moment), lent, or never there.
 static ecru__worker *enter_without_baton(ecru__worker *w) {
   if (w->is_foreign) return enter_foreign(w);
-  if (w->on_native) return w;
+  // On a thread's stack nothing can queue: what is done there is done without a processor, as from a foreign thread.
+  ecru__processor *p = NULL;
   // acq_rel: pairs with the monitor's exchange: exactly one of us gets it
-  ecru__processor *p = atomic_exchange_explicit(&w->lent, NULL, memory_order_acq_rel);
+  if (!w->on_native) p = atomic_exchange_explicit(&w->lent, NULL, memory_order_acq_rel);
   if (p) {
     ecru__worker_give(w, p);
     return w;
   }
-  ecru__lock_take(&w->lock); // waits for a hand-off under way
-  p = atomic_load_explicit(&w->baton, memory_order_relaxed);
-  bool preempted = w->preempt != 0;
-  w->preempt = 0;
-  if (preempted) atomic_store_explicit(&w->baton, w->processor, memory_order_release);
-  else if (!p) w->processor = NULL;
-  atomic_store_explicit(&w->outside, 0, memory_order_relaxed);
-  ecru__lock_drop(&w->lock);
-  if (p) return w;
+  bool preempted = settle(w);
+  if (w->on_native || (w->processor && !preempted)) return w;
   if (preempted || !ecru__take_idle_processor(w)) ecru__requeue(&w);
   return w;
 }
@@ -161,6 +167,13 @@ void ecru__worker_give(ecru__worker *w, ecru__processor *p) {
   ecru__lock_drop(&w->lock);
 }
 
+/// Waits for the end of w's thread, which may have ended before its starter has noted the handle.
+void ecru__worker_join(ecru__worker *w) {
+  while (!atomic_load_explicit(&w->started, memory_order_acquire)) ecru__thread_yield();
+  if (w->thread) ecru__thread_join(w->thread);
+  w->thread = NULL;
+}
+
 /// A worker structure no thread uses any more, or a new one.
 static ecru__worker *take_structure(void) {
   ecru__lock_take(&ecru__sched.lock);
@@ -169,8 +182,7 @@ static ecru__worker *take_structure(void) {
   if (w) atomic_store_explicit(&w->stopping, 3, memory_order_relaxed);
   ecru__lock_drop(&ecru__sched.lock);
   if (w) {
-    ecru__thread_join(w->thread);
-    w->thread = NULL;
+    ecru__worker_join(w);
     return w;
   }
   w = ecru__calloc(1, sizeof *w);
@@ -193,13 +205,16 @@ int ecru__worker_start(ecru__processor *p) {
       atomic_store_explicit(&w->inside, 1, memory_order_relaxed);
       ecru__worker_give(w, p);
       atomic_store_explicit(&w->stopping, 0, memory_order_release);
+      atomic_store_explicit(&w->started, 0, memory_order_relaxed);
       status = ecru__thread_start(&w->thread, ecru__worker_main, w, "ecru-worker", 0);
       if (status == 0) {
+        atomic_store_explicit(&w->started, 1, memory_order_release); // release: pairs with ecru__worker_join
         atomic_fetch_add_explicit(&ecru__sched.threads_created, 1, memory_order_relaxed);
         return 0;
       }
       ecru__worker_give(w, NULL);
       w->thread = NULL;
+      atomic_store_explicit(&w->started, 1, memory_order_release);
       atomic_store_explicit(&w->stopping, 2, memory_order_release);
     }
   }

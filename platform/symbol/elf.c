@@ -105,6 +105,12 @@ static bool find_names(const struct file *file, const struct module *module, str
   return false;
 }
 
+static void copy(char *to, const char *from, size_t room) {
+  size_t i = 0;
+  for (; i + 1 < room && from[i]; i++) to[i] = from[i];
+  to[i] = 0;
+}
+
 static void find_function(const struct names *names, uintptr_t at, ecru__symbol *symbol) {
   for (size_t i = 0; i < names->count; i++) {
     const ElfW(Sym) *candidate = &names->symbols[i];
@@ -112,7 +118,7 @@ static void find_function(const struct names *names, uintptr_t at, ecru__symbol 
     if ((type != STT_FUNC && type != STT_GNU_IFUNC) || candidate->st_shndx == SHN_UNDEF) continue;
     if (at < candidate->st_value || at - candidate->st_value >= candidate->st_size) continue;
     if (candidate->st_name == 0 || candidate->st_name >= names->text_bytes) continue;
-    strncpy(symbol->function, names->text + candidate->st_name, sizeof symbol->function - 1);
+    copy(symbol->function, names->text + candidate->st_name, sizeof symbol->function);
     symbol->offset = at - candidate->st_value + 1;
     return;
   }
@@ -126,7 +132,7 @@ static void name_module(const char *path, char *name, size_t room) {
     path = own;
   }
   const char *base = strrchr(path, '/');
-  strncpy(name, base ? base + 1 : path, room - 1);
+  copy(name, base ? base + 1 : path, room);
 }
 
 bool ecru__symbol_find(const void *return_address, ecru__symbol *symbol) {

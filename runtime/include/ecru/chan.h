@@ -8,60 +8,71 @@ enum {
   ECRU_FULL_WAIT = 0,        ///< the sender parks
   ECRU_FULL_DROP_NEWEST = 1, ///< the newest buffered element gives way to the new one
   ECRU_FULL_DROP_OLDEST = 2, ///< the oldest buffered element gives way to the new one
-  ECRU_FULL_FAIL = 3,        ///< the send returns ECRU_EAGAIN
+  ECRU_FULL_FAIL = 3,        ///< the send returns ECRU_EAGAIN (in a select it waits like ECRU_FULL_WAIT)
 };
 
 typedef struct ecru_chan_options {
   size_t size;               ///< sizeof(ecru_chan_options), set by ECRU_CHAN_OPTIONS
   const char *name;          ///< copied, at most 31 bytes are kept; shown in dumps
-  int unbounded;             ///< 1: send never parks; capacity is then the initial room
+  int unbounded;             ///< 1: send never parks; capacity is then the initial room; full must be ECRU_FULL_WAIT
   int full;                  ///< ECRU_FULL_*
-  void (*dropped)(void *context, void *element); ///< called, without locks, for each dropped element and for those left at destruction
+  /// Called for each element dropped by the policy, by the end of the last receiving end or by the last release of the
+  /// channel, in the goroutine or thread that causes it and without locks: it may call ecru and park. May be NULL.
+  void (*dropped)(void *context, void *element);
   void *context;             ///< first argument of dropped
 } ecru_chan_options;
 #define ECRU_CHAN_OPTIONS {sizeof(ecru_chan_options), NULL, 0, 0, NULL, NULL}
 
 ECRU_BEGIN
-/// Creates a channel of elements of element_bytes (0 allowed, at most 64 KiB) with room for capacity of them;
-/// 0: unbuffered, sender and receiver meet (C1, C2). owns: the caller holds one reference.
-/// effects: any thread; never parks; allocates. returns: 0; ECRU_EINVAL; ECRU_EOVERFLOW sizes too large; ECRU_ENOMEM. since: 0.1
+/// Creates a channel of elements of element_bytes (0 allowed, at most 64 KiB) with room for capacity (at most 2^31) of
+/// them; 0: unbuffered, sender and receiver meet (C1, C2). owns: the caller holds one reference.
+/// effects: any thread; never parks; allocates; does not start the runtime.
+/// returns: 0; ECRU_EINVAL chan NULL; ECRU_EOVERFLOW sizes too large; ECRU_ENOMEM. since: 0.1
 ECRU_API int ecru_chan_create(ecru_chan **chan, size_t element_bytes, size_t capacity);
-/// ecru_chan_create with options. A drop policy with capacity 0 is ECRU_EINVAL. since: 0.1
+/// ecru_chan_create with options (NULL: defaults). effects, returns: as ecru_chan_create; ECRU_EINVAL also for a bad
+/// options.size, an unknown policy, a drop policy with capacity 0, unbounded with a policy. since: 0.1
 ECRU_API int ecru_chan_create_with(ecru_chan **chan, size_t element_bytes, size_t capacity, const ecru_chan_options *options);
-/// Takes one more reference. returns: chan. NULL is passed through. since: 0.1
+/// Takes one more reference. effects: any thread; never parks. returns: chan; NULL is passed through. since: 0.1
 ECRU_API ecru_chan *ecru_chan_retain(ecru_chan *chan);
-/// Gives one reference back; the last frees the channel (no goroutine may be parked on it). NULL is ignored. since: 0.1
+/// Gives one reference back; the last frees the channel and drops what is buffered. It is a panic if somebody is
+/// parked on it then. effects: any thread; never parks but in dropped. NULL is ignored. since: 0.1
 ECRU_API void ecru_chan_release(ecru_chan *chan);
 /// Sends a copy of *element, parking while there is neither a receiver nor room (C2, C3). element may be NULL if
-/// element_bytes is 0. effects: any thread; parks; allocates only if unbounded.
-/// returns: 0; ECRU_ECLOSED (C4); ECRU_EINVAL; ECRU_EAGAIN policy ECRU_FULL_FAIL; ECRU_ECANCELED, ECRU_ETIMEDOUT (nothing
-/// was sent, C11); ECRU_ENOMEM unbounded only. since: 0.1
+/// element_bytes is 0. effects: any thread; parks; allocates only to grow an unbounded channel and to drop an element of
+/// more than 256 bytes. returns: 0; ECRU_ECLOSED (C4); ECRU_EINVAL; ECRU_EAGAIN policy ECRU_FULL_FAIL; ECRU_ECANCELED,
+/// ECRU_ETIMEDOUT (nothing was sent, C11); ECRU_ENOMEM (nothing was sent or dropped). since: 0.1
 ECRU_API int ecru_chan_send(ecru_chan *chan, const void *element);
-/// Receives into *element (may be NULL to discard), parking while nothing is there. effects: any thread; parks.
+/// Receives into *element (may be NULL to discard; written only on success), parking while nothing is there.
+/// effects: any thread; parks.
 /// returns: 0; ECRU_ECLOSED (or the status given to close_with) when closed and drained; ECRU_EINVAL; ECRU_ECANCELED,
 /// ECRU_ETIMEDOUT (nothing was taken, C11). since: 0.1
 ECRU_API int ecru_chan_recv(ecru_chan *chan, void *element);
-/// ecru_chan_send that never parks: ECRU_EAGAIN instead; never so while it could succeed throughout (C5). since: 0.1
+/// ecru_chan_send that never parks: ECRU_EAGAIN instead; never so while it could succeed throughout (C5).
+/// effects: any thread; never parks, so no cancellation point; allocates as ecru_chan_send. since: 0.1
 ECRU_API int ecru_chan_try_send(ecru_chan *chan, const void *element);
-/// ecru_chan_recv that never parks: ECRU_EAGAIN instead; never so while it could succeed throughout (C5). since: 0.1
+/// ecru_chan_recv that never parks: ECRU_EAGAIN instead; never so while it could succeed throughout (C5).
+/// effects: any thread; never parks, so no cancellation point. since: 0.1
 ECRU_API int ecru_chan_try_recv(ecru_chan *chan, void *element);
-/// Closes: buffered elements can still be received, all parked wake (C4). returns: 0; ECRU_ECLOSED it was; ECRU_EINVAL. since: 0.1
+/// Closes: buffered elements can still be received, all parked wake (C4). effects: any thread; never parks.
+/// returns: 0; ECRU_ECLOSED it was; ECRU_EINVAL. since: 0.1
 ECRU_API int ecru_chan_close(ecru_chan *chan);
-/// Closes; receivers get `status` (negative) instead of ECRU_ECLOSED after the drain (C4). ECRU_EINVAL status >= 0. since: 0.1
+/// Closes; receivers get `status` (negative) instead of ECRU_ECLOSED after the drain (C4). effects, returns: as
+/// ecru_chan_close; ECRU_EINVAL status >= 0. since: 0.1
 ECRU_API int ecru_chan_close_with(ecru_chan *chan, int status);
-/// Elements buffered now (C7); 0 for NULL. since: 0.1
+/// Elements buffered now (C7); 0 for NULL. effects: any thread; never parks. since: 0.1
 ECRU_API size_t ecru_chan_len(ecru_chan *chan);
-/// Capacity (C7); SIZE_MAX if unbounded; 0 for NULL. since: 0.1
+/// Capacity (C7); SIZE_MAX if unbounded; 0 for NULL. effects: any thread; never parks. since: 0.1
 ECRU_API size_t ecru_chan_cap(ecru_chan *chan);
-/// 1 if closed, else 0; 1 for NULL. since: 0.1
+/// 1 if closed, else 0; 1 for NULL. effects: any thread; never parks. since: 0.1
 ECRU_API int ecru_chan_is_closed(ecru_chan *chan);
 
 /// A counted sending end (C8). The channel closes when its last sending end is released. owns: the end holds a
-/// reference of the channel. returns: 0; ECRU_EINVAL; ECRU_ENOMEM; ECRU_ECLOSED. since: 0.1
+/// reference of the channel. effects: any thread; never parks; allocates. returns: 0; ECRU_EINVAL; ECRU_ENOMEM;
+/// ECRU_ECLOSED the channel is closed. since: 0.1
 ECRU_API int ecru_tx_open(ecru_tx **tx, ecru_chan *chan);
 /// Another handle on the same end. since: 0.1
 ECRU_API ecru_tx *ecru_tx_retain(ecru_tx *tx);
-/// Gives a handle back; the last one closes the channel. NULL is ignored. since: 0.1
+/// Gives a handle back; the end's last one ends the end. effects: any thread; never parks. NULL is ignored. since: 0.1
 ECRU_API void ecru_tx_release(ecru_tx *tx);
 /// As ecru_chan_send. since: 0.1
 ECRU_API int ecru_tx_send(ecru_tx *tx, const void *element);
@@ -70,11 +81,11 @@ ECRU_API int ecru_tx_try_send(ecru_tx *tx, const void *element);
 /// The channel behind the end, for select (borrowed). since: 0.1
 ECRU_API ecru_chan *ecru_tx_chan(ecru_tx *tx);
 /// A counted receiving end (C8). When the last is released, senders get ECRU_ECLOSED at once and what is buffered is
-/// dropped. returns: as ecru_tx_open. since: 0.1
+/// dropped. owns, effects, returns: as ecru_tx_open. since: 0.1
 ECRU_API int ecru_rx_open(ecru_rx **rx, ecru_chan *chan);
 /// Another handle on the same end. since: 0.1
 ECRU_API ecru_rx *ecru_rx_retain(ecru_rx *rx);
-/// Gives a handle back; see ecru_rx_open. NULL is ignored. since: 0.1
+/// Gives a handle back; the end's last one ends the end. effects: any thread; never parks but in dropped. NULL is ignored. since: 0.1
 ECRU_API void ecru_rx_release(ecru_rx *rx);
 /// As ecru_chan_recv. since: 0.1
 ECRU_API int ecru_rx_recv(ecru_rx *rx, void *element);

@@ -25,12 +25,17 @@ typedef struct ecru_case {
 
 ECRU_BEGIN
 /// Waits until one of the cases can happen, makes exactly that one happen and returns its index (S4). Ready cases are
-/// picked uniformly at random unless ECRU_SELECT_PRIORITY. Also ends when the caller's current token fires.
-/// effects: any thread; parks unless ECRU_SELECT_POLL; allocates for more than 16 cases.
-/// returns: the index; ECRU_EAGAIN poll only; ECRU_ECANCELED, ECRU_ETIMEDOUT (no case happened); ECRU_EINVAL more than 65535
-/// cases or an unknown kind or flag; ECRU_ENOMEM. since: 0.1
+/// picked uniformly at random unless ECRU_SELECT_PRIORITY. Also ends when the caller's current token fires: with the
+/// index of a case that waits for that very token, else with an error. A send case behaves as the channel's policy says
+/// (ecru/chan.h). Without any case it parks until the token fires.
+/// effects: any thread; parks unless ECRU_SELECT_POLL (then it is no cancellation point); allocates for more than 16
+/// cases, for a send that grows an unbounded channel and for one whose policy gives a victim to `dropped`.
+/// returns: the index, and how the case ended in its `status`, the only one written; ECRU_EAGAIN poll only;
+/// ECRU_ECANCELED, ECRU_ETIMEDOUT (no case happened); ECRU_EINVAL more than 65535 cases, cases NULL, an unknown kind or
+/// flag, a send without a value, the timer of an after-func; ECRU_ENOMEM (no case happened). since: 0.1
 ECRU_API int ecru_select(ecru_case *cases, size_t count, unsigned flags);
-/// ecru_select that ends with ECRU_ETIMEDOUT at the instant deadline_ns of ecru_now (S3). since: 0.1
+/// ecru_select that ends with ECRU_ETIMEDOUT at the instant deadline_ns of ecru_now (S3); a case that is ready comes
+/// before a deadline that has passed. effects, returns: as ecru_select. since: 0.1
 ECRU_API int ecru_select_until(ecru_case *cases, size_t count, unsigned flags, int64_t deadline_ns);
 ECRU_END
 #endif

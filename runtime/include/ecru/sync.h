@@ -17,8 +17,8 @@ ECRU_BEGIN
 // ---- mutex --------------------------------------------------------------------------------------------------------
 
 /// Creates an unlocked mutex: bargers are let in while that is fast; once a waiter has waited 1 ms it goes from waiter to
-/// waiter in order until none has waited so long (L1). Not recursive. It belongs to the goroutine or thread that locked
-/// it.
+/// waiter in order until none has waited so long (L1). Not recursive. It belongs to the goroutine or thread
+/// that locked it.
 /// effects: any thread; never parks; allocates. owns: the caller. returns: 0; ECRU_EINVAL mutex is NULL; ECRU_ENOMEM.
 /// since: 0.1
 ECRU_API int ecru_mutex_create(ecru_mutex **mutex);
@@ -27,12 +27,12 @@ ECRU_API int ecru_mutex_create(ecru_mutex **mutex);
 ECRU_API void ecru_mutex_destroy(ecru_mutex *mutex);
 /// Locks it. Happens-before: each unlock -> every later lock.
 /// effects: any thread; parks; does not allocate.
-/// returns: 0; ECRU_EDEADLK the caller holds it; ECRU_ECANCELED, ECRU_ETIMEDOUT (not locked); ECRU_EINVAL NULL. since:
-/// 0.1
+/// returns: 0; ECRU_EDEADLK the caller holds it; ECRU_ECANCELED, ECRU_ETIMEDOUT (not locked); ECRU_EINVAL NULL.
+/// since: 0.1
 ECRU_API int ecru_mutex_lock(ecru_mutex *mutex);
 /// Locks it if nobody holds it.
-/// effects: any thread; never parks. returns: 0; ECRU_EAGAIN it is locked (also by the caller); ECRU_EINVAL NULL. since:
-/// 0.1
+/// effects: any thread; never parks. returns: 0; ECRU_EAGAIN it is locked (also by the caller); ECRU_EINVAL NULL.
+/// since: 0.1
 ECRU_API int ecru_mutex_try_lock(ecru_mutex *mutex);
 /// Unlocks it.
 /// effects: any thread; never parks. returns: 0; ECRU_EPERM it is not locked, or not by the caller; ECRU_EINVAL NULL.
