@@ -148,6 +148,40 @@ TEST(rwmutex, misuse_is_an_error_after_contention) { // L2
   in_virtual_time(misuse_contended);
 }
 
+// ---- lifetime -----------------------------------------------------------------------------------------------------
+
+struct shared {
+  ecru_rwmutex *mutex;
+  int users;
+};
+
+static void use_and_free(void *argument) {
+  struct shared *shared = argument;
+  CHECK_EQ(ecru_rwmutex_read_lock(shared->mutex), 0);
+  CHECK(shared->users > 0);
+  CHECK_EQ(ecru_rwmutex_read_unlock(shared->mutex), 0);
+  CHECK_EQ(ecru_rwmutex_lock(shared->mutex), 0);
+  bool last = --shared->users == 0;
+  CHECK_EQ(ecru_rwmutex_unlock(shared->mutex), 0);
+  if (!last) return;
+  ecru_rwmutex_destroy(shared->mutex);
+  free(shared);
+}
+
+static void last_one_destroys(void *unused) {
+  (void)unused;
+  for (long i = test_scaled(5000); i > 0; i--) {
+    struct shared *shared = malloc(sizeof *shared);
+    CHECK_EQ(ecru_rwmutex_create(&shared->mutex), 0);
+    shared->users = 3;
+    for (int k = 0; k < 3; k++) start(use_and_free, shared);
+    if (i % 16 == 0) join_crew();
+  }
+}
+TEST(rwmutex, can_be_destroyed_by_whoever_unlocks_it_last) { // L1
+  with_procs(2, last_one_destroys);
+}
+
 // ---- crowds -------------------------------------------------------------------------------------------------------
 
 static long value;
