@@ -22,6 +22,12 @@
 #include "platform/vm.h"
 #include "runtime/sanitize.h"
 
+#ifdef ECRU_VALGRIND
+#include <valgrind/memcheck.h>
+#else
+#define VALGRIND_MAKE_MEM_UNDEFINED(low, bytes) ((void)0)
+#endif
+
 enum {
   OWN_FRAMES = 8,             // at most so many are ours: from the walk to ecru__switch_away
   LIVE_BYTES = 1024,          // what may be in use below a suspended context (ucontext keeps a record there)
@@ -64,7 +70,9 @@ __attribute__((noinline)) void *ecru__inspected(void *value, ecru__goroutine *g)
   __sanitizer_finish_switch_fiber(g->asan_fake_stack, &low, &bytes);
 #endif
   request->shown_after = __builtin_return_address(0);
-  ecru__ctx_call((void *)(((uintptr_t)request->return_context - LIVE_BYTES) & ~(uintptr_t)15), walk, request);
+  char *top = (char *)(((uintptr_t)request->return_context - LIVE_BYTES) & ~(uintptr_t)15);
+  VALGRIND_MAKE_MEM_UNDEFINED(top - 64, 64); // it does not see the first push after a jump to a stack
+  ecru__ctx_call(top, walk, request);
   if (request->snapshot->count == 0 && room(g) > UNWINDER_BYTES) walk(request);
 #ifdef ECRU__ASAN
   __sanitizer_start_switch_fiber(&g->asan_fake_stack, low, bytes);

@@ -40,7 +40,7 @@ static void count_ended(ecru__processor *p) {
 }
 
 static ecru_token *token_of(ecru__worker *w, const ecru__spawn_spec *spec) {
-  return spec->token ? spec->token : spec->options && spec->options->token ? spec->options->token : w->self->token;
+  return spec->token ? spec->token : spec->options && spec->options->token ? spec->options->token : ecru__token_own(w);
 }
 
 static uint64_t id_here(ecru__worker *w) {
@@ -54,6 +54,7 @@ static void init_rest(ecru__goroutine *g) {
   atomic_store_explicit(&x->state, ECRU__RUNNING, memory_order_relaxed);
   x->is_thread = 0;
   x->reason = ECRU__WAIT_NONE;
+  x->lazy_token = 0;
   x->attached = NULL;
   x->scopes = NULL;
   x->locals = NULL;

@@ -208,7 +208,7 @@ static int queue_up(ecru__worker **w, ecru_limiter *limiter, int64_t n) {
 }
 
 static int wait_for(ecru__worker **w, ecru_limiter *limiter, int64_t n) {
-  int64_t deadline = ecru_token_deadline((*w)->self->token);
+  int64_t deadline = ecru_token_deadline(ecru__token_own(*w));
   ecru__lock_take(&limiter->lock);
   int64_t now = ecru__now();
   refill(limiter, now);

@@ -27,10 +27,10 @@ static void finish_park(ecru__worker *w) {
   ecru__waiter *x = w->post_waiter;
   void (*release)(void *) = w->post_release;
   void *argument = w->post_argument;
-  struct ecru__token_head *token = (struct ecru__token_head *)x->token;
   // release: pairs with the acquire in ecru__claim: the context is saved before anybody can resume it
   atomic_store_explicit(&x->state, ECRU__ARMED, memory_order_release);
   ecru__fence_light(); // pairs with the heavy fence of who fires a token: it sees ARMED or we see fired
+  struct ecru__token_head *token = (struct ecru__token_head *)ecru__waiter_token(x); // its scope cannot end: the locks are held
   int32_t fired = atomic_load_explicit(&token->fired, memory_order_acquire);
   bool mine = ECRU__UNLIKELY(fired != 0) && ecru__claim(x);
   if (release) release(argument);
@@ -101,12 +101,12 @@ ECRU__NO_TSAN ecru__worker *ecru__switch_away(ecru__worker *w) {
 
 /// Parks a thread on its own futex: foreign threads, goroutines with a thread of their own or on a thread's stack.
 void ecru__park_thread(ecru__worker *w, ecru__waiter *x, void (*release)(void *), void *argument) {
-  struct ecru__token_head *token = (struct ecru__token_head *)x->token;
   atomic_store_explicit(&x->futex, 0, memory_order_relaxed);
   // Counted down by whoever wakes it: a thread that has been woken but not been scheduled yet does not count as asleep (D1).
   atomic_fetch_add_explicit(&ecru__sched.foreign_parked, 1, memory_order_seq_cst);
   atomic_store_explicit(&x->state, ECRU__ARMED, memory_order_release); // as in finish_park
   ecru__fence_light();
+  struct ecru__token_head *token = (struct ecru__token_head *)ecru__waiter_token(x);
   int32_t fired = atomic_load_explicit(&token->fired, memory_order_acquire);
   bool mine = fired != 0 && ecru__claim(x);
   if (release) release(argument);
@@ -131,7 +131,8 @@ static void note_wait(ecru__waiter *x, int reason, const void *object) {
 
 int ecru__park_with(ecru__worker **w, void (*release)(void *), void *argument, int reason, const void *object) {
   ecru__waiter *x = (*w)->self;
-  if (ECRU__UNLIKELY(x->token != x->attached) && !ecru__token_is_static(x->token)) ecru__token_attach(x);
+  ecru_token *token = ecru__waiter_token(x);
+  if (ECRU__UNLIKELY(token != x->attached) && !ecru__token_is_static(token)) ecru__token_attach(x);
   note_wait(x, reason, object);
   if (ECRU__UNLIKELY(x->is_thread)) {
     ecru__park_thread(*w, x, release, argument);

@@ -91,11 +91,12 @@ struct ecru__waiter {
   _Atomic uint32_t state;    // atomic: ECRU__RUNNING ... see invariants 3, 4
   uint8_t is_thread;         // set once per incarnation: parks natively
   uint8_t reason;            // owner, read racily by dumps: enum ecru__wait_reason
+  uint8_t lazy_token;        // owner: it runs a task that has not taken its own token yet (task.c)
   int32_t wake_status;       // claimer: what ecru__park returns
   _Atomic uint32_t futex;    // atomic: threads only: 1 = woken
   void *context;             // goroutines only: owner; whoever resumes it reads
   ecru__node *wake_node;     // claimer: which node won; NULL: the token or a timer
-  ecru_token *token;         // owner: the current token, never NULL
+  ecru_token *token;         // owner: the current token, never NULL; while lazy_token also task.c, with the task's lock
   ecru_token *attached;      // owner: the token in whose list it stands, NULL or == token
   const void *object;        // owner, for dumps: what it waits on
   int64_t since_ns;          // owner, for dumps: when it began to wait (coarse)
@@ -104,6 +105,12 @@ struct ecru__waiter {
   struct ecru__locals *locals;  // owner: goroutine-local values (local.c)
   struct ecru__binding *scoped; // owner: innermost scoped value (local.c), counted
 };
+
+/// The current token as it is now: a lazy one may be changed by who fires it.
+static inline ecru_token *ecru__waiter_token(const ecru__waiter *x) {
+  // acquire: pairs with the release in ecru__task_token_fired: the token is seen fired
+  return __atomic_load_n(&x->token, __ATOMIC_ACQUIRE);
+}
 
 /// Enters the runtime: every public function's first act. Starts the runtime or adopts the thread if need be. While
 /// inside, the worker's processor cannot be taken away. May park shortly if it was taken while outside.

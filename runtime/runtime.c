@@ -346,8 +346,6 @@ int ecru_blocking_enter(void) {
 int ecru_blocking_exit(void) {
   ecru__worker *w = ecru__enter(); // takes the processor back, or queues for one
   if (!w) return ecru__enter_status();
-  if (!w->is_foreign && !w->on_native)
-    atomic_store_explicit(&ecru__goroutine_of(w->self)->status, ECRU__ON_CPU, memory_order_relaxed);
   ecru__leave(w);
   return 0;
 }
@@ -404,7 +402,7 @@ static void cancel_one(struct scan *scan, ecru__waiter *x) {
   // that no waker passes it by. INSPECTED makes wakers wait for that moment.
   uint32_t armed = ECRU__ARMED;
   if (!atomic_compare_exchange_strong_explicit(&x->state, &armed, ECRU__INSPECTED, memory_order_acq_rel, memory_order_relaxed)) return;
-  bool meant = x->token == scan->token;
+  bool meant = ecru__waiter_token(x) == scan->token;
   if (meant) {
     x->wake_node = NULL;
     x->wake_status = scan->status;

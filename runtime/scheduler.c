@@ -292,6 +292,12 @@ void ecru__wake_due_keepers(void) {
   }
 }
 
+/// When a thread that has had nothing to do since then is to end.
+static int64_t idle_end(int64_t since) {
+  int64_t idle_ns = ecru__sched.options.idle_thread_ns;
+  return idle_ns < ECRU_FOREVER - since ? since + idle_ns : ECRU_FOREVER;
+}
+
 /// Sleeps while w is listed. returns: false: it shall end (a spare worker nobody needed for long).
 static bool sleep_listed(ecru__worker *w) {
   for (;;) {
@@ -310,19 +316,24 @@ static bool sleep_listed(ecru__worker *w) {
       // a virtual clock may have been moved since this worker looked at its timers; later moves wake it
       if (ECRU__UNLIKELY(ecru__clock_is_virtual())) deadline = deadline <= ecru__now() ? 0 : ECRU_FOREVER;
     } else if (listed == ECRU__LISTED_SPARE && w->pinned_total == 0) {
-      deadline = w->spare_since + ecru__sched.options.idle_thread_ns;
+      deadline = idle_end(w->spare_since);
     }
     bool due = listed != ECRU__LISTED_NOT && deadline != ECRU_FOREVER && ecru__clock_now() >= deadline;
     if (due) unlist(w);
     ecru__lock_drop(&ecru__sched.lock);
     if (due && listed == ECRU__LISTED_IDLE) ecru__monitor_nudge();
     if (due) return listed == ECRU__LISTED_IDLE;
+    if (listed == ECRU__LISTED_IDLE) { // its processor may be taken away without waking it (30 us): it looks by itself, in time to end
+      int64_t look = idle_end(ecru__clock_now() + 10 * ECRU_MILLISECOND);
+      if (look < deadline) deadline = look;
+    }
     if (listed != ECRU__LISTED_NOT) ecru__wait(&w->wake, 0, deadline);
     else ecru__thread_yield(); // unlisted: the wake is on its way
   }
 }
 
-static void go_idle(ecru__worker *w) {
+/// returns: as sleep_listed.
+static bool go_idle(ecru__worker *w) {
   stop_spinning(w);
   ecru__lock_take(&ecru__sched.lock);
   list_push(&ecru__sched.idle, w, ECRU__LISTED_IDLE);
@@ -335,12 +346,13 @@ static void go_idle(ecru__worker *w) {
     if (mine) unlist(w);
     ecru__lock_drop(&ecru__sched.lock);
     if (mine) ecru__monitor_nudge();
-    if (mine) return;
+    if (mine) return true;
   } else if (ECRU__UNLIKELY(ecru__clock_is_virtual()) && advance_virtual_clock()) {
     ecru__wake_due_keepers();
   }
-  sleep_listed(w);
+  bool needed = sleep_listed(w);
   atomic_store_explicit(&ecru__sched.coarse_now, ecru__clock_now(), memory_order_relaxed);
+  return needed;
 }
 
 /// Without a processor: waits until somebody has one to spare. returns: false: the thread shall end.
@@ -444,7 +456,7 @@ ecru__goroutine *ecru__find_work(ecru__worker *w) {
         stop_spinning(w);
         return NULL;
       }
-      go_idle(w);
+      if (!go_idle(w)) return NULL;
       continue;
     }
     if (w->spinning) {

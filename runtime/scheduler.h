@@ -144,7 +144,7 @@ static inline void ecru__leave(ecru__worker *w) {
   atomic_store_explicit(&w->inside, 0, memory_order_release);
 }
 static inline int ecru__canceled(ecru__worker *w) {
-  const struct ecru__token_head *token = (const struct ecru__token_head *)w->self->token;
+  const struct ecru__token_head *token = (const struct ecru__token_head *)ecru__waiter_token(w->self);
   return atomic_load_explicit(&((struct ecru__token_head *)token)->fired, memory_order_acquire);
 }
 
@@ -163,6 +163,12 @@ typedef struct ecru__spawn_spec {
 /// returns: 0 (and *id, which may be NULL); errors as ecru_go.
 int ecru__spawn(ecru__worker *w, const ecru__spawn_spec *spec, uint64_t *id);
 
+/// The current token, to be handed on or derived from: a task's goroutine takes its own token then (task.c). Owner only.
+void ecru__task_take_token(ecru__worker *w);
+static inline ecru_token *ecru__token_own(ecru__worker *w) {
+  if (ECRU__UNLIKELY(w->self->lazy_token)) ecru__task_take_token(w);
+  return w->self->token;
+}
 /// token.c's part of the life of a waiter: called at birth (takes a reference), at the park, at the end.
 void ecru__token_inherit(ecru__waiter *child, ecru_token *token);
 void ecru__token_attach(ecru__waiter *x);

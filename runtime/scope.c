@@ -10,9 +10,12 @@ enum { WAKE_BATCH = 32 };
 
 // ---- the list of attached waiters ------------------------------------------------------------------------------------
 
+static void detach(ecru__waiter *x);
+
 void ecru__token_attach(ecru__waiter *x) {
-  ecru_token *token = x->token;
+  ecru_token *token = ecru__waiter_token(x);
   if (x->attached == token || ecru__token_is_static(token)) return;
+  detach(x); // a task's goroutine may still stand in the list of its spawner's token
   ecru__lock_take(&token->attach_lock);
   x->attach_prev = NULL;
   x->attach_next = token->attached;
@@ -112,11 +115,19 @@ void ecru__token_forget(ecru__waiter *x) {
 /// While shielded the waiter stands in no list; `attached` only remembers where to go back to.
 void ecru__token_shield(ecru__waiter *x) {
   detach(x);
+  if (ECRU__UNLIKELY(x->lazy_token)) {
+    ecru__task_shield(x);
+    return;
+  }
   x->attached = x->token;
   x->token = ecru__background_token;
 }
 
 void ecru__token_unshield(ecru__waiter *x) {
+  if (ECRU__UNLIKELY(x->lazy_token)) {
+    ecru__task_unshield(x);
+    return;
+  }
   x->token = x->attached;
   x->attached = NULL;
 }
@@ -126,7 +137,7 @@ void ecru__token_unshield(ecru__waiter *x) {
 ecru_token *ecru_token_current(void) {
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__background_token;
-  ecru_token *token = w->self->token;
+  ecru_token *token = ecru__token_own(w);
   ecru__leave(w);
   return token;
 }
@@ -142,6 +153,7 @@ int ecru_check(void) {
 static int enter_borrowed(ecru__worker *w, ecru_token *token) {
   ecru__scope *scope = ecru__malloc(sizeof *scope);
   if (!scope) return ECRU_ENOMEM;
+  ecru__token_own(w); // what is entered covers it
   enter_scope(w->self, scope, ecru_token_retain(token));
   return 0;
 }
@@ -149,6 +161,7 @@ static int enter_borrowed(ecru__worker *w, ecru_token *token) {
 /// Creates a token and enters it: the scope lies in the token, and the reference is the scope's.
 static int enter_fresh(ecru__worker *w, ecru_token *parent, int64_t deadline_ns) {
   ecru_token *token;
+  ecru__token_own(w);
   int status = ecru__token_create(w, &token, &parent, 1, deadline_ns);
   if (status == 0) enter_scope(w->self, &token->scope, token);
   return status;
@@ -184,7 +197,7 @@ int ecru_shield_enter(int64_t deadline_ns) {
 int ecru_deadline_enter(int64_t deadline_ns) {
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
-  int status = enter_fresh(w, w->self->token, deadline_ns);
+  int status = enter_fresh(w, ecru__token_own(w), deadline_ns);
   ecru__leave(w);
   return status;
 }

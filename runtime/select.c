@@ -339,7 +339,7 @@ static int own_token_case(const selection *s, ecru__worker *w, int status) {
   if (status != ECRU_ECANCELED && status != ECRU_ETIMEDOUT) return status;
   if (ecru__canceled(w) == 0) return status; // it was the deadline
   for (size_t i = 0; i < s->count; i++) {
-    if (s->cases[i].kind != ECRU_CASE_TOKEN || s->cases[i].object != (void *)w->self->token) continue;
+    if (s->cases[i].kind != ECRU_CASE_TOKEN || s->cases[i].object != (void *)ecru__token_own(w)) continue;
     s->cases[i].status = 0;
     return (int)i;
   }

@@ -1,15 +1,17 @@
 /// runtime/task.c: task handles: start, join, outcome, and the report of a failure nobody looked at (T1, T2).
 ///
-/// A task is one block: an event, an outcome and a token, counted. Spawn gives one reference to the caller and one to the
-/// goroutine. The goroutine's end runs task_end, also after ecru_exit: it decides the state, sets the event, tells the
-/// watchers (join.c) and drops its reference. Who drops the last reference of a failed task nobody has looked at reports it:
-/// the releaser of the last handle, or the goroutine itself if all handles were released before it failed.
+/// A task is one block: an event, an outcome and room for a token, counted by its handles. The goroutine's end runs task_end,
+/// also after ecru_exit: it decides the state, tells the watchers (join.c) and sets the event. The last to have to do with
+/// the task frees it: the releaser of the last handle, or the goroutine, if all handles were released before it ended. If it
+/// failed and nobody has looked, that is also who reports it.
 ///
 /// What counts as looking: a join that asked for the status, join_any and join_each, join_all for each status it handed out,
 /// and a select that picked the task. Reading the state does not (as in .NET): it does not tell what went wrong.
 ///
-/// Dropped: a token made only when first asked for. Somebody may ask while the goroutine runs, and everything it has
-/// derived from its inherited token by then would have to be moved under the new one.
+/// Most tasks are never cancelled and spawn nothing, so their token is made only when somebody asks (task.h, invariant 3):
+/// making, linking and freeing one cost as much as all the rest of a task. Tried and dropped: giving an asked-for token to a
+/// running goroutine at once: one that parks at that moment may do so under the old token, and whoever fires the
+/// new one later does not find it. The firing can look for it, so that is where it is handed over.
 #include "runtime/task.h"
 
 #include <stdio.h>
@@ -55,42 +57,178 @@ static void report_unobserved(const ecru_task *task) {
   else report_on_stderr(id, task->name, task->status);
 }
 
-// ---- references ---------------------------------------------------------------------------------------------------
+// ---- handles ---------------------------------------------------------------------------------------------------
+
+void ecru__task_drop_block(ecru_task *task) {
+  // acq_rel: what the others did with the block happens before it is freed
+  if (atomic_load_explicit(&task->parts, memory_order_acquire) == 1 ||
+      atomic_fetch_sub_explicit(&task->parts, 1, memory_order_acq_rel) == 1)
+    ecru__free(task);
+}
 
 static void task_free(ecru_task *task) {
   if (task->state == ECRU_TASK_FAILED && !atomic_load_explicit(&task->observed, memory_order_relaxed))
     report_unobserved(task);
-  ecru_token_release(task->token);
-  ecru__free(task);
-}
-
-/// Called outside the runtime.
-static void drop_reference(ecru_task *task) {
-  // acquire: pairs with the release of the other holders' drops; a sole holder needs no locked instruction
-  if (atomic_load_explicit(&task->references, memory_order_acquire) != 1 &&
-      atomic_fetch_sub_explicit(&task->references, 1, memory_order_acq_rel) != 1)
-    return;
-  task_free(task);
+  ecru_token_release(atomic_load_explicit(&task->token, memory_order_acquire));
+  ecru__task_drop_block(task);
 }
 
 ecru_task *ecru_task_retain(ecru_task *task) {
-  // relaxed: the caller's own reference keeps it alive
-  if (task) atomic_fetch_add_explicit(&task->references, 1, memory_order_relaxed);
+  // relaxed: the caller's own handle keeps it alive
+  if (task) atomic_fetch_add_explicit(&task->handles, 1, memory_order_relaxed);
   return task;
 }
 
-void ecru_task_release(ecru_task *task) {
-  if (task) drop_reference(task);
+/// returns: whether the caller's is the only handle left; else it has been given back.
+static bool is_last_handle(ecru_task *task) {
+  // acquire: pairs with the releases of those who gave theirs back: what they did happens before the task is freed
+  uint32_t handles = atomic_load_explicit(&task->handles, memory_order_acquire);
+  while (handles != 1)
+    if (atomic_compare_exchange_weak_explicit(&task->handles, &handles, handles - 1, memory_order_release, memory_order_acquire))
+      return false;
+  return true;
 }
 
-// ---- the goroutine's side -----------------------------------------------------------------------------------------
+/// returns: whether the goroutine has nothing to do with the task any more; else it frees it when it ends.
+static bool has_let_go(ecru_task *task) {
+  // acquire: pairs with the release of the lock by publish, which sets the event while it holds it
+  if (ecru__task_has_ended(task) && atomic_load_explicit(&task->ended.lock.word, memory_order_acquire) == 0) return true;
+  ecru__lock_take(&task->ended.lock);
+  bool has_ended = ecru__task_has_ended(task);
+  if (!has_ended) atomic_store_explicit(&task->handles, 0, memory_order_relaxed);
+  ecru__lock_drop(&task->ended.lock);
+  return has_ended;
+}
+
+void ecru_task_release(ecru_task *task) {
+  if (task && is_last_handle(task) && has_let_go(task)) task_free(task);
+}
 
 static ecru__goroutine *goroutine_here(ecru__worker *w) {
   return w->self == &w->waiter ? NULL : (ecru__goroutine *)(void *)w->self;
 }
 
+// ---- the token ----------------------------------------------------------------------------------------------------
+
+/// The parent with a reference, NULL if the goroutine has ended: the parent may be gone then.
+static ecru_token *hold_parent(ecru_task *task) {
+  ecru__lock_take(&task->ended.lock);
+  ecru_token *parent = ecru__task_has_ended(task) ? NULL : ecru_token_retain(task->parent);
+  ecru__lock_drop(&task->ended.lock);
+  return parent;
+}
+
+/// The task's token, made if it is not there yet.
+static ecru_token *token_of(ecru__worker *w, ecru_task *task) {
+  // acquire: pairs with the release below
+  ecru_token *token = atomic_load_explicit(&task->token, memory_order_acquire);
+  if (token) return token;
+  ecru__lock_take(&task->making);
+  token = atomic_load_explicit(&task->token, memory_order_relaxed);
+  if (!token) {
+    ecru_token *parent = hold_parent(task);
+    atomic_store_explicit(&task->parts, 2, memory_order_relaxed);
+    token = ecru__token_embed(w, task->token_storage, parent, task);
+    atomic_store_explicit(&task->token, token, memory_order_release);
+    ecru_token_release(parent);
+  }
+  ecru__lock_drop(&task->making);
+  return token;
+}
+
+/// Invariant 3; ended.lock is held. The caller releases the parent in the waiter's stead.
+static void take(ecru_task *task, ecru__waiter *x, ecru_token *token) {
+  task->is_taken = true;
+  // release: pairs with the acquire in ecru__waiter_token
+  __atomic_store_n(&x->token, ecru_token_retain(token), __ATOMIC_RELEASE);
+}
+
+void ecru__task_take_token(ecru__worker *w) {
+  ecru__waiter *x = w->self;
+  ecru_task *task = goroutine_here(w)->at_end_argument;
+  ecru_token *token = token_of(w, task);
+  ecru__lock_take(&task->ended.lock);
+  bool is_mine = !task->is_taken; // else it has fired meanwhile
+  if (is_mine) take(task, x, token);
+  x->lazy_token = 0;
+  ecru__lock_drop(&task->ended.lock);
+  if (is_mine) ecru_token_release(task->parent);
+}
+
+static bool needs_token(ecru_task *task) {
+  ecru__lock_take(&task->ended.lock);
+  bool needs = !task->is_taken && !ecru__task_has_ended(task);
+  ecru__lock_drop(&task->ended.lock);
+  return needs;
+}
+
+static ecru__waiter *runner_of(ecru_task *task) {
+  // acquire: pairs with the release in begin
+  ecru__waiter *x = atomic_load_explicit(&task->runner, memory_order_acquire);
+  if (x) return x;
+  ecru__fence_heavy(); // pairs with the light fence in begin: it finds the token or we find the runner
+  return atomic_load_explicit(&task->runner, memory_order_acquire);
+}
+
+void ecru__task_token_fired(ecru__worker *w, ecru_task *task, ecru_token *token, int status) {
+  if (!needs_token(task)) return;
+  ecru__waiter *x = runner_of(task);
+  ecru__lock_take(&task->ended.lock);
+  bool is_mine = x && !task->is_taken && !ecru__task_has_ended(task) && x->token == task->parent; // else: shielded
+  bool is_claimed = false;
+  if (is_mine) {
+    take(task, x, token);
+    ecru__fence_heavy(); // pairs with the light fence of a parker between arming and looking
+    is_claimed = ecru__claim(x);
+    if (is_claimed) {
+      x->wake_node = NULL;
+      x->wake_status = status;
+    }
+  }
+  ecru__lock_drop(&task->ended.lock);
+  if (is_claimed) ecru__ready(w, x);
+  if (is_mine) ecru_token_release(task->parent);
+}
+
+/// As ecru__token_shield, which has taken the waiter out of all lists: who fires the token must not end the next park.
+void ecru__task_shield(ecru__waiter *x) {
+  ecru_task *task = ((ecru__goroutine *)(void *)x)->at_end_argument;
+  ecru__lock_take(&task->ended.lock);
+  x->attached = x->token;
+  __atomic_store_n(&x->token, ecru__background_token, __ATOMIC_RELAXED);
+  ecru__lock_drop(&task->ended.lock);
+}
+
+/// As ecru__token_unshield; if the task's token has fired in the meantime it is taken now.
+void ecru__task_unshield(ecru__waiter *x) {
+  ecru_task *task = ((ecru__goroutine *)(void *)x)->at_end_argument;
+  ecru__lock_take(&task->ended.lock);
+  __atomic_store_n(&x->token, x->attached, __ATOMIC_RELAXED);
+  x->attached = NULL;
+  ecru_token *token = atomic_load_explicit(&task->token, memory_order_acquire);
+  bool is_mine = !task->is_taken && token && ecru__token_fired(token) != 0;
+  if (is_mine) take(task, x, token);
+  ecru__lock_drop(&task->ended.lock);
+  if (is_mine) ecru_token_release(task->parent);
+}
+
+// ---- the goroutine's side -----------------------------------------------------------------------------------------
+
+static void begin(ecru_task *task) {
+  ecru__worker *w = ecru__worker_here();
+  w->self->lazy_token = 1;
+  // release: pairs with the acquire in runner_of
+  atomic_store_explicit(&task->runner, w->self, memory_order_release);
+  ecru__fence_light(); // pairs with the heavy fence in runner_of
+  if (ECRU__LIKELY(!atomic_load_explicit(&task->token, memory_order_acquire))) return;
+  w = ecru__enter();
+  ecru__task_take_token(w); // asked for before it began
+  ecru__leave(w);
+}
+
 static void task_run(void *argument) {
   ecru_task *task = argument;
+  begin(task);
   void *result = NULL;
   int status = task->fn(task->argument, &result);
   task->result = result;
@@ -112,7 +250,9 @@ static void deliver(ecru__worker *w, ecru__watcher *watcher) {
 
 /// The watchers are told first: whoever has seen this end and makes another task end finds the two in order. A watcher's
 /// owner that comes that early waits for the lock (join.c).
-static void publish(ecru__worker *w, ecru_task *task) {
+/// returns: whether all handles have been released: then the goroutine frees the task. If not, whoever releases the last
+/// may do so as soon as the lock is dropped.
+static bool publish(ecru__worker *w, ecru_task *task) {
   ecru__lock_take(&task->ended.lock);
   for (ecru__watcher *watcher = task->watchers, *next; watcher; watcher = next) {
     next = watcher->next;
@@ -120,11 +260,26 @@ static void publish(ecru__worker *w, ecru_task *task) {
     deliver(w, watcher);
   }
   task->watchers = NULL;
+  bool is_orphan = atomic_load_explicit(&task->handles, memory_order_relaxed) == 0;
   // release: pairs with the acquire in ecru__event_is_set; the outcome is seen by whoever sees the end
   atomic_store_explicit(&task->ended.set, 1, memory_order_release);
   ecru__node *waiting = ecru__queue_claim_all(&task->ended.waiters);
   ecru__lock_drop(&task->ended.lock);
   ecru__ready_all(w, waiting);
+  return is_orphan;
+}
+
+/// What its token has fired with: the parent speaks for one that has not been made. Then it is made after all, so that the
+/// handle tells the same later, when the parent may be gone.
+static int fired_with(ecru__worker *w, ecru_task *task) {
+  ecru_token *token = atomic_load_explicit(&task->token, memory_order_acquire);
+  if (!token && ecru__token_fired(task->parent) != 0) {
+    ecru__lock_take(&task->ended.lock);
+    task->is_taken = true; // there is nothing left to end
+    ecru__lock_drop(&task->ended.lock);
+    token = token_of(w, task);
+  }
+  return token ? ecru__token_fired(token) : 0;
 }
 
 /// at_end: runs when fn has returned, or when it has called ecru_exit: then the status is the one set at the start.
@@ -132,51 +287,54 @@ static void task_end(void *argument) {
   ecru_task *task = argument;
   ecru__worker *w = ecru__enter();
   if (!w) return; // a forked child
+  int fired = fired_with(w, task);
   if (task->state == ECRU_TASK_FAILED) {
     const ecru__goroutine *goroutine = goroutine_here(w);
     atomic_store_explicit(&task->id, goroutine->id, memory_order_relaxed);
     memcpy(task->name, goroutine->name, sizeof task->name);
-    if (task->status == ECRU_ECANCELED && ecru__token_fired(task->token) != 0) task->state = ECRU_TASK_CANCELED;
+    if (task->status == ECRU_ECANCELED && fired != 0) task->state = ECRU_TASK_CANCELED;
   } else if (task->state == ECRU_TASK_RUNNING) {
     task->state = ECRU_TASK_CANCELED; // ecru_exit: it ended itself early on purpose, without a result
   }
-  publish(w, task);
+  w->self->lazy_token = 0;
+  bool is_orphan = publish(w, task);
   ecru__leave(w);
-  drop_reference(task);
+  if (is_orphan) task_free(task);
 }
 
 // ---- start --------------------------------------------------------------------------------------------------------
 
-static int start(ecru__worker *w, ecru_task *task, const ecru_go_options *options, void *site) {
-  bool has_token = options && options->size >= sizeof *options && options->token;
-  ecru_token *parent = has_token ? options->token : w->self->token;
-  int status = ecru__token_create(w, &task->token, &parent, 1, ECRU_FOREVER);
-  if (status != 0) return status;
-  ecru__spawn_spec spec = {.options = options, .fn = task_run, .argument = task, .at_end = task_end,
-                           .at_end_argument = task, .token = task->token, .site = site};
-  uint64_t id = 0;
-  status = ecru__spawn(w, &spec, &id);
-  if (status == 0) atomic_store_explicit(&task->id, id, memory_order_relaxed);
-  return status;
+static ecru_task *create(ecru_token *parent, ecru_task_fn fn, void *argument) {
+  ecru_task *task = ecru__malloc(sizeof *task);
+  if (!task) return NULL;
+  memset(task, 0, offsetof(ecru_task, name)); // the rest is not looked at before it is written
+  atomic_init(&task->handles, 1);
+  atomic_init(&task->parts, 1);
+  task->parent = parent;
+  task->fn = fn;
+  task->argument = argument;
+  task->status = ECRU_ECANCELED; // what joiners see if it ends by ecru_exit
+  return task;
 }
 
 static int spawn(ecru_task **out, const ecru_go_options *options, ecru_task_fn fn, void *argument, void *site) {
   if (!out || !fn) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
-  ecru_task *task = ecru__malloc(sizeof *task);
+  bool has_token = options && options->size >= sizeof *options && options->token;
+  ecru_token *parent = has_token ? options->token : ecru__token_own(w);
+  ecru_task *task = create(parent, fn, argument);
   int status = ECRU_ENOMEM;
   if (task) {
-    *task = (ecru_task){.references = 2, .fn = fn, .argument = argument, .status = ECRU_ECANCELED}; // if it ends by ecru_exit
-    status = start(w, task, options, site);
+    ecru__spawn_spec spec = {.options = options, .fn = task_run, .argument = task, .at_end = task_end,
+                             .at_end_argument = task, .token = parent, .site = site};
+    uint64_t id = 0;
+    status = ecru__spawn(w, &spec, &id);
+    if (status == 0) atomic_store_explicit(&task->id, id, memory_order_relaxed);
+    else ecru__free(task);
   }
   ecru__leave(w);
-  if (status == 0) {
-    *out = task;
-  } else if (task) {
-    ecru_token_release(task->token);
-    ecru__free(task);
-  }
+  if (status == 0) *out = task;
   return status;
 }
 
@@ -254,11 +412,19 @@ int ecru_task_state(ecru_task *task) {
   return ecru__task_has_ended(task) ? (int)task->state : ECRU_TASK_RUNNING;
 }
 
-int ecru_task_cancel(ecru_task *task, int cause) {
-  return task ? ecru_token_cancel(task->token, cause) : ECRU_EINVAL;
+ecru_token *ecru_task_token(ecru_task *task) {
+  if (!task) return NULL;
+  ecru__worker *w = ecru__enter();
+  if (!w) return ecru__background_token; // a forked child
+  ecru_token *token = ecru__task_is_self(w, task) ? ecru__token_own(w), token_of(w, task) : token_of(w, task);
+  ecru__leave(w);
+  return token;
 }
 
-ecru_token *ecru_task_token(ecru_task *task) { return task ? task->token : NULL; }
+int ecru_task_cancel(ecru_task *task, int cause) {
+  if (!task || cause > 0) return ECRU_EINVAL;
+  return ecru__task_has_ended(task) ? 0 : ecru_token_cancel(ecru_task_token(task), cause);
+}
 
 uint64_t ecru_task_id(ecru_task *task) {
   return task ? atomic_load_explicit(&task->id, memory_order_relaxed) : 0;

@@ -4,8 +4,14 @@
 ///
 ///   1 status, result, state and name are written by the task's goroutine before `ended` is set and never again; so
 ///     whoever has seen `ended` set reads them without a lock.
-///   2 The goroutine holds a reference of its own until it has set `ended` and told every watcher.
-///   3 A watcher is in its task's list from ecru__task_watch until it is delivered, both under ended.lock: one that is found
+///   2 The goroutine touches the task until it drops the lock under which it has set `ended`. handles goes to 0 only under that
+///     lock: whoever comes second, the goroutine's end or the release of the last handle, frees the task.
+///   3 The task's token is lazy: made when somebody asks for it or the goroutine hands its current token on. Until then the
+///     goroutine runs under `parent`, its spawner's token (waiter.lazy_token is set). It takes its own before it enters a
+///     scope, spawns, or derives a token; if another asks first, the token, a child of `parent`, is taken when it fires, by
+///     who fires it. Taking = waiter.token goes from `parent` to `token`, once, under ended.lock, before `ended` is set.
+///   4 The token lies in the task's block. `parts` counts who needs the block: the task, and its token once it is made.
+///   5 A watcher is in its task's list from ecru__task_watch until it is delivered, both under ended.lock: one that is found
 ///     unqueued under that lock has been delivered completely, and its collector may go away.
 ///
 /// Lock order: a task's ended.lock -> a collector's lock.
@@ -19,18 +25,24 @@ typedef struct ecru__watcher ecru__watcher;
 typedef struct ecru__collector ecru__collector;
 
 struct ecru_task {
-  ecru__event ended;             // latch; its lock also guards `watchers`
-  _Atomic uint32_t references;   // atomic: handles, and one while the goroutine runs
+  ecru__event ended;             // latch; its lock also guards what says so below
+  _Atomic uint32_t handles;      // atomic: see invariant 2
   _Atomic uint32_t observed;     // atomic: somebody has looked at the status (T2)
   int32_t status;                // see invariant 1
   uint32_t state;                // see invariant 1: ECRU_TASK_*
   void *result;                  // see invariant 1
   ecru_task_fn fn;               // set once
   void *argument;                // set once
-  ecru_token *token;             // set once: counted; the goroutine runs under it
   ecru__watcher *watchers;       // lock: ended.lock
   _Atomic uint64_t id;           // atomic: of the goroutine; both sides of the start write the same number
+  ecru_token *parent;            // set once: kept alive by the goroutine until it has ended, then by `token` if that is made
+  _Atomic(ecru_token *) token;   // atomic: NULL until made
+  _Atomic(ecru__waiter *) runner; // atomic: the goroutine, once it runs
+  ecru__lock making;             // guards the making of the token
+  bool is_taken;                 // lock: ended.lock: see invariant 3
+  _Atomic uint32_t parts;        // atomic: see invariant 4
   char name[ECRU__NAME_BYTES];   // see invariant 1: the goroutine's, kept only for a report
+  _Alignas(ecru_token) char token_storage[ECRU__TOKEN_BYTES];
 };
 
 /// Somebody waiting for the next of many tasks to end: one watcher a task, one collector a wait.

@@ -195,7 +195,7 @@ static int create(ecru_timer **result, enum kind kind, int64_t duration_ns, ecru
     timer->period = duration_ns;
     timer->fn = fn;
     timer->argument = argument;
-    if (fn) timer->token = ecru_token_retain(w->self->token);
+    if (fn) timer->token = ecru_token_retain(ecru__token_own(w));
     if (fn) timer->scoped = ecru__scoped_retain(w->self->scoped);
     ecru__lock_take(&timer->box.lock); // an after-func starts no sooner than its creator knows it
     status = arm(w, timer, ecru_after(duration_ns));

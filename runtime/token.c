@@ -10,6 +10,8 @@
 #include "platform/clock.h"
 #include "platform/memory.h"
 
+#include <string.h>
+
 enum { ROOT_FAMILIES = 16, LINKED_MAX = 64 };
 
 static ecru_token root_token = {.deadline_ns = ECRU_FOREVER, .id = 1};
@@ -121,7 +123,8 @@ void ecru_token_release(ecru_token *token) {
       parent->next = rest;
       rest = parent;
     }
-    ecru__free(dead);
+    if (dead->task) ecru__task_drop_block(dead->task);
+    else ecru__free(dead);
     dead = rest;
   }
 }
@@ -206,6 +209,7 @@ static ecru_token *fire(ecru__worker *w, ecru_token *token, int status, int caus
     disarm(token);
     if (token == &root_token) ecru__scan_cancel(w, token, status);
     else ecru__token_wake(w, token, status);
+    if (token->task) ecru__task_token_fired(w, token->task, token, status);
     if (has_registrations(token)) {
       *end = token;
       end = &token->next;
@@ -275,19 +279,14 @@ static void fire_like(ecru__worker *w, ecru_token *token, ecru_token *parent) {
   fire(w, token, status, cause, origin); // no callbacks: nobody has been given the token
 }
 
-int ecru__token_create(ecru__worker *w, ecru_token **result, ecru_token *const *parents, size_t count,
-                       int64_t deadline_ns) {
-  ecru_token *token = ecru__calloc(1, sizeof *token + count * sizeof token->links[0]);
-  if (!token) return ECRU_ENOMEM;
+static void init(ecru_token *token, int64_t deadline_ns) {
   atomic_init(&token->references, 1);
   atomic_init(&token->deadline_ns, deadline_ns);
   token->timer.claim = deadline_claim;
   token->timer.run = deadline_run;
-  int status = arm_fresh(w, token, deadline_ns); // before it joins a family: from then on it can be fired
-  if (status != 0) {
-    ecru__free(token);
-    return status;
-  }
+}
+
+static void join_parents(ecru__worker *w, ecru_token *token, ecru_token *const *parents, size_t count) {
   for (size_t i = 0; i < count; i++) {
     if (parents[i] == &background_token) continue;
     ecru__link *link = &token->links[token->links_count++];
@@ -297,6 +296,27 @@ int ecru__token_create(ecru__worker *w, ecru_token **result, ecru_token *const *
     link->family = family_for(w, parents[i]);
     if (!join_family(link)) fire_like(w, token, parents[i]);
   }
+}
+
+ecru_token *ecru__token_embed(ecru__worker *w, void *storage, ecru_token *parent, ecru_task *task) {
+  ecru_token *token = memset(storage, 0, ECRU__TOKEN_BYTES);
+  init(token, ECRU_FOREVER);
+  token->task = task;
+  if (parent) join_parents(w, token, &parent, 1);
+  return token;
+}
+
+int ecru__token_create(ecru__worker *w, ecru_token **result, ecru_token *const *parents, size_t count,
+                       int64_t deadline_ns) {
+  ecru_token *token = ecru__calloc(1, sizeof *token + count * sizeof token->links[0]);
+  if (!token) return ECRU_ENOMEM;
+  init(token, deadline_ns);
+  int status = arm_fresh(w, token, deadline_ns); // before it joins a family: from then on it can be fired
+  if (status != 0) {
+    ecru__free(token);
+    return status;
+  }
+  join_parents(w, token, parents, count);
   *result = token;
   return 0;
 }
@@ -316,7 +336,7 @@ int ecru_token_create(ecru_token **token, ecru_token *parent, int64_t deadline_n
   if (!token) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
-  if (!parent) parent = w->self->token;
+  if (!parent) parent = ecru__token_own(w);
   int status = ecru__token_create(w, token, &parent, 1, deadline_ns);
   ecru__leave(w);
   return status;

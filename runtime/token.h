@@ -62,6 +62,7 @@ struct ecru_token {
   ecru__waiter *attached;        // attach_lock: waiters not looked at since the token fired
   ecru__waiter *woken;           // attach_lock: those that were
   ecru_token *next;              // invariant 6
+  ecru_task *task;               // set once: the task in whose block it lies (task.c), or NULL
   ecru_token *walk_next;         // lock: walk_lock (token.c)
   uint64_t walk_stamp;           // lock: walk_lock
   ecru__scope scope;             // the owner's, of a token made to be entered by its creator at once
@@ -72,6 +73,15 @@ struct ecru_token {
 
 /// Creates a token under `count` parents. returns: 0; ECRU_ENOMEM.
 int ecru__token_create(ecru__worker *w, ecru_token **token, ecru_token *const *parents, size_t count, int64_t deadline_ns);
+/// Prepares a task's token, with one parent or NULL, in ECRU__TOKEN_BYTES bytes of the task's block.
+enum { ECRU__TOKEN_BYTES = sizeof(ecru_token) + sizeof(ecru__link) };
+ecru_token *ecru__token_embed(ecru__worker *w, void *storage, ecru_token *parent, ecru_task *task);
+/// task.c: such a token has fired: its goroutine may not have taken it yet; is gone: so may be the block.
+void ecru__task_token_fired(ecru__worker *w, ecru_task *task, ecru_token *token, int status);
+void ecru__task_drop_block(ecru_task *task);
+/// task.c: ecru__token_shield and unshield of a waiter with a lazy token.
+void ecru__task_shield(ecru__waiter *x);
+void ecru__task_unshield(ecru__waiter *x);
 /// Fires the token and all below it; runs callbacks (user code) before it returns. Does nothing if it has fired.
 void ecru__token_cancel(ecru__worker **w, ecru_token *token, int status, int cause);
 /// Fires it where user code must not run (timers).

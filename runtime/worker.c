@@ -134,13 +134,15 @@ static bool settle(ecru__worker *w) {
 /// The processor seems to be gone: taken by the monitor (perhaps only for a moment), lent, or never there.
 static ecru__worker *enter_without_baton(ecru__worker *w) {
   if (w->is_foreign) return enter_foreign(w);
-  // On a thread's stack nothing can queue: what is done there is done without a processor, as from a foreign thread.
-  ecru__processor *p = NULL;
-  // acq_rel: pairs with the monitor's exchange: exactly one of us gets it
-  if (!w->on_native) p = atomic_exchange_explicit(&w->lent, NULL, memory_order_acq_rel);
-  if (p) {
-    ecru__worker_give(w, p);
-    return w;
+  if (!w->on_native) { // on a thread's stack nothing can queue: what is done there is done without a processor
+    ecru__goroutine *g = ecru__goroutine_of(w->self);
+    atomic_store_explicit(&g->status, ECRU__ON_CPU, memory_order_relaxed); // whatever call it is, it ends a blocking section
+    // acq_rel: pairs with the monitor's exchange: exactly one of us gets it
+    ecru__processor *p = atomic_exchange_explicit(&w->lent, NULL, memory_order_acq_rel);
+    if (p) {
+      ecru__worker_give(w, p);
+      return w;
+    }
   }
   bool preempted = settle(w);
   if (w->on_native || (w->processor && !preempted)) return w;

@@ -5,7 +5,7 @@
 // The monitor tries to take the processor LOOKS times, from whom and how it likes. At no time do two threads use the processor,
 // it is never lost, and in quiescence both goroutines have ended.
 //
-//   enter         ecru__enter, enter_without_baton (worker.c); requeue and take_idle as in scheduler.c
+//   enter         ecru__enter, enter_without_baton, settle (worker.c); requeue and take_idle as in scheduler.c
 //   lend          ecru_blocking_enter (runtime.c); the next enter swaps `lent` out
 //   retake        monitor.c: take_baton, then ecru__handoff; or request, if the worker is inside at this moment
 //   expose        monitor.c: takes the baton for a moment and puts it back
@@ -18,6 +18,7 @@
 // -DNATIVE: instead of blocking sections calls made from ecru_on_thread_stack, which cannot queue: they go on without a processor.
 //
 // run: pass
+// run: pass -DLOOKS=3
 // run: pass -DNATIVE
 // run: pass -DSYMMETRIC
 // run: fail -DNO_FENCE        the monitor misses `inside` and the worker misses that the baton is gone: two users
@@ -28,10 +29,8 @@
 #define THREADS 3 /* workers 0 and 1, monitor 2 */
 #define MONITOR 2
 #define STORES 4
-#ifdef NATIVE
+#ifndef LOOKS
 #define LOOKS 2
-#else
-#define LOOKS 3
 #endif
 #define CALLS 2
 #define WORDS 9

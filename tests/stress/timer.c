@@ -147,7 +147,8 @@ static void *arm_func_thread(void *unused) {
 static void func_body(void *unused) {
   (void)unused;
   in_goroutines_and_threads(8, arm_func, arm_func_thread);
-  for (int i = 0; i < 10000 && atomic_load(&runs) + atomic_load(&prevented) != atomic_load(&armed); i++) CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
+  for (int i = 0; i < 10000 && atomic_load(&runs) + atomic_load(&prevented) != atomic_load(&armed); i++)
+    CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
   CHECK_EQ(atomic_load(&runs) + atomic_load(&prevented), atomic_load(&armed));
 }
 TEST(timer, every_after_func_is_either_prevented_or_run) { run(func_body); } // K6

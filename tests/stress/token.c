@@ -54,7 +54,8 @@ static void build_graph(uint64_t *random) {
       node->parents[k] = (int)test_random_below(random, (uint64_t)i);
       parents[k] = nodes[node->parents[k]].token;
     }
-    if (node->parents_count) CHECK_EQ(ecru_token_create_linked(&node->token, parents, (size_t)node->parents_count, ECRU_FOREVER), 0);
+    size_t count = (size_t)node->parents_count;
+    if (count) CHECK_EQ(ecru_token_create_linked(&node->token, parents, count, ECRU_FOREVER), 0);
     else CHECK_EQ(ecru_token_create(&node->token, NULL, ECRU_FOREVER), 0);
     CHECK_EQ(ecru_token_on_cancel(node->token, count_callback, node, &node->registration), 0);
   }
@@ -96,7 +97,8 @@ static void check_graph(void) {
     if (!node->hit) continue;
     int found = 0; // cause and origin fit together
     for (int k = 0; k < ALL; k++)
-      found |= ecru_token_cause(node->token) == victims[k].cause && ecru_token_origin(node->token) == ecru_token_id(nodes[victims[k].node].token);
+      found |= ecru_token_cause(node->token) == victims[k].cause &&
+               ecru_token_origin(node->token) == ecru_token_id(nodes[victims[k].node].token);
     CHECK_EQ(found, 1);
   }
 }
@@ -149,8 +151,9 @@ static void create_children(void *unused) {
   line_up();
   for (int i = 0; i < 50; i++) {
     int place = (int)test_random_below(&random, 8);
+    ecru_token *neighbour = kept[(place + 1) % 8];
     ecru_token_release(kept[place]);
-    CHECK_EQ(ecru_token_create(&kept[place], i % 3 && kept[(place + 1) % 8] ? kept[(place + 1) % 8] : parent, ECRU_FOREVER), 0);
+    CHECK_EQ(ecru_token_create(&kept[place], i % 3 && neighbour ? neighbour : parent, ECRU_FOREVER), 0);
   }
   while (ecru_token_err(parent) == 0) CHECK_EQ(ecru_yield(), 0);
   ecru_token *late;

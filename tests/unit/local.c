@@ -66,7 +66,8 @@ static void destructor_body(void *unused) {
     int before = atomic_load(&destroyed);
     CHECK_EQ(ecru_waitgroup_go(group, ends[i], &value), 0);
     CHECK_EQ(ecru_waitgroup_wait(group), 0);
-    for (int look = 0; look < 100 && atomic_load(&destroyed) - before != expected[i]; look++) CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
+    for (int look = 0; look < 100 && atomic_load(&destroyed) - before != expected[i]; look++)
+      CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
     CHECK_EQ(atomic_load(&destroyed) - before, expected[i]);
   }
   ecru_waitgroup_destroy(group);
@@ -248,7 +249,9 @@ static void destroy_bound_key(void) {
   ecru_scoped_enter(scope_key, "bound");
   ecru_scoped_key_destroy(scope_key);
 }
-TEST(local, destroying_a_bound_scoped_key_is_a_panic) { test_death(destroy_bound_key, -6, "ecru_scoped_key_destroy"); } // G12
+TEST(local, destroying_a_bound_scoped_key_is_a_panic) { // G12
+  test_death(destroy_bound_key, -6, "ecru_scoped_key_destroy");
+}
 
 TEST(local, bad_input_is_refused) { // G12
   CHECK_EQ(ecru_local_key_create(NULL, NULL), ECRU_EINVAL);

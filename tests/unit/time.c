@@ -34,7 +34,8 @@ static int64_t monotonic(void) {
 
 static void sleep_body(void *unused) {
   (void)unused;
-  const int64_t durations[] = {1, ECRU_MICROSECOND, 50 * ECRU_MICROSECOND, ECRU_MILLISECOND, 7 * ECRU_MILLISECOND, 30 * ECRU_MILLISECOND};
+  const int64_t durations[] = {1,                ECRU_MICROSECOND,     50 * ECRU_MICROSECOND,
+                               ECRU_MILLISECOND, 7 * ECRU_MILLISECOND, 30 * ECRU_MILLISECOND};
   for (int i = 0; i < 6; i++) {
     int64_t before = monotonic();
     CHECK_EQ(ecru_sleep(durations[i]), 0);
@@ -108,7 +109,7 @@ static void many_sleepers_body(void *unused) {
 }
 TEST(time, sleepers_wake_at_their_instants) { run_virtual(many_sleepers_body); } // K6, K7
 
-// ---- one-shot timers: the truth tables of stop and reset -----------------------------------------------------------------
+// ---- one-shot timers: the truth tables of stop and reset -----------------------------------------------------------
 
 static void one_shot_body(void *unused) {
   (void)unused;
@@ -429,14 +430,14 @@ TEST(time, a_virtual_clock_stands_still_while_somebody_runs) { run_virtual(stand
 
 static void early_bird(void *unused) {
   (void)unused;
-  CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
+  CHECK_EQ(ecru_sleep_until(START + ECRU_MILLISECOND), 0);
   atomic_fetch_add(&woken, 1);
 }
 static void advance_body(void *unused) {
   (void)unused;
   for (int i = 0; i < 100; i++) CHECK_EQ(ecru_go(early_bird, NULL), 0);
   int64_t before = monotonic();
-  while (monotonic() - before < 5 * ECRU_MILLISECOND) CHECK_EQ(ecru_yield(), 0); // they sleep, wherever they are
+  while (monotonic() - before < 5 * ECRU_MILLISECOND) CHECK_EQ(ecru_yield(), 0); // most of them sleep now
   CHECK_EQ(atomic_load(&woken), 0);
   CHECK_EQ(ecru_clock_advance(clock_in_use, ECRU_MILLISECOND), 0);
   while (atomic_load(&woken) < 100) CHECK_EQ(ecru_yield(), 0); // nobody parks, and still they wake

@@ -27,7 +27,9 @@ static ecru_token *child_of(ecru_token *parent) {
 }
 
 /// A goroutine whose end can be waited for, also by one that is cancelled itself.
-static void spawn(ecru_waitgroup *group, ecru_fn fn, void *argument) { CHECK_EQ(ecru_waitgroup_go(group, fn, argument), 0); }
+static void spawn(ecru_waitgroup *group, ecru_fn fn, void *argument) {
+  CHECK_EQ(ecru_waitgroup_go(group, fn, argument), 0);
+}
 
 /// Lets the others run until they are all parked (real time: until `flag` says so).
 static void await(_Atomic int *flag, int value) {
@@ -37,7 +39,8 @@ static void await(_Atomic int *flag, int value) {
 // ---- the tree ------------------------------------------------------------------------------------------------------
 
 TEST(token, a_child_fires_with_its_parent_and_not_the_other_way) { // K1
-  ecru_token *parent = child_of(ecru_token_root()), *child = child_of(parent), *sibling = child_of(parent), *grandchild = child_of(child);
+  ecru_token *parent = child_of(ecru_token_root());
+  ecru_token *child = child_of(parent), *sibling = child_of(parent), *grandchild = child_of(child);
   CHECK_EQ(ecru_token_cancel(child, ECRU_EPIPE), 0);
   CHECK_EQ(ecru_token_err(parent), 0);
   CHECK_EQ(ecru_token_err(sibling), 0);
@@ -315,8 +318,8 @@ static int park_select(void) {
                        {ECRU_CASE_TOKEN, 0, objects.token, NULL}, {ECRU_CASE_TIMER, 0, objects.timer, NULL}};
   return ecru_select(cases, 4, 0);
 }
-static int (*const parks[])(void) = {park_recv, park_send, park_sleep, park_sleep_forever, park_timer, park_token, park_mutex,
-                                     park_semaphore, park_group, park_select};
+static int (*const parks[])(void) = {park_recv,  park_send,  park_sleep,     park_sleep_forever, park_timer,
+                                     park_token, park_mutex, park_semaphore, park_group,         park_select};
 enum { PARKS = sizeof parks / sizeof parks[0] };
 
 static void create_objects(void) {
@@ -683,7 +686,7 @@ TEST(token, a_callback_can_unregister_itself_and_cancel_others) { // K4
   CHECK_STR(order, "o");
   CHECK_EQ(ecru_token_unregister(other), 0);
   inside.result = -1;
-  CHECK_EQ(ecru_token_on_cancel(inside.token, unregister_inside, &inside, &inside.registration), 0); // at once, and the same
+  CHECK_EQ(ecru_token_on_cancel(inside.token, unregister_inside, &inside, &inside.registration), 0); // at once
   CHECK_EQ(inside.result, 0);
   ecru_token_release(inside.token);
   ecru_token_release(inside.other);
@@ -758,6 +761,33 @@ TEST(token, callbacks_of_the_root_run_at_the_stop) { // K4, G13
   CHECK_EQ(ecru_run(stop_body, &registration), 0);
   CHECK_STR(order, "r");
   CHECK_EQ(ecru_token_unregister(registration), 0);
+}
+
+static ecru_registration *late_registration;
+static ecru_timer *late_timer;
+static void linger(void *unused) {
+  (void)unused;
+  ecru_token *token;
+  CHECK_EQ(ecru_sleep(ECRU_FOREVER), ECRU_ECANCELED); // the runtime stops
+  CHECK_EQ(ecru_shield_enter(ECRU_FOREVER), 0);
+  CHECK_EQ(ecru_token_create(&token, ecru_token_background(), ecru_after(5 * ECRU_MILLISECOND)), 0);
+  CHECK_EQ(ecru_token_on_cancel(token, note, "l", &late_registration), 0);
+  CHECK_EQ(ecru_after_func(&late_timer, 5 * ECRU_MILLISECOND, note, "l"), 0);
+  CHECK_EQ(ecru_token_wait(token), 0);
+  CHECK_EQ(ecru_sleep(10 * ECRU_MILLISECOND), 0);
+  ecru_token_release(token);
+}
+static void linger_body(void *unused) {
+  (void)unused;
+  CHECK_EQ(ecru_go(linger, NULL), 0);
+  for (int i = 0; i < 100; i++) CHECK_EQ(ecru_yield(), 0);
+}
+TEST(token, while_stopping_no_goroutine_starts_and_what_needed_one_counts_as_prevented) { // K4, K6, G13
+  run(linger_body);
+  CHECK_STR(order, "");
+  CHECK_EQ(ecru_token_unregister(late_registration), 1);
+  CHECK_EQ(ecru_timer_stop(late_timer), 1);
+  ecru_timer_destroy(late_timer);
 }
 
 // ---- misuse --------------------------------------------------------------------------------------------------------
