@@ -168,10 +168,10 @@ bool ecru__snapshot_thread(ecru__worker *w, int64_t now, ecru__snapshot *snapsho
   ecru__goroutine *g = w->own_goroutine;
   ecru__waiter *x = g ? &g->waiter : &w->waiter;
   memset(snapshot, 0, offsetof(ecru__snapshot, frames));
-  snapshot->no_frames = ECRU__FRAMES_NATIVE;
   snapshot->thread_id = w->thread_id;
   snapshot->status = ECRU__ON_CPU;
   bool parked = inspect(x);
+  snapshot->no_frames = parked ? ECRU__FRAMES_NATIVE : ECRU__FRAMES_NOT_PARKED;
   if (parked) take_wait(x, now, snapshot);
   if (g) take_identity(g, now, snapshot);
   if (parked) uninspect(x);

@@ -12,7 +12,15 @@
 #include "runtime/debug.h"
 #include "runtime/text.h"
 
-enum { BACKTRACES = 10000, MEMBERS = 1000, BUCKETS = 1024, BLOCK_BYTES = 64 << 10, KNOWN_SYMBOLS = 1024, SYMBOL_BYTES = 256 };
+enum {
+  BACKTRACES = 10000,
+  MEMBERS = 1000,
+  BUCKETS = 1024,
+  BLOCK_BYTES = 64 << 10,
+  KNOWN_SYMBOLS = 1024,
+  SYMBOL_BYTES = 256,
+  THREADS_AT_ONCE = 16,
+};
 
 // ---- what one dump works with: one at a time ----------------------------------------------------------------------
 
@@ -63,6 +71,7 @@ static struct {
   struct group *buckets[BUCKETS];
   block *blocks;                // the newest first; the last one is `first`
   ecru__snapshot snapshot;      // the one being taken
+  ecru__snapshot threads[THREADS_AT_ONCE];
   char buffer[8 << 10];
   union { block block; char bytes[BLOCK_BYTES]; } first;
 } dump;
@@ -135,7 +144,7 @@ static const char *no_frames_text(uint32_t why) {
     case ECRU__FRAMES_NOT_STARTED: return "it has not run yet";
     case ECRU__FRAMES_NOT_PARKED: return "it runs or is about to";
     case ECRU__FRAMES_NATIVE: return "it waits on a thread's stack: see a debugger";
-    case ECRU__FRAMES_ENOUGH: return "so many have been walked already";
+    case ECRU__FRAMES_ENOUGH: return "only the first 10000 parked ones are walked";
     case ECRU__FRAMES_NOT_HERE: return "none under ThreadSanitizer";
     default: return "its stack could not be walked";
   }
@@ -386,15 +395,19 @@ static void json_threads_begin(void) {
 
 typedef void put_one(const ecru__snapshot *snapshot);
 
+/// The one goroutine that runs and can be walked all the same is the caller.
+static void add_own_frames(const ecru__goroutine *g, ecru__snapshot *s) {
+  if (!g || g != dump.self || s->status == ECRU__WAITING || dump.self_count == 0) return;
+  s->no_frames = ECRU__FRAMES_TAKEN;
+  s->count = dump.self_count;
+  memcpy(s->frames, dump.self_frames, s->count * sizeof s->frames[0]);
+}
+
 static bool visit(void *put, ecru__goroutine *g) {
   ecru__snapshot *s = &dump.snapshot;
   if (!ecru__snapshot_goroutine(g, dump.now, dump.looked_at < BACKTRACES, s)) return true;
   dump.looked_at += s->no_frames == ECRU__FRAMES_TAKEN;
-  if (g == dump.self && s->status != ECRU__WAITING) {
-    s->no_frames = ECRU__FRAMES_TAKEN;
-    s->count = dump.self_count;
-    memcpy(s->frames, dump.self_frames, s->count * sizeof s->frames[0]);
-  }
+  add_own_frames(g, s);
   (*(put_one **)put)(s);
   return dump.text.status == 0;
 }
@@ -405,19 +418,29 @@ static bool visit_seed(void *put, const ecru__seed *seed) {
   return dump.text.status == 0;
 }
 
-/// Goroutines with a thread of their own, or foreign threads. Written outside the scheduler's lock: one is found again by
-/// its place in the list, so that one that comes or goes meanwhile may have another appear twice or not at all.
-static void visit_threads(bool own, put_one *put) {
-  for (uint32_t place = 0;; place++) {
-    bool found = false;
-    ecru__lock_take(&ecru__sched.lock);
-    ecru__worker *w = ecru__sched.foreign;
-    for (uint32_t skip = place; w && skip > 0; skip--) w = w->all_next;
-    if (w && (w->own_goroutine != NULL) == own) found = ecru__snapshot_thread(w, dump.now, &dump.snapshot);
-    ecru__lock_drop(&ecru__sched.lock);
-    if (found) put(&dump.snapshot);
-    if (!w || dump.text.status != 0) return;
+/// Takes snapshots of threads from the place in the list on, as many as there is room for. returns: how many were looked at.
+static uint32_t take_threads(bool own, uint32_t place, uint32_t *taken) {
+  uint32_t looked = 0;
+  *taken = 0;
+  ecru__lock_take(&ecru__sched.lock);
+  ecru__worker *w = ecru__sched.foreign;
+  for (; w && place > 0; place--) w = w->all_next;
+  for (; w && looked < THREADS_AT_ONCE; w = w->all_next, looked++) {
+    ecru__snapshot *s = &dump.threads[*taken];
+    if ((w->own_goroutine != NULL) != own || !ecru__snapshot_thread(w, dump.now, s)) continue;
+    add_own_frames(w->own_goroutine, s);
+    ++*taken;
   }
+  ecru__lock_drop(&ecru__sched.lock);
+  return looked;
+}
+
+/// Goroutines with a thread of their own, or foreign threads. Nothing is written under the scheduler's lock; one that comes
+/// or goes meanwhile may have another appear twice or not at all.
+static void visit_threads(bool own, put_one *put) {
+  uint32_t taken;
+  for (uint32_t place = 0, looked; (looked = take_threads(own, place, &taken)) > 0; place += looked)
+    for (uint32_t i = 0; i < taken && dump.text.status == 0; i++) put(&dump.threads[i]);
 }
 
 static void visit_all(put_one *put_goroutine) {
@@ -446,7 +469,7 @@ static void write_json(bool up) {
   ecru__put(&dump.text, "\n]}\n");
 }
 
-/// The caller's own frames from `caller` on: of the one goroutine that runs and can be walked all the same.
+/// The caller's own frames from `caller` on.
 static void take_own_frames(const void *caller) {
   ecru__worker *w = ecru__worker_here();
   dump.self = !w ? NULL : w->own_goroutine ? w->own_goroutine : ecru__goroutine_here(w);

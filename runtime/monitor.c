@@ -74,7 +74,8 @@ static bool retake(ecru__worker *w, ecru__processor *p) {
 }
 
 /// Goroutines wait in `next` or the bed, which nobody can steal from, behind one that computes: moves them where an idle worker
-/// finds them.
+/// finds them. (The flush may take sched.lock under w->lock, against the usual order: w is outside, so it stands in no list whose
+/// holder could want w->lock.)
 static bool expose(ecru__worker *w, ecru__processor *p) {
   ecru__lock_take(&w->lock);
   bool taken = take_baton(w, p), exposed = false;
@@ -122,6 +123,7 @@ static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
     }
   }
   if (atomic_load_explicit(&w->lent, memory_order_relaxed) == p) {
+    atomic_store_explicit(&ecru__sched.some_lent, 1, memory_order_relaxed);
     if (!others_wait(p) && !late) return false;
     watch.fast = FAST_LOOKS;
     return retake_lent(w, p);
@@ -138,6 +140,7 @@ static bool look_at_all(int64_t now) {
   bool busy = false, surplus = atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed) != 0;
   int64_t clock_now = ecru__now();
   uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
+  atomic_store_explicit(&ecru__sched.some_lent, 0, memory_order_relaxed); // until one is seen
   for (uint32_t i = 0; i < created; i++) {
     busy |= look_at(processor(i), now, clock_now);
     surplus |= !ecru__queue_is_empty(processor(i));
@@ -168,7 +171,8 @@ static bool nothing_can_wake(void) {
     uint32_t stopping = atomic_load_explicit(&w->stopping, memory_order_relaxed);
     if (stopping == 2) continue;
     own++;
-    busy |= stopping != 0 || w->listed == ECRU__LISTED_NOT;
+    busy |= stopping != 0 || w->listed == ECRU__LISTED_NOT ||
+            atomic_load_explicit(&w->pinned_count, memory_order_relaxed) != 0;
   }
   for (ecru__worker *w = ecru__sched.foreign; w; w = w->all_next) foreign++;
   busy |= ecru__sched.finished != NULL;
@@ -221,17 +225,28 @@ static int64_t pace(bool busy, int64_t now) {
   return until;
 }
 
+/// When the first timer is due on a processor no worker sleeps for (no thread could be had): the monitor serves it.
+static int64_t first_unkept_timer(void) {
+  int64_t first = ECRU_FOREVER;
+  uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
+  for (uint32_t i = 0; i < created; i++) {
+    int64_t due = atomic_load_explicit(&processor(i)->timers->earliest, memory_order_acquire);
+    if (due < first && !atomic_load_explicit(&processor(i)->owner, memory_order_acquire)) first = due;
+  }
+  return ecru__clock_is_virtual() ? ECRU_FOREVER : first;
+}
+
 /// Sleeps until somebody wakes a worker: nothing runs. The last look comes after the flag is up.
 static void sleep_deep(void) {
   atomic_store_explicit(&ecru__sched.monitor_deep, 1, memory_order_seq_cst); // seq_cst: pairs with ecru__monitor_nudge
   int64_t age = ECRU_SECOND;
   while (all_idle() && atomic_load_explicit(&ecru__sched.monitor_word, memory_order_acquire) == 0 &&
          !atomic_load_explicit(&ecru__sched.monitor_stop, memory_order_acquire)) {
-    uint64_t mapped, unused;
-    ecru__stacks_count(&mapped, &unused);
     int64_t now = ecru__clock_now();
     bool more = now - watch.trimmed_ns < 3 * age; // one more trim after the last activity, then rest
-    ecru__wait(&ecru__sched.monitor_word, 0, more ? now + age : ECRU_FOREVER);
+    int64_t due = first_unkept_timer();
+    if (due <= now) break;
+    ecru__wait(&ecru__sched.monitor_word, 0, more && now + age < due ? now + age : due);
     if (more) ecru__stacks_trim(ecru__clock_now(), age);
   }
   atomic_store_explicit(&ecru__sched.monitor_deep, 0, memory_order_seq_cst);

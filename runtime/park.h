@@ -128,7 +128,9 @@ ecru__worker *ecru__worker_here(void);
 /// Parks the worker's current waiter. `held` is dropped after the switch. *w is the worker it wakes on.
 /// returns: wake_status of the claimer: 0 or what it says; ECRU_ECANCELED/ECRU_ETIMEDOUT: the current token fired.
 int ecru__park(ecru__worker **w, ecru__lock *held, int reason, const void *object);
-/// The same with an arbitrary release(argument), run after the switch on another stack: it must not park or enter.
+/// The same with an arbitrary release(argument), run after the switch on another stack: it must not park or enter. It must drop at
+/// least one lock that the woken waiter takes before it returns: the switch still looks at the waiter's token and at
+/// argument while a canceller may already have woken it.
 int ecru__park_with(ecru__worker **w, void (*release)(void *argument), void *argument, int reason, const void *object);
 /// ecru__park that no token ends (re-locking after a cond wait, unregister): not a cancellation point.
 int ecru__park_shielded(ecru__worker **w, ecru__lock *held, int reason, const void *object);

@@ -71,6 +71,7 @@ static int add_processors(uint32_t maxprocs) {
     if (p) {
       uint32_t retired = 2, retiring = 1;
       if (atomic_compare_exchange_strong(&p->retired, &retiring, 0)) continue; // it has not noticed yet
+      while (atomic_load(&p->retired) == 3) ecru__thread_yield();              // it is about to
       if (!atomic_compare_exchange_strong(&p->retired, &retired, 0)) continue;
     } else {
       p = new_processor(i);
@@ -90,6 +91,7 @@ static int add_processors(uint32_t maxprocs) {
 static void reset_scheduler(void) {
   ecru__sched.idle = ecru__sched.spare = NULL;
   ecru__sched.unmanned = NULL;
+  ecru__sched.ending = false;
   atomic_store(&ecru__sched.idle_count, 0);
   atomic_store(&ecru__sched.spinning, 0);
   atomic_store(&ecru__sched.global_count, 0);
@@ -106,6 +108,12 @@ static void reset_scheduler(void) {
 
 static void end_workers(void) {
   ecru__lock_take(&ecru__sched.lock);
+  ecru__sched.ending = true; // no new ones from here on
+  while (ecru__sched.starting > 0) {
+    ecru__lock_drop(&ecru__sched.lock);
+    ecru__thread_yield();
+    ecru__lock_take(&ecru__sched.lock);
+  }
   for (ecru__worker *w = ecru__sched.workers; w; w = w->all_next) {
     uint32_t running = 0;
     atomic_compare_exchange_strong(&w->stopping, &running, 1);
@@ -324,10 +332,16 @@ static void lend(ecru__worker *w) {
   w->preempt = 0;
   atomic_store_explicit(&w->outside, 1, memory_order_relaxed);
   ecru__lock_drop(&w->lock);
-  bool waiting = p->next || !ecru__queue_is_empty(p) || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed);
+  bool waiting = p->next || p->bed.count > 0 || !ecru__queue_is_empty(p) || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed);
   // release: pairs with the exchange of whoever takes it
   atomic_store_explicit(&w->lent, p, memory_order_release);
-  if (!waiting || atomic_exchange_explicit(&ecru__sched.fast_watch, 1, memory_order_relaxed)) return;
+  if (!atomic_load_explicit(&ecru__sched.some_lent, memory_order_relaxed))
+    atomic_store_explicit(&ecru__sched.some_lent, 1, memory_order_relaxed);
+  if (waiting) ecru__watch_fast();
+}
+
+void ecru__watch_fast(void) {
+  if (atomic_exchange_explicit(&ecru__sched.fast_watch, 1, memory_order_relaxed)) return;
   atomic_store_explicit(&ecru__sched.monitor_word, 1, memory_order_release); // once per spell: it then looks every 25 us
   ecru__wake_one(&ecru__sched.monitor_word);
 }

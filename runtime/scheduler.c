@@ -250,6 +250,12 @@ static void stop_spinning(ecru__worker *w) {
   if (!w->spinning) return;
   w->spinning = 0;
   atomic_fetch_sub_explicit(&ecru__sched.spinning, 1, memory_order_seq_cst);
+  atomic_thread_fence(memory_order_seq_cst); // the looks that follow come after it, also in C11's terms
+}
+
+/// A lone goroutine is left to its processor (queue.c), so it is no reason to stay awake.
+static bool crowded(ecru__processor *p) {
+  return atomic_load_explicit(&p->tail, memory_order_relaxed) - atomic_load_explicit(&p->head, memory_order_relaxed) > 1;
 }
 
 /// A look at everybody's queues, racy but after the fence in go_idle.
@@ -259,7 +265,7 @@ static bool work_anywhere(ecru__worker *w) {
   if (atomic_load_explicit(&w->stopping, memory_order_acquire) != 0) return true;
   uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
   for (uint32_t i = 0; i < created; i++)
-    if (!ecru__queue_is_empty(atomic_load_explicit(&ecru__sched.processors[i], memory_order_relaxed))) return true;
+    if (crowded(atomic_load_explicit(&ecru__sched.processors[i], memory_order_relaxed))) return true;
   return false;
 }
 
@@ -375,6 +381,8 @@ static bool wait_for_processor(ecru__worker *w) {
 
 /// maxprocs was lowered: what p holds goes to the others, p itself aside.
 static void retire(ecru__worker *w, ecru__processor *p) {
+  uint32_t asked = 1;
+  if (!atomic_compare_exchange_strong(&p->retired, &asked, 3)) return; // maxprocs was raised again
   ecru__queue_flush(p);
   ecru__timers_move(p->timers, &ecru__timer_table[0]);
   while (p->free_head) {
@@ -445,6 +453,7 @@ ecru__goroutine *ecru__find_work(ecru__worker *w) {
       continue;
     }
     if (ECRU__UNLIKELY(atomic_load_explicit(&p->retired, memory_order_acquire))) {
+      stop_spinning(w); // else what it gives away wakes nobody
       if (w->undelivered) ecru__queue_global(w->undelivered);
       w->undelivered = NULL;
       retire(w, p);

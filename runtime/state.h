@@ -38,6 +38,9 @@ typedef struct ecru__scheduler {
   _Atomic uint32_t foreign_parked; // atomic: foreign threads asleep in ecru
   _Atomic uint32_t stop_word;    // atomic: futex of ecru_stop
   _Atomic int64_t coarse_now;    // atomic: the clock as of the last look by anyone
+  uint32_t starting;             // lock: workers being started
+  bool ending;                   // lock: no worker may be started any more
+  _Atomic uint32_t some_lent;    // atomic: a hint: some worker has lent its processor
   _Atomic uint32_t fast_watch;   // atomic: a processor is lent while work waits: look every 25 us
   _Atomic uint64_t threads_created, handoffs, thread_wakes, timers_fired;
   ecru__worker *monitor;         // set at start
@@ -51,7 +54,7 @@ extern ecru__scheduler ecru__sched;
 // worker.c
 void ecru__worker_set_here(ecru__worker *w);
 void ecru__worker_prepare(ecru__worker *w); // the calling thread fills in what is its own
-int ecru__worker_start(ecru__processor *p); // a thread that owns p; returns 0, ECRU_ENOMEM or ECRU_ETHREADS
+int ecru__worker_start(ecru__processor *p); // a thread that owns p; 0, ECRU_ENOMEM, ECRU_ETHREADS or ECRU_ESHUTDOWN
 void ecru__worker_main(void *worker);
 void ecru__worker_join(ecru__worker *w);
 void ecru__worker_give(ecru__worker *w, ecru__processor *p); // p becomes w's (NULL: none)
@@ -163,6 +166,7 @@ void ecru__timers_clear_all(void);
 
 // runtime.c
 int ecru__start_implicitly(void);
+void ecru__watch_fast(void);
 void ecru__lend_processor(ecru__worker *w);
 void ecru__stop_check(void); // a goroutine has ended while stopping
 

@@ -4,7 +4,7 @@
 /// and the entry's position stand: sifting touches the two arrays only, never the nodes, which lie on a million different stacks.
 /// Add and remove cost O(log n); nothing is allocated but the arrays.
 /// A due node's `claim` is called under the heap's lock: it may only claim a waiter or take a reference, and says whether
-/// `run` shall be called after the lock is dropped (with the node already out of the heap; it must have been kept alive by claim).
+/// `run` (until then the node must not be added again) shall be called after the lock is dropped (with the node already out of the heap; it must have been kept alive by claim).
 #ifndef ECRU_RUNTIME_TIMERS_H
 #define ECRU_RUNTIME_TIMERS_H
 #include "runtime/park.h"

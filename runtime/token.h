@@ -11,7 +11,8 @@
 ///   4 A child counts its parents; a parent does not count its children. A waiter counts its current token, a scope the
 ///     one it covers, a registration its own. The root and the background token are static and not counted.
 ///   5 A waiter stands in the list of a counted token ("attached") from its first park under it until it changes its token or
-///     ends. Only those in the list can be parked under that token, and no one else.
+///     ends. Only those in the list can be parked under that token, and no one else. But for the goroutine of a task: it may be
+///     given its own, fired token while it stands in its parent's list (task.h, invariant 3), and moves when it parks again.
 ///   6 `next` belongs to the one who fired the token (its queue) and then to the one who frees it: never to both.
 ///
 /// Lock order: token->lock -> done.lock or timer heap; family->lock and attach_lock are leaves, never held together.

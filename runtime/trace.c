@@ -14,7 +14,7 @@ static struct {
   int64_t interval_ns; // set at start: 0: no lines
   int64_t started_ns;  // set at start
   int64_t next_ns;     // monitor: when the next line is due
-} trace;
+} trace = {.next_ns = ECRU_FOREVER};
 
 static void warn(const char *key, size_t bytes, const char *what) {
   char buffer[256];

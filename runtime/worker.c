@@ -164,7 +164,10 @@ void ecru__worker_give(ecru__worker *w, ecru__processor *p) {
   ecru__lock_take(&w->lock);
   w->processor = p;
   w->preempt = 0;
-  if (p) atomic_store_explicit(&p->owner, w, memory_order_release);
+  if (p) {
+    ECRU__SET(p->tick, p->tick + 1); // its time slice begins
+    atomic_store_explicit(&p->owner, w, memory_order_release);
+  }
   atomic_store_explicit(&w->baton, p, memory_order_release);
   ecru__lock_drop(&w->lock);
 }
@@ -197,30 +200,41 @@ static ecru__worker *take_structure(void) {
   return w;
 }
 
-int ecru__worker_start(ecru__processor *p) {
-  int threads = (int)atomic_fetch_add_explicit(&ecru__sched.threads, 1, memory_order_relaxed);
-  int status = ECRU_ETHREADS;
-  if (threads < ecru__sched.options.threads_max) {
-    ecru__worker *w = take_structure();
-    status = ECRU_ENOMEM;
-    if (w) {
-      atomic_store_explicit(&w->inside, 1, memory_order_relaxed);
-      ecru__worker_give(w, p);
-      atomic_store_explicit(&w->stopping, 0, memory_order_release);
-      atomic_store_explicit(&w->started, 0, memory_order_relaxed);
-      status = ecru__thread_start(&w->thread, ecru__worker_main, w, "ecru-worker", 0);
-      if (status == 0) {
-        atomic_store_explicit(&w->started, 1, memory_order_release); // release: pairs with ecru__worker_join
-        atomic_fetch_add_explicit(&ecru__sched.threads_created, 1, memory_order_relaxed);
-        return 0;
-      }
-      ecru__worker_give(w, NULL);
-      w->thread = NULL;
-      atomic_store_explicit(&w->started, 1, memory_order_release);
-      atomic_store_explicit(&w->stopping, 2, memory_order_release);
-    }
+static int start_thread(ecru__worker *w, ecru__processor *p) {
+  atomic_store_explicit(&w->inside, 1, memory_order_relaxed);
+  ecru__worker_give(w, p);
+  atomic_store_explicit(&w->started, 0, memory_order_relaxed);
+  atomic_store_explicit(&w->stopping, 0, memory_order_release);
+  int status = ecru__thread_start(&w->thread, ecru__worker_main, w, "ecru-worker", 0);
+  if (status == 0) {
+    atomic_fetch_add_explicit(&ecru__sched.threads_created, 1, memory_order_relaxed);
+  } else {
+    ecru__worker_give(w, NULL);
+    w->thread = NULL;
+    atomic_store_explicit(&w->stopping, 2, memory_order_release);
   }
-  atomic_fetch_sub_explicit(&ecru__sched.threads, 1, memory_order_relaxed);
+  atomic_store_explicit(&w->started, 1, memory_order_release); // release: pairs with ecru__worker_join
+  return status;
+}
+
+/// Announces a start, so that ecru_stop waits for it; false: it is too late for that.
+static bool announce(int delta) {
+  ecru__lock_take(&ecru__sched.lock);
+  bool ending = delta > 0 && ecru__sched.ending;
+  if (!ending) ecru__sched.starting += (uint32_t)delta;
+  ecru__lock_drop(&ecru__sched.lock);
+  return !ending;
+}
+
+int ecru__worker_start(ecru__processor *p) {
+  if (!announce(1)) return ECRU_ESHUTDOWN;
+  int status = ECRU_ETHREADS;
+  if ((int)atomic_fetch_add_explicit(&ecru__sched.threads, 1, memory_order_relaxed) < ecru__sched.options.threads_max) {
+    ecru__worker *w = take_structure();
+    status = w ? start_thread(w, p) : ECRU_ENOMEM;
+  }
+  if (status != 0) atomic_fetch_sub_explicit(&ecru__sched.threads, 1, memory_order_relaxed);
+  announce(-1);
   return status;
 }
 

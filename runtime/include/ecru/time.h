@@ -8,7 +8,7 @@ ECRU_API int64_t ecru_now(void);
 /// now + duration, saturating at ECRU_FOREVER; a duration <= 0 gives now. since: 0.1
 ECRU_API int64_t ecru_after(int64_t duration_ns);
 /// Sleeps at least duration_ns; <= 0 returns at once; overflow means forever (K6).
-/// effects: any thread; parks. returns: 0; ECRU_ECANCELED; ECRU_ETIMEDOUT. since: 0.1
+/// effects: any thread; parks. returns: 0; ECRU_ECANCELED; ECRU_ETIMEDOUT; ECRU_ENOMEM no room for the timer. since: 0.1
 ECRU_API int ecru_sleep(int64_t duration_ns);
 /// Sleeps until the instant. effects, returns: as ecru_sleep. since: 0.1
 ECRU_API int ecru_sleep_until(int64_t instant_ns);
@@ -17,7 +17,7 @@ ECRU_API int ecru_sleep_until(int64_t instant_ns);
 ECRU_API int ecru_timer_create(ecru_timer **timer, int64_t duration_ns);
 /// A ticker due every period_ns (> 0): ticks nobody takes are dropped, the phase does not drift. returns: as above. since: 0.1
 ECRU_API int ecru_ticker_create(ecru_timer **timer, int64_t period_ns);
-/// Runs fn(argument) in its own goroutine after duration_ns. returns: as above. since: 0.1
+/// Runs fn(argument) in its own goroutine, under the caller's token and scoped values, after duration_ns. returns: as above. since: 0.1
 ECRU_API int ecru_after_func(ecru_timer **timer, int64_t duration_ns, ecru_fn fn, void *argument);
 /// Waits for the next tick and takes it; *scheduled_ns (may be NULL) gets the instant it was due.
 /// effects: any thread; parks. returns: 0; ECRU_ECANCELED; ECRU_ETIMEDOUT; ECRU_EINVAL NULL or an after-func. since: 0.1
@@ -28,7 +28,7 @@ ECRU_API int ecru_timer_try(ecru_timer *timer, int64_t *scheduled_ns);
 /// not active (after-func: fn has been started); ECRU_EINVAL NULL. since: 0.1
 ECRU_API int ecru_timer_stop(ecru_timer *timer);
 /// Re-arms: one-shot and after-func with a new duration, a ticker with a new period (> 0); no older tick is received after it.
-/// returns: 1 it was active; 0 it was not; ECRU_EINVAL. since: 0.1
+/// returns: 1 it was active; 0 it was not; ECRU_EINVAL; ECRU_ENOMEM (it is then inactive). since: 0.1
 ECRU_API int ecru_timer_reset(ecru_timer *timer, int64_t duration_ns);
 /// Stops and frees it (no goroutine may wait for it). NULL is ignored. since: 0.1
 ECRU_API void ecru_timer_destroy(ecru_timer *timer);

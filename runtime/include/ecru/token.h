@@ -42,7 +42,8 @@ ECRU_API uint64_t ecru_token_origin(ecru_token *token);
 /// current token fired (0 if it is the same). ECRU_EINVAL NULL. since: 0.1
 ECRU_API int ecru_token_wait(ecru_token *token);
 /// Re-arms an unfired token with a new deadline (K5): the deadline is replaced; the parent's still counts.
-/// returns: 0; ECRU_ECANCELED or ECRU_ETIMEDOUT it has fired (unchanged); ECRU_EINVAL; ECRU_EPERM background or root. since: 0.1
+/// returns: 0; ECRU_ECANCELED or ECRU_ETIMEDOUT it has fired (unchanged); ECRU_EINVAL; ECRU_EPERM background or root;
+/// ECRU_ENOMEM (it then has no deadline of its own). since: 0.1
 ECRU_API int ecru_token_reset(ecru_token *token, int64_t deadline_ns);
 
 /// Makes token the caller's current token until the matching ecru_token_leave (K2). Scopes nest.
@@ -60,7 +61,8 @@ ECRU_API int ecru_deadline_enter(int64_t deadline_ns);
 ECRU_API int ecru_check(void);
 
 /// Registers fn(argument) to run once when token fires, in the thread that fires it; at once if it has (K4).
-/// fn must not park. owns: *registration until ecru_token_unregister. effects: any thread; never parks; allocates.
+/// fn must not park. Several run in the order of their registration, an ancestor's before its descendants'; those of a
+/// deadline in a goroutine of their own. *registration is set before fn runs. owns: *registration until ecru_token_unregister. effects: any thread; never parks; allocates.
 /// returns: 0; ECRU_EINVAL; ECRU_ENOMEM. since: 0.1
 ECRU_API int ecru_token_on_cancel(ecru_token *token, ecru_fn fn, void *argument, ecru_registration **registration);
 /// Ends and frees a registration; waits for a run under way unless called from inside it (K4).
