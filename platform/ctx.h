@@ -15,7 +15,7 @@ void *ecru__ctx_switch(void **save, void *to, void *value);
 
 /// Prepares a context on the stack that ends (exclusively) at stack_top, 16-aligned; entry never returns.
 /// Uses at most ECRU__CTX_BYTES below stack_top. returns: what ecru__ctx_switch takes as `to`.
-/// Unwinders stop at entry's caller.
+/// It starts with the ABI's default floating-point control words. Unwinders stop at entry's caller.
 void *ecru__ctx_make(void *stack_top, size_t stack_bytes, void (*entry)(void *value));
 enum { ECRU__CTX_BYTES = 8192 }; ///< what ucontext needs at worst; the assembly mechanisms use less than 256
 

@@ -121,13 +121,12 @@ LOCAL_FUNCTION(ecru__ctx_start)
 END(ecru__ctx_start)
 
 // void *ecru__ctx_make(void *stack_top [x0], size_t stack_bytes [x1], void (*entry)(void *) [x2])
-// The new context inherits the maker's control word, as C11 threads do.
+// The new context starts with the default control word, whatever its maker runs with.
 FUNCTION(ecru__ctx_make)
         .cfi_startproc
         hint    #34
         sub     x0, x0, #176
         adr     x9, NAME(ecru__ctx_start)
-        mrs     x10, fpcr
         stp     x2, xzr, [x0, #0]
         stp     xzr, xzr, [x0, #16]
         stp     xzr, xzr, [x0, #32]
@@ -138,7 +137,7 @@ FUNCTION(ecru__ctx_make)
         stp     xzr, xzr, [x0, #112]
         stp     xzr, xzr, [x0, #128]
         stp     xzr, xzr, [x0, #144]
-        stp     x10, xzr, [x0, #160]
+        stp     xzr, xzr, [x0, #160]
         ret
         .cfi_endproc
 END(ecru__ctx_make)

@@ -88,15 +88,14 @@ LOCAL_FUNCTION(ecru__ctx_start)
 END(ecru__ctx_start)
 
 // void *ecru__ctx_make(void *stack_top [rdi], size_t stack_bytes [rsi], void (*entry)(void *) [rdx])
-// The new context inherits the maker's control words, as C11 threads do.
+// The new context starts with the ABI's default control words, whatever its maker runs with.
 FUNCTION(ecru__ctx_make)
         .cfi_startproc
         leaq    -80(%rdi), %rax         // 64 bytes of frame, 16 of zeros: ecru__ctx_start finds rsp 16-aligned
         leaq    NAME(ecru__ctx_start)(%rip), %rcx
         xorl    %esi, %esi
-        movq    %rsi, (%rax)
-        stmxcsr (%rax)
-        fnstcw  4(%rax)
+        movabsq $0x0000037f00001f80, %r8
+        movq    %r8, (%rax)             // mxcsr, x87 control word
         movq    %rsi, 8(%rax)
         movq    %rsi, 16(%rax)
         movq    %rsi, 24(%rax)

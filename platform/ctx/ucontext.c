@@ -8,6 +8,7 @@
 /// not pass through ecru__ctx_call (nothing describes the way from one stack to the other).
 #include "platform/ctx.h"
 #include <assert.h>
+#include <fenv.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <ucontext.h>
@@ -46,7 +47,8 @@ void *ecru__ctx_make(void *stack_top, size_t stack_bytes, void (*entry)(void *va
   assert((uintptr_t)stack_top % 16 == 0 && stack_bytes > ECRU__CTX_BYTES);
   uintptr_t place = ((uintptr_t)stack_top - sizeof(struct record)) & ~(uintptr_t)15;
   struct record *fresh = (struct record *)place;
-  if (getcontext(&fresh->registers) != 0) abort(); // also takes the maker's floating-point control words
+  fenv_t makers; // getcontext takes the control words, too: the new context starts with the default ones
+  if (fegetenv(&makers) != 0 || fesetenv(FE_DFL_ENV) != 0 || getcontext(&fresh->registers) != 0 || fesetenv(&makers) != 0) abort();
   char *low = (char *)stack_top - stack_bytes;
   fresh->registers.uc_stack.ss_sp = low;
   fresh->registers.uc_stack.ss_size = (size_t)((char *)fresh - low);
