@@ -22,12 +22,6 @@
 #include "platform/vm.h"
 #include "runtime/sanitize.h"
 
-#ifdef ECRU_VALGRIND
-#include <valgrind/memcheck.h>
-#else
-#define VALGRIND_MAKE_MEM_UNDEFINED(low, bytes) ((void)0)
-#endif
-
 enum {
   OWN_FRAMES = 8,             // at most so many are ours: from the walk to ecru__switch_away
   LIVE_BYTES = 1024,          // what may be in use below a suspended context (ucontext keeps a record there)
@@ -71,7 +65,7 @@ __attribute__((noinline)) void *ecru__inspected(void *value, ecru__goroutine *g)
 #endif
   request->shown_after = __builtin_return_address(0);
   char *top = (char *)(((uintptr_t)request->return_context - LIVE_BYTES) & ~(uintptr_t)15);
-  VALGRIND_MAKE_MEM_UNDEFINED(top - 64, 64); // it does not see the first push after a jump to a stack
+  ECRU__VALGRIND_CALL_ON(top);
   ecru__ctx_call(top, walk, request);
   if (request->snapshot->count == 0 && room(g) > UNWINDER_BYTES) walk(request);
 #ifdef ECRU__ASAN

@@ -114,9 +114,9 @@ static void dump_aside(void) { (void)ecru_dump(2, ECRU_DUMP_TEXT); }
 
 /// In a signal handler.
 static void quit_came(void) {
-  // seq_cst: the flag, then the word: the monitor clears the word, then looks at the flag (ecru__trace_tick)
-  atomic_store_explicit(&debug.dump_wanted, 1, memory_order_seq_cst);
-  atomic_store_explicit(&ecru__sched.monitor_word, 1, memory_order_seq_cst);
+  // acq_rel: pairs with ecru__trace_tick: either it sees the flag, or the word it has cleared before is set after that
+  atomic_exchange_explicit(&debug.dump_wanted, 1, memory_order_acq_rel);
+  atomic_store_explicit(&ecru__sched.monitor_word, 1, memory_order_release);
   ecru__wake_one(&ecru__sched.monitor_word);
 }
 
@@ -124,11 +124,11 @@ int ecru_dump_on_sigquit(void) { return ecru__signal_on_quit(quit_came); }
 
 // ---- seams --------------------------------------------------------------------------------------------------------
 
-void ecru__trace_tick(int64_t now) {
-  atomic_thread_fence(memory_order_seq_cst); // the monitor's word has been cleared before: see quit_came
-  if (ECRU__UNLIKELY(atomic_load_explicit(&debug.dump_wanted, memory_order_relaxed)) && run_aside(dump_aside))
-    atomic_store_explicit(&debug.dump_wanted, 0, memory_order_relaxed);
-  ecru__trace_line(now);
+int64_t ecru__trace_tick(int64_t now) {
+  // acq_rel: pairs with quit_came
+  if (ECRU__UNLIKELY(atomic_exchange_explicit(&debug.dump_wanted, 0, memory_order_acq_rel)) && !run_aside(dump_aside))
+    atomic_store_explicit(&debug.dump_wanted, 1, memory_order_relaxed); // at the next look
+  return ecru__trace_line(now);
 }
 
 void ecru__debug_start(void) {

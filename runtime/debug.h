@@ -55,8 +55,8 @@ void ecru__count(ecru_counters *counters);
 // trace.c
 /// Reads the value of ECRU_DEBUG (NULL: not set).
 void ecru__trace_configure(const char *wanted, int64_t now);
-/// Writes the schedtrace line when it is time to.
-void ecru__trace_line(int64_t now);
+/// Writes the schedtrace line when it is time to. returns: when it is next, or ECRU_FOREVER.
+int64_t ecru__trace_line(int64_t now);
 
 // crash.c
 /// From now on exceptions that leave a goroutine are told.

@@ -3,6 +3,7 @@
 /// The control block lies at the top of the goroutine's stack; both are taken from the processor's cache (LIFO: the hottest
 /// first) or from the depot. Starting one writes a seed (seed.h) and puts it into `next` or the ring; it gets its stack when it
 /// first runs. Nothing is allocated and, while the caches last, no lock is taken.
+#include "platform/unwind.h"
 #include "runtime/sanitize.h"
 #include "runtime/seed.h"
 #include "runtime/state.h"
@@ -123,6 +124,7 @@ _Noreturn static void leave_for_good(ecru__goroutine *g) {
 
 /// The first function on a goroutine's stack; an exception that gets here finds no handler and ends the process (G11).
 ECRU__NO_TSAN static void entry(void *value) {
+  ECRU__UNWIND_ENDS_HERE;
   ECRU__ASAN_ARRIVE(NULL);
   ecru__worker *w = value;
   ecru__goroutine *g = ecru__goroutine_of(w->self);
@@ -332,6 +334,7 @@ int ecru__spawn(ecru__worker *w, const ecru__spawn_spec *spec, uint64_t *id) {
 
 /// A goroutine with a thread of its own is a thread with a goroutine's identity: it parks natively and needs no processor.
 static void own_thread_main(void *argument) {
+  ECRU__UNWIND_ENDS_HERE;
   ecru__worker *w = argument;
   ecru__goroutine *g = w->own_goroutine;
   ecru__worker_set_here(w);
@@ -362,6 +365,7 @@ static void own_thread_main(void *argument) {
   atomic_fetch_sub_explicit(&ecru__sched.threads, 1, memory_order_relaxed);
   ecru__worker_set_here(NULL);
   count_ended(NULL);
+  ecru__monitor_nudge();
   if (atomic_load_explicit(&ecru__sched.state, memory_order_relaxed) == ECRU__STOPPING) ecru__stop_check();
 }
 

@@ -17,6 +17,7 @@ enum {
   SERVED_NS = 700 * 1000, // and one of G2's 1 ms after which the goroutine in its way is asked to let it go first
   FAST_LOOKS = 100,
   IDLE_LOOKS = 10,
+#define DOUBT_MAX (60 * ECRU_SECOND)
 };
 
 static struct {
@@ -24,6 +25,7 @@ static struct {
   int idle;           // looks in a row that found all processors idle
   int fast;           // looks left at the fast pace
   int64_t trimmed_ns; // when stacks were last trimmed
+  int64_t trace_ns;   // when ecru__trace_tick wants to be called
   uint64_t asleep_mark; // what the counters said when all first slept
 } watch;
 
@@ -158,10 +160,10 @@ static bool all_idle(void) {
          atomic_load_explicit(&ecru__sched.maxprocs, memory_order_relaxed);
 }
 
-/// Everything sleeps, nothing is armed, and every thread of the process is one of ours, asleep (D1).
-static bool nothing_can_wake(void) {
+/// Everybody ecru knows sleeps, nothing is armed. *threads: how many threads that are, with this one.
+static bool all_asleep(uint32_t *threads) {
   if (!all_idle() || atomic_load_explicit(&ecru__sched.global_count, memory_order_seq_cst) != 0) return false;
-  if (atomic_load_explicit(&ecru__sched.state, memory_order_relaxed) != ECRU__STARTED || ecru__alive() == 0) return false;
+  if (atomic_load_explicit(&ecru__sched.state, memory_order_relaxed) != ECRU__STARTED) return false;
   for (int i = 0; i < ECRU__MAXPROCS_LIMIT; i++)
     if (atomic_load_explicit(&ecru__timer_table[i].earliest, memory_order_acquire) != ECRU_FOREVER) return false;
   uint32_t foreign = 0, asleep = 0, own = 0;
@@ -178,8 +180,14 @@ static bool nothing_can_wake(void) {
   busy |= ecru__sched.finished != NULL;
   ecru__lock_drop(&ecru__sched.lock);
   asleep = atomic_load_explicit(&ecru__sched.foreign_parked, memory_order_seq_cst);
-  if (busy || asleep != foreign) return false;
-  return (uint32_t)ecru__thread_count() == own + foreign + 1; // 1: this thread
+  *threads = own + foreign + 1;
+  return !busy && asleep == foreign && (foreign != 0 || ecru__alive() != 0);
+}
+
+/// ... and every thread of the process is one of these: a thread ecru does not know could wake them (D1).
+static bool nothing_can_wake(void) {
+  uint32_t threads;
+  return all_asleep(&threads) && (uint32_t)ecru__thread_count() == threads;
 }
 
 static uint64_t activity(void) {
@@ -236,24 +244,6 @@ static int64_t first_unkept_timer(void) {
   return ecru__clock_is_virtual() ? ECRU_FOREVER : first;
 }
 
-/// Sleeps until somebody wakes a worker: nothing runs. The last look comes after the flag is up.
-static void sleep_deep(void) {
-  atomic_store_explicit(&ecru__sched.monitor_deep, 1, memory_order_seq_cst); // seq_cst: pairs with ecru__monitor_nudge
-  int64_t age = ECRU_SECOND;
-  while (all_idle() && atomic_load_explicit(&ecru__sched.monitor_word, memory_order_acquire) == 0 &&
-         !atomic_load_explicit(&ecru__sched.monitor_stop, memory_order_acquire)) {
-    int64_t now = ecru__clock_now();
-    bool more = now - watch.trimmed_ns < 3 * age; // one more trim after the last activity, then rest
-    int64_t due = first_unkept_timer();
-    if (due <= now) break;
-    ecru__wait(&ecru__sched.monitor_word, 0, more && now + age < due ? now + age : due);
-    if (more) ecru__stacks_trim(ecru__clock_now(), age);
-  }
-  atomic_store_explicit(&ecru__sched.monitor_deep, 0, memory_order_seq_cst);
-  atomic_store_explicit(&ecru__sched.monitor_word, 0, memory_order_relaxed);
-  watch.idle = 0;
-}
-
 static void check_deadlock(void) {
   if (watch.idle < 2 || !nothing_can_wake()) {
     watch.asleep_mark = UINT64_MAX;
@@ -262,6 +252,34 @@ static void check_deadlock(void) {
   uint64_t mark = activity();
   if (watch.asleep_mark == mark) ecru__deadlock(); // twice in a row the very same picture
   watch.asleep_mark = mark;
+}
+
+/// Sleeps until somebody wakes a worker: nothing runs. The last look comes after the flag is up.
+static void sleep_deep(void) {
+  atomic_store_explicit(&ecru__sched.monitor_deep, 1, memory_order_seq_cst); // seq_cst: pairs with ecru__monitor_nudge
+  int64_t age = ECRU_SECOND, doubt = ECRU_SECOND / 2;
+  while (all_idle() && atomic_load_explicit(&ecru__sched.monitor_word, memory_order_acquire) == 0 &&
+         !atomic_load_explicit(&ecru__sched.monitor_stop, memory_order_acquire)) {
+    int64_t now = ecru__clock_now();
+    bool more = now - watch.trimmed_ns < 3 * age; // one more trim after the last activity, then rest
+    int64_t due = first_unkept_timer();
+    if (due <= now) break;
+    if (more && due > now + age) due = now + age;
+    if (due > watch.trace_ns) due = watch.trace_ns;
+    uint32_t threads;
+    if (all_asleep(&threads) && due > now + doubt) { // only a thread ecru does not know can wake them: it may have ended
+      due = now + doubt;
+      if (doubt < DOUBT_MAX) doubt *= 2;
+    }
+    ecru__wait(&ecru__sched.monitor_word, 0, due);
+    now = ecru__clock_now();
+    if (more) ecru__stacks_trim(now, age);
+    if (now >= watch.trace_ns) watch.trace_ns = ecru__trace_tick(now);
+    check_deadlock();
+  }
+  atomic_store_explicit(&ecru__sched.monitor_deep, 0, memory_order_seq_cst);
+  atomic_store_explicit(&ecru__sched.monitor_word, 0, memory_order_relaxed);
+  watch.idle = 0;
 }
 
 static void monitor_main(void *argument) {
@@ -274,7 +292,7 @@ static void monitor_main(void *argument) {
     atomic_store_explicit(&ecru__sched.coarse_now, now, memory_order_relaxed);
     bool busy = look_at_all(now);
     join_finished();
-    ecru__trace_tick(now);
+    watch.trace_ns = ecru__trace_tick(now);
     if (now - watch.trimmed_ns >= ECRU_SECOND) {
       ecru__stacks_trim(now, ECRU_SECOND);
       watch.trimmed_ns = now;
@@ -282,7 +300,7 @@ static void monitor_main(void *argument) {
     int64_t until = pace(busy, now);
     check_deadlock();
     if (watch.idle > IDLE_LOOKS) sleep_deep();
-    else ecru__wait(&ecru__sched.monitor_word, 0, until);
+    else ecru__wait(&ecru__sched.monitor_word, 0, until < watch.trace_ns ? until : watch.trace_ns);
     atomic_store_explicit(&ecru__sched.monitor_word, 0, memory_order_relaxed);
   }
   join_finished();
@@ -299,6 +317,7 @@ int ecru__monitor_start(void) {
   ecru__worker *w = ecru__calloc(1, sizeof *w);
   if (!w) return ECRU_ENOMEM;
   w->is_foreign = 1;
+  w->epoch = atomic_load_explicit(&ecru__sched.epoch, memory_order_relaxed); // never listed as a foreign thread
   ecru__sched.monitor = w;
   int status = ecru__thread_start(&ecru__sched.monitor_thread, monitor_main, w, "ecru-monitor", 0);
   if (status != 0) ecru__free(w);

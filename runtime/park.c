@@ -117,6 +117,7 @@ void ecru__park_thread(ecru__worker *w, ecru__waiter *x, void (*release)(void *)
     atomic_fetch_sub_explicit(&ecru__sched.foreign_parked, 1, memory_order_seq_cst);
   } else {
     ecru__lend_processor(w);
+    ecru__monitor_nudge(); // the last one awake may be going to sleep
     // acquire: pairs with the release in ecru__ready
     while (atomic_load_explicit(&x->futex, memory_order_acquire) == 0) ecru__wait(&x->futex, 0, ECRU_FOREVER);
   }

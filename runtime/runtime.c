@@ -137,13 +137,13 @@ static void end_workers(void) {
 
 static void take_down(void) {
   ecru__monitor_join();
+  ecru__debug_stop();
   end_workers();
   ecru__timers_clear_all();
   free_processors();
   ecru__stacks_release_all();
   ecru__seeds_release_all();
   ecru__queue_release_global();
-  ecru__debug_stop();
   ecru__foreign_forget_all();
   ecru__clock_use(NULL); // a virtual clock may go now
 }
@@ -396,7 +396,9 @@ int ecru_on_thread_stack(ecru_fn fn, void *argument) {
   g->waiter.is_thread = 1; // what it waits for while there it waits for natively: its frames lie on this thread's stack
   ecru__leave(w);
   ECRU__ASAN_LEAVE(&call.fake_stack, w->native_stack_low, w->native_stack_bytes);
-  ecru__ctx_call((void *)(((uintptr_t)w->native - 256) & ~(uintptr_t)15), native_call, &call);
+  void *top = (void *)(((uintptr_t)w->native - 256) & ~(uintptr_t)15);
+  ECRU__VALGRIND_CALL_ON(top);
+  ecru__ctx_call(top, native_call, &call);
   ECRU__ASAN_ARRIVE(call.fake_stack);
   w->on_native = 0;
   g->waiter.is_thread = 0;
@@ -414,8 +416,12 @@ struct scan { ecru__worker *w; ecru_token *token; int status; };
 static void cancel_one(struct scan *scan, ecru__waiter *x) {
   // Not simply a claim: while x is claimed its token must be looked at, and if it is another one x must stay armed, so
   // that no waker passes it by. INSPECTED makes wakers wait for that moment.
-  uint32_t armed = ECRU__ARMED;
-  if (!atomic_compare_exchange_strong_explicit(&x->state, &armed, ECRU__INSPECTED, memory_order_acq_rel, memory_order_relaxed)) return;
+  for (;;) {
+    uint32_t armed = ECRU__ARMED;
+    if (atomic_compare_exchange_strong_explicit(&x->state, &armed, ECRU__INSPECTED, memory_order_acq_rel, memory_order_relaxed)) break;
+    if (armed != ECRU__INSPECTED) return;
+    ecru__thread_yield(); // another scan, or a dump, looks at it: it will be armed again
+  }
   bool meant = ecru__waiter_token(x) == scan->token;
   if (meant) {
     x->wake_node = NULL;

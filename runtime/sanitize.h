@@ -48,10 +48,13 @@ void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 #endif
 
 #if defined(ECRU_VALGRIND)
-#include <valgrind/valgrind.h>
+#include <valgrind/memcheck.h>
 #define ECRU__VALGRIND_REGISTER(low, end) VALGRIND_STACK_REGISTER(low, end)
 #define ECRU__VALGRIND_DEREGISTER(id) VALGRIND_STACK_DEREGISTER(id)
+/// Before a call on the stack that ends at top: valgrind does not see the first push after a jump to a stack.
+#define ECRU__VALGRIND_CALL_ON(top) VALGRIND_MAKE_MEM_UNDEFINED((char *)(top) - 64, 64)
 #else
+#define ECRU__VALGRIND_CALL_ON(top) ((void)0)
 #define ECRU__VALGRIND_REGISTER(low, end) 0u
 #define ECRU__VALGRIND_DEREGISTER(id) ((void)(id))
 #endif

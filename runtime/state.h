@@ -172,7 +172,7 @@ void ecru__stop_check(void); // a goroutine has ended while stopping
 
 // debug.c
 void ecru__deadlock(void);                // all sleep and nothing can wake them
-void ecru__trace_tick(int64_t now);       // called by the monitor on every look
+int64_t ecru__trace_tick(int64_t now);    // called by the monitor on every look; when it wants to be called again
 void *ecru__inspected(void *request, ecru__goroutine *g); // on g's stack: see debug.c
 void ecru__debug_start(void);
 void ecru__debug_stop(void);

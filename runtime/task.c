@@ -307,13 +307,23 @@ static void task_end(void *argument) {
 static ecru_task *create(ecru_token *parent, ecru_task_fn fn, void *argument) {
   ecru_task *task = ecru__malloc(sizeof *task);
   if (!task) return NULL;
-  memset(task, 0, offsetof(ecru_task, name)); // the rest is not looked at before it is written
+  // Field by field: name and token_storage are written before they are looked at, and a memset of the rest takes 8 ns.
+  task->ended = (ecru__event){0};
   atomic_init(&task->handles, 1);
-  atomic_init(&task->parts, 1);
-  task->parent = parent;
+  atomic_init(&task->observed, 0);
+  task->status = ECRU_ECANCELED; // what joiners see if it ends by ecru_exit
+  task->state = ECRU_TASK_RUNNING;
+  task->result = NULL;
   task->fn = fn;
   task->argument = argument;
-  task->status = ECRU_ECANCELED; // what joiners see if it ends by ecru_exit
+  task->watchers = NULL;
+  atomic_init(&task->id, 0);
+  task->parent = parent;
+  atomic_init(&task->token, NULL);
+  atomic_init(&task->runner, NULL);
+  task->making = (ecru__lock){0};
+  task->is_taken = false;
+  atomic_init(&task->parts, 1);
   return task;
 }
 

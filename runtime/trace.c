@@ -71,8 +71,8 @@ ECRU__NO_TSAN static void put_queues(ecru__text *text) {
   ecru__put(text, "]\n");
 }
 
-void ecru__trace_line(int64_t now) {
-  if (ECRU__LIKELY(now < trace.next_ns)) return;
+int64_t ecru__trace_line(int64_t now) {
+  if (ECRU__LIKELY(now < trace.next_ns)) return trace.next_ns;
   while (trace.next_ns <= now) trace.next_ns += trace.interval_ns;
   char buffer[1536]; // one write a line
   ecru__text text = ecru__text_to(2, buffer, sizeof buffer);
@@ -88,4 +88,5 @@ void ecru__trace_line(int64_t now) {
   field(&text, " global=", atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed));
   put_queues(&text);
   (void)ecru__text_end(&text);
+  return trace.next_ns;
 }

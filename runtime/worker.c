@@ -69,6 +69,7 @@ static void stranger_ends(void) {
   }
   ecru__lock_drop(&ecru__sched.lock);
   ecru__worker_set_here(NULL);
+  ecru__monitor_nudge(); // the others may now wait for nobody
 }
 
 void ecru__foreign_forget_all(void) {

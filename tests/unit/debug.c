@@ -1,4 +1,4 @@
-// tests/unit/debug.c: dumps (D2), counters and the schedule trace (D4).
+// tests/unit/debug.c: dumps (D2) and counters (D4).
 #include <errno.h>
 #include <fcntl.h>
 #include <fenv.h>
@@ -15,6 +15,13 @@ enum { FRAMES = 0 }; // dumps have no backtraces then
 enum { FRAMES = 1 };
 #endif
 
+/// A function of its own in every build: backtraces shall show it.
+#if defined(__clang__)
+#define SHOWN __attribute__((noinline))
+#else
+#define SHOWN __attribute__((noipa))
+#endif
+
 static ecru_chan *chan; // what everybody waits for
 
 static void begin(void) { CHECK_EQ(ecru_chan_create(&chan, sizeof(int), 0), 0); }
@@ -25,18 +32,18 @@ static void end(void) {
   ecru_chan_release(chan);
 }
 
-__attribute__((noinline)) static void wait_here(void *unused) {
+SHOWN static void wait_here(void *unused) {
   (void)unused;
   int value;
   CHECK_EQ(ecru_chan_recv(chan, &value), ECRU_ECLOSED);
 }
 
-__attribute__((noinline)) static void wait_there(void *unused) {
+SHOWN static void wait_there(void *unused) {
   wait_here(unused);
   chan = *(ecru_chan *volatile *)&chan; // something to do after the call: it is not a tail call
 }
 
-static void go_named(ecru_fn fn, const char *name, unsigned flags) {
+SHOWN static void go_named(ecru_fn fn, const char *name, unsigned flags) {
   ecru_go_options options = ECRU_GO_OPTIONS;
   options.name = name;
   options.flags = flags;
@@ -58,7 +65,6 @@ TEST(dump, text_tells_who_waits_for_what_and_where) { // D2, G7
   check_has(text, object);
   check_has(text, "go_named+0x");
   if (FRAMES) {
-    check_has(text, "    ecru_chan_recv+0x");
     CHECK(strstr(text, "wait_here+0x") < strstr(text, "wait_there+0x"));
     CHECK_EQ(count_of(text, "ecru__"), 0); // what is inside ecru is left out
   }
@@ -93,7 +99,8 @@ TEST(dump, json_tells_the_same) { // D2, G7
   CHECK_EQ(count_of(text, object), 2);
   CHECK_EQ(count_of(text, "\"parent\":0,\"created\":\"go_named+0x"), 2);
   CHECK_EQ(count_of(text, "\"pinned\":true,\"stack_bytes\":262144,"), 1);
-  if (FRAMES) CHECK_EQ(count_of(text, "\"backtrace\":[\"ecru_chan_recv+0x"), 2);
+  if (FRAMES) CHECK_EQ(count_of(text, "\"backtrace\":[\""), 2);
+  if (FRAMES) CHECK_EQ(count_of(text, "\"wait_here+0x"), 2);
   free(text);
   end();
 }
@@ -155,12 +162,16 @@ TEST(dump, states_are_told_apart) { // D2, G7
 
 static void do_nothing(void *unused) { (void)unused; }
 
-static void dump_before_others_run(void *unused) {
+SHOWN static void dump_before_others_run(void *unused) {
   (void)unused;
-  for (int i = 0; i < 3; i++) CHECK_EQ(ecru_go(do_nothing, NULL), 0);
-  char *text = dump_taken(ECRU_DUMP_JSON);
+  char *text = NULL;
+  do { // again if this goroutine had to let the others go first
+    free(text);
+    for (int i = 0; i < 3; i++) CHECK_EQ(ecru_go(do_nothing, NULL), 0);
+    text = dump_taken(ECRU_DUMP_JSON);
+  } while (count_of(text, "\"state\":\"runnable\"") < 3);
   check_json(text);
-  CHECK_EQ(count_of(text, "\"state\":\"runnable\""), 3);
+  CHECK_EQ(count_of(text, "\"no_backtrace\":\"it has not run yet\""), 3);
   check_has(text, "\"state\":\"running\"");
   check_has(text, "\"dump_before_others_run+0x"); // the caller's own backtrace
   free(text);
@@ -170,6 +181,19 @@ TEST(dump, goroutine_dumps_itself_and_those_not_started) { // D2
   ecru_options options = ECRU_OPTIONS;
   options.maxprocs = 1;
   CHECK_EQ(ecru_run_with(&options, dump_before_others_run, NULL), 0);
+}
+
+SHOWN static void dump_on_own_thread(void *unused) {
+  (void)unused;
+  char *text = dump_taken(ECRU_DUMP_TEXT);
+  check_has(text, "1 goroutine [running]:\n");
+  check_has(text, ", own thread ");
+  check_has(text, "    dump_on_own_thread+0x");
+  free(text);
+}
+
+TEST(dump, goroutine_with_its_own_thread_dumps_itself) { // D2, G10
+  go_named(dump_on_own_thread, "hermit", ECRU_OWN_THREAD);
 }
 
 static void *wait_in_thread(void *unused) {
@@ -292,7 +316,7 @@ TEST(dump, every_reason_has_its_name) { // D2, G7
 
 // ---- a goroutine that was looked at goes on as if it had not been -----------------------------------------------------
 
-__attribute__((noinline)) static long deep(int depth, long *sum) {
+SHOWN static long deep(int depth, long *sum) {
   volatile long here = depth * 3;
   if (depth == 0) {
     int value = 0;
@@ -306,13 +330,15 @@ __attribute__((noinline)) static long deep(int depth, long *sum) {
 
 static _Atomic long results;
 
+SHOWN static int *errno_here(void) { return &errno; } // compilers keep its address, and the goroutine changes its thread
+
 static void go_deep(void *unused) {
   (void)unused;
   fesetround(FE_UPWARD);
-  errno = 1234;
+  *errno_here() = 1234;
   long sum = 0;
   long value = deep(20, &sum);
-  CHECK_EQ(errno, 1234);
+  CHECK_EQ(*errno_here(), 1234);
   CHECK_EQ(fegetround(), FE_UPWARD);
   CHECK_EQ(sum, 3 * 210);
   fesetround(FE_TONEAREST);
@@ -357,7 +383,7 @@ TEST(dump, shows_fifty_frames_at_most) { // D2
   ecru_chan_release(chan);
 }
 
-__attribute__((noinline)) static int fill_stack(volatile char *from, size_t bytes) {
+SHOWN static int fill_stack(volatile char *from, size_t bytes) {
   volatile char here[128];
   here[0] = from[0];
   if ((size_t)(from - here) < bytes) return fill_stack(from, bytes) + here[0];
@@ -394,7 +420,7 @@ TEST(dump, small_stacks_suffice) { // D2, G8
 
 TEST(dump, of_a_crowd_is_complete) { // D2, G9
   begin();
-  long crowd = test_scaled(100000);
+  long crowd = test_scaled(50000);
   for (long i = 0; i < crowd; i++) CHECK_EQ(ecru_go(wait_here, NULL), 0);
   await_waiting((uint64_t)crowd);
   char *text = dump_taken(ECRU_DUMP_JSON);
@@ -438,21 +464,6 @@ TEST(dump, without_a_runtime) { // D2
   CHECK_EQ(ecru_get_counters(&counters), 0);
   CHECK_EQ(counters.goroutines, 0);
   CHECK_EQ(test_threads(), test_threads());
-}
-
-static void dump_in_child(void) {
-  if (ecru_dump(2, ECRU_DUMP_TEXT) != ECRU_EFORKED) _exit(1);
-  ecru_counters counters = {.size = sizeof counters};
-  if (ecru_get_counters(&counters) != ECRU_EFORKED) _exit(2);
-}
-
-static void fork_and_dump(void) {
-  ecru_yield();
-  test_death(dump_in_child, 0, NULL);
-}
-
-TEST(dump, in_a_forked_child_is_refused) { // D2, G14
-  test_death(fork_and_dump, 0, NULL);
 }
 
 static void *read_slowly(void *fd) {
@@ -587,37 +598,4 @@ TEST(counters, latencies_are_sampled) { // D4
   CHECK_EQ(ecru_go(ping, NULL), 0);
   CHECK_EQ(ecru_run(pong_until_sampled, NULL), 0);
   ecru_chan_release(chan);
-}
-
-// ---- ECRU_DEBUG ---------------------------------------------------------------------------------------------------
-
-static void trace_a_little(void) {
-  setenv("ECRU_DEBUG", "schedtrace=20", 1);
-  ecru_yield();
-  usleep(500 * 1000); // also while nothing happens
-}
-
-TEST(schedtrace, writes_a_line_at_every_interval) { // D4
-  test_death(trace_a_little, 0, "ecru: sched 20 ms: maxprocs=");
-  test_death(trace_a_little, 0, " goroutines=0 global=0 local=[0");
-}
-
-static void trace_long(void) {
-  setenv("ECRU_DEBUG", "schedtrace=400", 1);
-  ecru_yield();
-  usleep(1000 * 1000);
-}
-
-TEST(schedtrace, also_from_the_deepest_sleep) { // D4
-  test_death(trace_long, 0, "\necru: sched 8");
-}
-
-static void unknown_key(void) {
-  setenv("ECRU_DEBUG", "verbose=1,,schedtrace=x", 1);
-  ecru_yield();
-}
-
-TEST(schedtrace, unknown_keys_are_warned_of) { // D4
-  test_death(unknown_key, 0, "ecru: ECRU_DEBUG: verbose=1: unknown");
-  test_death(unknown_key, 0, "ecru: ECRU_DEBUG: schedtrace=x: not a number of milliseconds");
 }

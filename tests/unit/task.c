@@ -295,6 +295,153 @@ TEST(task, cancel_reaches_the_tasks_it_has_spawned) { // T1, K1, K2
   in_goroutine(cancel_reaches_grandchildren, NULL);
 }
 
+static int gives_current_token(void *argument, void **result) {
+  *result = ecru_token_current();
+  return ecru_chan_recv(argument, NULL) == ECRU_ECLOSED ? 0 : ECRU_EIO;
+}
+static void one_token(void *argument) {
+  (void)argument;
+  ecru_chan *gate = NULL;
+  CHECK_EQ(ecru_chan_create(&gate, 0, 0), 0);
+  for (int asks_first = 0; asks_first <= 1; asks_first++) {
+    ecru_task *task = spawn(gives_current_token, gate);
+    ecru_token *token = asks_first ? ecru_task_token(task) : NULL;
+    for (int i = 0; i < 3; i++) ecru_yield();
+    if (!asks_first) token = ecru_task_token(task);
+    CHECK(ecru_token_current() != token);
+    if (asks_first) CHECK_EQ(ecru_chan_close(gate), 0);
+    else CHECK_EQ(ecru_task_cancel(task, 0), 0);
+    void *result = NULL;
+    CHECK_EQ(ecru_task_join(task, NULL, &result), 0);
+    CHECK(result == token);
+    ecru_task_release(task);
+  }
+  ecru_chan_release(gate);
+}
+TEST(task, its_token_is_the_same_from_inside_and_outside) { // T1, K2
+  in_goroutine(one_token, NULL);
+}
+
+static int checks_until_canceled(void *argument, void **result) {
+  (void)result;
+  atomic_store((_Atomic int *)argument, 1);
+  for (;;) { // never parks
+    int status = ecru_check();
+    if (status != 0) return status;
+  }
+}
+static void cancels_busy(void *argument) {
+  (void)argument;
+  _Atomic int started = 0;
+  ecru_task *task = spawn(checks_until_canceled, &started);
+  while (!atomic_load(&started)) ecru_yield();
+  CHECK_EQ(ecru_task_cancel(task, 0), 0);
+  check_join(task, ECRU_ECANCELED);
+  ecru_task_release(task);
+}
+TEST(task, cancel_is_seen_without_parking) { // T1, K2
+  ecru_options options = ECRU_OPTIONS;
+  options.maxprocs = 2;
+  CHECK_EQ(ecru_run_with(&options, cancels_busy, NULL), 0);
+}
+
+static void times_out_from_outside(void *argument) {
+  (void)argument;
+  ecru_task *task = spawn(waits_for_cancel, NULL);
+  ecru_yield();
+  CHECK_EQ(ecru_token_reset(ecru_task_token(task), ecru_after(ECRU_MILLISECOND)), 0);
+  check_join(task, ECRU_ETIMEDOUT);
+  CHECK_EQ(ecru_task_state(task), ECRU_TASK_FAILED);
+  CHECK_EQ(ecru_token_err(ecru_task_token(task)), ECRU_ETIMEDOUT);
+  ecru_task_release(task);
+}
+TEST(task, its_token_can_be_given_a_deadline_from_outside) { // T1, K5
+  in_goroutine(times_out_from_outside, NULL);
+}
+
+/// Cancelled while it waits for the mutex again after a wait on the condition: that wait is no cancellation point.
+typedef struct shielded {
+  ecru_mutex *mutex;
+  ecru_cond *cond;
+  _Atomic int waits;
+} shielded;
+static int waits_for_cond(void *argument, void **result) {
+  (void)result;
+  shielded *self = argument;
+  CHECK_EQ(ecru_mutex_lock(self->mutex), 0);
+  atomic_store(&self->waits, 1);
+  CHECK_EQ(ecru_cond_wait(self->cond, self->mutex), 0); // was signalled in time
+  CHECK_EQ(ecru_mutex_unlock(self->mutex), 0);
+  CHECK_EQ(ecru_check(), ECRU_ECANCELED); // and not forgotten
+  return ecru_sleep(ECRU_FOREVER);
+}
+static void cancel_while_shielded(void *argument) {
+  (void)argument;
+  shielded self = {.waits = 0};
+  CHECK_EQ(ecru_mutex_create(&self.mutex), 0);
+  CHECK_EQ(ecru_cond_create(&self.cond), 0);
+  ecru_task *task = spawn(waits_for_cond, &self);
+  while (!atomic_load(&self.waits)) ecru_yield();
+  CHECK_EQ(ecru_mutex_lock(self.mutex), 0); // the task has parked: it holds the mutex until then
+  CHECK_EQ(ecru_cond_signal(self.cond), 0);
+  for (int i = 0; i < 10; i++) ecru_yield();
+  CHECK_EQ(ecru_task_cancel(task, 0), 0);
+  for (int i = 0; i < 10; i++) ecru_yield();
+  CHECK_EQ(ecru_task_state(task), ECRU_TASK_RUNNING);
+  CHECK_EQ(ecru_mutex_unlock(self.mutex), 0);
+  check_join(task, ECRU_ECANCELED);
+  ecru_task_release(task);
+  ecru_cond_destroy(self.cond);
+  ecru_mutex_destroy(self.mutex);
+}
+TEST(task, cancel_during_a_shielded_wait_is_seen_after_it) { // T1, K2
+  in_goroutine(cancel_while_shielded, NULL);
+}
+
+static void token_outlives(void *argument) {
+  (void)argument;
+  ecru_task *task = spawn(give_back, NULL);
+  check_join(task, 0);
+  ecru_token *late = ecru_token_retain(ecru_task_token(task)); // first asked for after the end
+  CHECK_EQ(ecru_token_err(late), 0);
+  CHECK_EQ(ecru_task_cancel(task, 0), 0); // nothing is left to cancel
+  CHECK_EQ(ecru_token_err(late), 0);
+  ecru_task_release(task);
+  CHECK_EQ(ecru_token_cancel(late, 0), 0);
+  CHECK_EQ(ecru_token_err(late), ECRU_ECANCELED);
+  ecru_token_release(late);
+
+  task = spawn(waits_for_cancel, NULL);
+  ecru_token *early = ecru_token_retain(ecru_task_token(task));
+  ecru_task_release(task); // the token is all that is left to stop it with
+  CHECK_EQ(ecru_token_cancel(early, 0), 0);
+  ecru_token_release(early);
+}
+TEST(task, its_token_may_outlive_it) { // T1, K1
+  in_goroutine(token_outlives, NULL);
+}
+
+static void canceled_with_parent(void *argument) {
+  (void)argument;
+  ecru_token *parent = NULL;
+  CHECK_EQ(ecru_token_create(&parent, NULL, ECRU_FOREVER), 0);
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  options.token = parent;
+  ecru_task *task = NULL;
+  CHECK_EQ(ecru_spawn_with(&task, &options, waits_for_cancel, NULL), 0);
+  ecru_yield();
+  CHECK_EQ(ecru_token_cancel(parent, ECRU_EPIPE), 0);
+  ecru_token_release(parent);
+  check_join(task, ECRU_ECANCELED);
+  CHECK_EQ(ecru_task_state(task), ECRU_TASK_CANCELED);
+  CHECK_EQ(ecru_token_err(ecru_task_token(task)), ECRU_ECANCELED);
+  CHECK_EQ(ecru_token_cause(ecru_task_token(task)), ECRU_EPIPE);
+  ecru_task_release(task);
+}
+TEST(task, its_token_tells_the_cause_after_the_end) { // T1, K1
+  in_goroutine(canceled_with_parent, NULL);
+}
+
 static void join_times_out(void *argument) {
   (void)argument;
   ecru_chan *chan = int_chan(0);

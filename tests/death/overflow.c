@@ -1,0 +1,206 @@
+// tests/death/overflow.c: what a stack overflow says (G8), and that other faults are left alone.
+#include "tests/test.h"
+
+#include <ecru/ecru.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "platform/vm.h"
+#include "runtime/sanitize.h"
+
+#if defined(ECRU__ASAN) || defined(ECRU__TSAN)
+enum { BY_FAULT = 1 }; // its own handler, to which ours passes on, reports and exits
+#else
+enum { BY_FAULT = -SIGSEGV };
+#endif
+
+static void only_where_faults_end_a_process(void) {
+#if defined(ECRU__TSAN)
+  SKIP("ThreadSanitizer handles faults itself");
+#endif
+}
+
+/// Uses stack, page by page, until there is none.
+__attribute__((noinline)) static int dig(volatile char *above, int depth) {
+  volatile char here[512];
+  here[0] = (char)depth;
+  here[sizeof here - 1] = above ? above[0] : 0;
+  return depth > 1 << 24 ? here[0] : dig(here, depth + 1) + here[sizeof here - 1];
+}
+
+static volatile int sink;
+static void overflow(void *unused) {
+  (void)unused;
+  sink = dig(NULL, 0);
+}
+
+static void wait_forever(void) {
+  for (;;) pause();
+}
+
+static void plain_goroutine(void) {
+  ecru_go(overflow, NULL);
+  wait_forever();
+}
+
+static void named_goroutine(void) {
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  options.name = "digger";
+  options.stack_bytes = 64 << 10;
+  ecru_go_with(&options, overflow, NULL);
+  wait_forever();
+}
+
+TEST(overflow, names_the_goroutine_its_stack_and_its_creation) { // G8
+  only_where_faults_end_a_process();
+  test_death(plain_goroutine, BY_FAULT, "ecru: stack overflow: goroutine ");
+  test_death(plain_goroutine, BY_FAULT, " needs more than its stack of 256 KiB");
+  test_death(plain_goroutine, BY_FAULT, "created by a foreign thread at ");
+  test_death(named_goroutine, BY_FAULT, " \"digger\" needs more than its stack of 64 KiB");
+}
+
+TEST(overflow, creation_site_has_a_name) { // G8
+  only_where_faults_end_a_process();
+  test_death(plain_goroutine, BY_FAULT, "plain_goroutine+0x");
+}
+
+static void guarded_by_madvise(void) {
+  ecru__vm_force_guard(ECRU__GUARD_MADVISE);
+  plain_goroutine();
+}
+
+static void guarded_by_mprotect(void) {
+  ecru__vm_force_guard(ECRU__GUARD_MPROTECT);
+  plain_goroutine();
+}
+
+TEST(overflow, both_kinds_of_guard_hold) { // G8
+  only_where_faults_end_a_process();
+  test_death(guarded_by_mprotect, BY_FAULT, "ecru: stack overflow: goroutine ");
+  if (ecru__vm_guard_kind() == ECRU__GUARD_MADVISE) test_death(guarded_by_madvise, BY_FAULT, "ecru: stack overflow: goroutine ");
+}
+
+static void after_a_park(void *unused) {
+  (void)unused;
+  ecru_sleep(ECRU_MILLISECOND);
+  for (int i = 0; i < 100; i++) ecru_yield();
+  overflow(NULL);
+}
+
+static void parked_before(void) {
+  for (int i = 0; i < 10; i++) ecru_go(after_a_park, NULL);
+  wait_forever();
+}
+
+TEST(overflow, is_told_on_any_worker) { // G8, G10
+  only_where_faults_end_a_process();
+  test_death(parked_before, BY_FAULT, "ecru: stack overflow: goroutine ");
+}
+
+// ---- the handler installed before ---------------------------------------------------------------------------------
+
+static void say(const char *text) {
+  if (write(2, text, strlen(text)) < 0) _exit(90);
+}
+
+static void leave_with_3(int number, siginfo_t *info, void *context) {
+  (void)context;
+  sigset_t blocked;
+  pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+  if (number != SIGSEGV || !info->si_addr || !sigismember(&blocked, SIGUSR1) || !sigismember(&blocked, SIGSEGV)) _exit(91);
+  say("the program's own handler\n");
+  _exit(3);
+}
+
+static void install(void (*handler)(int, siginfo_t *, void *)) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_sigaction = handler;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigemptyset(&action.sa_mask);
+  sigaddset(&action.sa_mask, SIGUSR1);
+  if (sigaction(SIGSEGV, &action, NULL) != 0) _exit(92);
+}
+
+static void with_a_handler(void) {
+  install(leave_with_3);
+  plain_goroutine();
+}
+
+TEST(overflow, handler_installed_before_is_called_after_the_message) { // G8
+  only_where_faults_end_a_process();
+  test_death(with_a_handler, 3, "ecru: stack overflow: goroutine ");
+  test_death(with_a_handler, 3, "the program's own handler");
+}
+
+// ---- other faults -------------------------------------------------------------------------------------------------
+
+static char *forbidden(void) {
+  char *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) _exit(93);
+  return page;
+}
+
+static void touch(void *page) { *(volatile char *)page = 1; }
+
+static void fault_in_goroutine(void) {
+  ecru_go(touch, forbidden());
+  wait_forever();
+}
+
+static void fault_in_foreign_thread(void) {
+  ecru_start(NULL);
+  touch(forbidden());
+}
+
+static void fault_passed_on(void) {
+  install(leave_with_3);
+  ecru_start(NULL);
+  touch(forbidden());
+}
+
+TEST(overflow, other_faults_end_as_ever) { // G8
+  only_where_faults_end_a_process();
+  test_death(fault_in_goroutine, BY_FAULT, NULL);
+  test_death(fault_in_foreign_thread, BY_FAULT, NULL);
+  test_death(fault_passed_on, 3, "the program's own handler");
+}
+
+static void sent_by_kill(void) {
+  ecru_start(NULL);
+  kill(getpid(), SIGSEGV);
+  say("still here\n");
+}
+
+static void sent_and_ignored(void) {
+  signal(SIGSEGV, SIG_IGN);
+  ecru_start(NULL);
+  kill(getpid(), SIGSEGV);
+  say("still here\n");
+}
+
+TEST(overflow, signals_that_were_sent_do_what_they_did_before) { // G8
+  only_where_faults_end_a_process();
+  test_death(sent_by_kill, BY_FAULT, NULL);
+  test_death(sent_and_ignored, 0, "still here");
+}
+
+static void without_handlers(void) {
+  ecru_options options = ECRU_OPTIONS;
+  options.flags = ECRU_NO_SIGNAL_HANDLERS;
+  ecru_start(&options);
+  struct sigaction now;
+  if (sigaction(SIGSEGV, NULL, &now) != 0 || now.sa_handler != SIG_DFL) _exit(94);
+  plain_goroutine();
+}
+
+TEST(overflow, without_handlers_it_is_a_bare_fault) { // G8
+#if defined(ECRU__ASAN) || defined(ECRU__TSAN)
+  SKIP("a sanitizer has a handler of its own");
+#endif
+  test_death(without_handlers, -SIGSEGV, NULL);
+}

@@ -1,0 +1,960 @@
+/// tests/unit/goroutine.c: starting goroutines (G1), yielding (G6), who they are (G7), where they run (G10), what of a thread goes
+/// with them (G11).
+#include <fenv.h>
+#include <signal.h>
+
+#include "goroutines.h"
+#include "runtime/state.h"
+
+// ---- starting -----------------------------------------------------------------------------------------------------
+
+static ecru_chan *done;
+static _Atomic long runs;
+
+static void plain_function(void *number) { *(int *)number += 1; }
+static void plain_and_done(void *number) {
+  plain_function(number);
+  finish(done);
+}
+
+TEST(goroutine, first_use_starts_the_runtime) { // G1
+  CHECK_EQ(test_threads(), 1);
+  int number = 0;
+  done = signals(); // creates no thread
+  go(plain_and_done, &number);
+  await(done, 1);
+  CHECK_EQ(number, 1);
+  CHECK(test_threads() > 1);
+  CHECK_EQ(ecru_start(NULL), ECRU_EBUSY);
+  CHECK_EQ(ecru_stop(), 0);
+  ecru_chan_release(done);
+}
+
+TEST(goroutine, same_function_can_be_called_directly) { // G1
+  int number = 0;
+  done = signals();
+  plain_and_done(&number);
+  go(plain_and_done, &number);
+  await(done, 2);
+  CHECK_EQ(number, 2);
+  ecru_chan_release(done);
+}
+
+static void count_run(void *unused) {
+  (void)unused;
+  atomic_fetch_add(&runs, 1);
+  finish(done);
+}
+static void *start_hundred(void *unused) {
+  for (int i = 0; i < 100; i++) go(count_run, unused);
+  return NULL;
+}
+static void start_from_everywhere(void *unused) {
+  (void)unused;
+  pthread_t threads[3];
+  done = signals();
+  for (int i = 0; i < 3; i++) threads[i] = start_thread(start_hundred, NULL);
+  start_hundred(NULL);
+  await(done, 400);
+  for (int i = 0; i < 3; i++) join_thread(threads[i]);
+  CHECK_EQ(atomic_load(&runs), 400);
+  ecru_chan_release(done);
+}
+TEST(goroutine, can_be_started_from_goroutines_and_threads) { // G1
+  with_procs(2, start_from_everywhere);
+}
+
+static int written_before; // not atomic: ThreadSanitizer knows whether starting orders
+static void read_it(void *unused) {
+  (void)unused;
+  CHECK_EQ(written_before, 17);
+  finish(done);
+}
+static void start_readers(void *unused) {
+  (void)unused;
+  done = signals();
+  written_before = 17;
+  for (int i = 0; i < 50; i++) go(read_it, NULL);
+  await(done, 50);
+  ecru_chan_release(done);
+}
+TEST(goroutine, starting_happens_before_its_function) { // G1
+  with_procs(2, start_readers);
+}
+
+/// Bytes that tell where they came from.
+static unsigned char byte_of(size_t bytes, size_t i) { return (unsigned char)(bytes * 31 + i * 7 + 1); }
+static size_t copy_bytes;
+static void check_copy(void *data) {
+  const unsigned char *copy = data;
+  CHECK_EQ((uintptr_t)data % 16, 0);
+  for (size_t i = 0; i < copy_bytes; i++) CHECK_EQ(copy[i], byte_of(copy_bytes, i));
+  memset(data, 0, copy_bytes); // private and writable
+  CHECK_EQ(ecru_yield(), 0);
+  for (size_t i = 0; i < copy_bytes; i++) CHECK_EQ(copy[i], 0);
+  finish(done);
+}
+static void copy_with(const ecru_go_options *options) {
+  static const size_t sizes[] = {1, 2, 15, 16, 17, 55, 56, 57, 63, 64, 65, 100, 1008, 1009, 1023, 1024};
+  unsigned char data[1024];
+  done = signals();
+  for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
+    copy_bytes = sizes[k];
+    for (size_t i = 0; i < copy_bytes; i++) data[i] = byte_of(copy_bytes, i);
+    for (int i = 0; i < 3; i++) CHECK_EQ(ecru_go_copy(options, check_copy, data, copy_bytes), 0);
+    memset(data, 0xEE, sizeof data); // the copies are made already
+    await(done, 3);
+  }
+  ecru_chan_release(done);
+}
+static void copy_in_all_ways(void *unused) {
+  (void)unused;
+  copy_with(NULL);
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  copy_with(&options);
+  options.name = "copied";
+  copy_with(&options);
+  options.stack_bytes = 16 << 10;
+  copy_with(&options);
+  options.flags = ECRU_PINNED;
+  copy_with(&options);
+  options.flags = ECRU_OWN_THREAD;
+  copy_with(&options);
+}
+TEST(goroutine, argument_can_be_a_private_aligned_copy) { // G1
+  with_procs(1, copy_in_all_ways);
+  with_procs(2, copy_in_all_ways);
+}
+TEST(goroutine, foreign_threads_can_give_copies) { copy_in_all_ways(NULL); } // G1
+
+static void no_argument(void *argument) {
+  CHECK(argument == NULL);
+  finish(done);
+}
+TEST(goroutine, copy_of_nothing_is_null) { // G1
+  done = signals();
+  CHECK_EQ(ecru_go_copy(NULL, no_argument, NULL, 0), 0);
+  CHECK_EQ(ecru_go_copy(NULL, no_argument, "x", 0), 0);
+  await(done, 2);
+  ecru_chan_release(done);
+}
+
+static void never(void *unused) {
+  (void)unused;
+  FAIL("a goroutine that was refused runs");
+}
+static int with(size_t size, size_t stack_bytes, unsigned flags) {
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  options.size = size;
+  options.stack_bytes = stack_bytes;
+  options.flags = flags;
+  return ecru_go_with(&options, never, NULL);
+}
+static void refuse_bad_input(void) {
+  const size_t size = sizeof(ecru_go_options);
+  char data[1025] = {0};
+  CHECK_EQ(ecru_go(NULL, NULL), ECRU_EINVAL);
+  CHECK_EQ(ecru_go_with(NULL, NULL, NULL), ECRU_EINVAL);
+  CHECK_EQ(ecru_go_copy(NULL, NULL, data, 1), ECRU_EINVAL);
+  CHECK_EQ(ecru_go_copy(NULL, never, data, 1025), ECRU_EINVAL);
+  CHECK_EQ(ecru_go_copy(NULL, never, data, SIZE_MAX), ECRU_EINVAL);
+  CHECK_EQ(ecru_go_copy(NULL, never, NULL, 1), ECRU_EINVAL);
+  CHECK_EQ(with(0, 0, 0), ECRU_EINVAL);
+  CHECK_EQ(with(sizeof(size_t) - 1, 0, 0), ECRU_EINVAL);
+  CHECK_EQ(with(size + 1, 0, 0), ECRU_EINVAL);
+  CHECK_EQ(with(SIZE_MAX, 0, 0), ECRU_EINVAL);
+  CHECK_EQ(with(size, 1, 0), ECRU_EINVAL);
+  CHECK_EQ(with(size, (16 << 10) - 1, 0), ECRU_EINVAL);
+  CHECK_EQ(with(size, ((size_t)1 << 30) + 1, 0), ECRU_EINVAL);
+  CHECK_EQ(with(size, SIZE_MAX, 0), ECRU_EINVAL);
+  CHECK_EQ(with(size, 0, 4), ECRU_EINVAL);
+  CHECK_EQ(with(size, 0, ECRU_PINNED | 1u << 31), ECRU_EINVAL);
+  CHECK_EQ(counters_now().goroutines, ecru_in_goroutine());
+}
+static void refuse_in_a_goroutine(void *unused) {
+  (void)unused;
+  refuse_bad_input();
+}
+TEST(goroutine, bad_input_is_refused) { // G1
+  refuse_bad_input();
+  CHECK_EQ(ecru_stop(), 0);
+  with_procs(1, refuse_in_a_goroutine);
+}
+
+static void check_small_stack(void *unused) {
+  (void)unused;
+  ecru__worker *w = ecru__worker_here();
+  CHECK_EQ((size_t)1 << ecru__goroutine_here(w)->stack->log2, 64 << 10);
+  char name[8];
+  CHECK_EQ(ecru_name(name, sizeof name), 0);
+  finish(done);
+}
+TEST(goroutine, options_of_an_older_header_are_taken) { // G1
+  struct { size_t size, stack_bytes; uint64_t garbage[8]; } older = {2 * sizeof(size_t), 64 << 10, {0}};
+  memset(older.garbage, 0xAB, sizeof older.garbage);
+  done = signals();
+  CHECK_EQ(ecru_go_with((const ecru_go_options *)(const void *)&older, check_small_stack, NULL), 0);
+  await(done, 1);
+  ecru_chan_release(done);
+}
+
+static void check_token(void *token) {
+  CHECK(ecru_token_current() == token);
+  finish(done);
+}
+TEST(goroutine, token_is_the_spawners_or_that_of_the_options) { // G1, K2
+  done = signals();
+  ecru_token *one, *other;
+  CHECK_EQ(ecru_token_create(&one, NULL, ECRU_FOREVER), 0);
+  CHECK_EQ(ecru_token_create(&other, NULL, ECRU_FOREVER), 0);
+  CHECK_EQ(ecru_token_enter(one), 0);
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  options.token = other;
+  unsigned flags[] = {0, ECRU_PINNED, ECRU_OWN_THREAD};
+  for (int i = 0; i < 3; i++) {
+    options.flags = flags[i];
+    CHECK_EQ(ecru_go_with(&options, check_token, other), 0);
+    go_flagged(flags[i], check_token, one);
+  }
+  go(check_token, one);
+  CHECK_EQ(ecru_token_leave(), 0);
+  await(done, 7);
+  ecru_token_release(one);
+  ecru_token_release(other);
+  ecru_chan_release(done);
+}
+
+// ---- ending -------------------------------------------------------------------------------------------------------
+
+static long destroyed, returned;
+static void count_destroyed(void *value) { destroyed += value != NULL; }
+static ecru_local_key *key;
+static void exit_deep(int depth) {
+  if (depth > 0) exit_deep(depth - 1);
+  else ecru_exit();
+  returned++; // never
+}
+static void exit_with_local(void *how) {
+  CHECK_EQ(ecru_local_set(key, how), 0);
+  exit_deep(20);
+}
+static void end_by_exit(void *unused) {
+  (void)unused;
+  ecru_waitgroup *group;
+  CHECK_EQ(ecru_waitgroup_create(&group), 0);
+  CHECK_EQ(ecru_local_key_create(&key, count_destroyed), 0);
+  int something = 1;
+  for (int i = 0; i < 10; i++) CHECK_EQ(ecru_waitgroup_go(group, exit_with_local, &something), 0);
+  CHECK_EQ(ecru_waitgroup_wait(group), 0);
+  CHECK_EQ(destroyed, 10);
+  go_flagged(ECRU_PINNED, exit_with_local, &something);
+  UNTIL(counters_now().goroutines == 1);
+  CHECK_EQ(destroyed, 11);
+  CHECK_EQ(returned, 0);
+  ecru_local_key_destroy(key);
+  ecru_waitgroup_destroy(group);
+}
+TEST(goroutine, exit_ends_it_from_any_depth) { // G1, G12
+  with_procs(1, end_by_exit);
+}
+
+static void exit_own_thread(void *unused) {
+  (void)unused;
+  int something = 1;
+  int threads = test_threads();
+  CHECK_EQ(ecru_local_key_create(&key, count_destroyed), 0);
+  for (int i = 0; i < 5; i++) {
+    go_flagged(ECRU_OWN_THREAD, exit_with_local, &something);
+    UNTIL(counters_now().goroutines == 1);
+    CHECK_EQ(destroyed, i + 1);
+  }
+  CHECK_EQ(returned, 0);
+  UNTIL(test_threads() <= threads); // each has gone with its goroutine
+  ecru_local_key_destroy(key);
+}
+TEST(goroutine, exit_ends_its_own_thread) { // G10
+  with_procs(1, exit_own_thread);
+}
+
+static void exit_in_foreign_thread(void) { ecru_exit(); }
+static void just_exit(void *unused) {
+  (void)unused;
+  ecru_exit();
+}
+static void exit_on_thread_stack(void *unused) { ecru_on_thread_stack(just_exit, unused); }
+static void exit_while_on_thread_stack(void) { ecru_run(exit_on_thread_stack, NULL); }
+TEST(goroutine, exit_elsewhere_is_a_panic) { // G1
+  test_death(exit_in_foreign_thread, -SIGABRT, "ecru_exit((nil)): not in a goroutine");
+  test_death(exit_while_on_thread_stack, -SIGABRT, "on a thread's stack");
+}
+
+TEST(goroutine, exit_of_the_first_ends_the_run) { // G13
+  CHECK_EQ(ecru_run(just_exit, NULL), 0);
+}
+
+// ---- yielding -----------------------------------------------------------------------------------------------------
+
+static char history[256];
+static size_t history_length;
+static void note(int what) {
+  CHECK(history_length < sizeof history - 1);
+  history[history_length++] = (char)what;
+}
+static void note_once(void *what) { note((int)(uintptr_t)what); }
+static void note_thrice(void *what) {
+  for (int i = 0; i < 3; i++) {
+    note((int)(uintptr_t)what);
+    CHECK_EQ(ecru_yield(), 0);
+  }
+}
+
+static void yield_to_fresh(void *unused) {
+  (void)unused;
+  for (int i = 0; i < 100; i++) go(note_once, (void *)(uintptr_t)('!' + i));
+  CHECK_EQ(history_length, 0);
+  CHECK_EQ(ecru_yield(), 0);
+  CHECK_EQ(history_length, 100);
+}
+TEST(goroutine, yield_lets_all_that_were_started_go_first) { // G6
+  with_procs(1, yield_to_fresh);
+}
+
+static void note_woken(void *what) {
+  CHECK_EQ(ecru_chan_recv(done, NULL), 0);
+  note((int)(uintptr_t)what);
+}
+static void yield_to_woken(void *unused) {
+  (void)unused;
+  done = chan_of(0, 0);
+  for (int i = 0; i < 100; i++) go(note_woken, (void *)(uintptr_t)('!' + i));
+  CHECK_EQ(ecru_yield(), 0);
+  CHECK_EQ(history_length, 0); // all wait
+  for (int i = 0; i < 100; i++) finish(done);
+  size_t before = history_length;
+  CHECK(before < 100);
+  CHECK_EQ(ecru_yield(), 0);
+  CHECK_EQ(history_length, 100);
+  ecru_chan_release(done);
+}
+TEST(goroutine, yield_lets_all_that_were_woken_go_first) { // G6
+  with_procs(1, yield_to_woken);
+}
+
+static void yield_in_turns(void *unused) {
+  (void)unused;
+  for (int i = 0; i < 4; i++) go(note_thrice, (void *)(uintptr_t)('a' + i));
+  for (int i = 0; i < 4; i++) CHECK_EQ(ecru_yield(), 0);
+  CHECK_STR(history, "abcdabcdabcd");
+}
+TEST(goroutine, those_that_yield_take_turns) { // G6
+  with_procs(1, yield_in_turns);
+}
+
+TEST(goroutine, yield_of_a_foreign_thread_is_the_threads) { // G6
+  CHECK_EQ(ecru_yield(), 0);
+  for (int i = 0; i < 1000; i++) CHECK_EQ(ecru_yield(), 0);
+}
+
+static void yield_canceled(void *unused) {
+  (void)unused;
+  ecru_token *token;
+  CHECK_EQ(ecru_token_create(&token, NULL, ECRU_FOREVER), 0);
+  CHECK_EQ(ecru_token_cancel(token, 0), 0);
+  go(note_once, (void *)(uintptr_t)'x');
+  CHECK_EQ(ecru_token_enter(token), 0);
+  CHECK_EQ(ecru_yield(), ECRU_ECANCELED);
+  CHECK_EQ(history_length, 0); // it did not yield
+  CHECK_EQ(ecru_token_leave(), 0);
+  CHECK_EQ(ecru_yield(), 0);
+  CHECK_STR(history, "x");
+  ecru_token_release(token);
+}
+TEST(goroutine, yield_is_a_cancellation_point) { // G6, K2
+  with_procs(1, yield_canceled);
+}
+
+// ---- who it is ----------------------------------------------------------------------------------------------------
+
+enum { CHILDREN = 300 };
+static uint64_t ids[4 * CHILDREN];
+static _Atomic int ids_count;
+typedef struct parent {
+  uint64_t id;
+  ecru_chan *children_done;
+} parent;
+static void tell_id(void *argument) {
+  parent *mine = argument;
+  CHECK(ecru_id() != 0);
+  CHECK_EQ(ecru_parent_id(), mine->id);
+  ids[atomic_fetch_add(&ids_count, 1)] = ecru_id();
+  finish(mine->children_done);
+}
+static void tell_ids(void *parent_id) {
+  parent self = {ecru_id(), signals()};
+  CHECK_EQ(ecru_id() != 0, ecru_in_goroutine());
+  CHECK_EQ(ecru_parent_id(), *(uint64_t *)parent_id);
+  for (int i = 0; i < CHILDREN; i++) {
+    if (i % 100 == 0) go_flagged(i % 200 == 0 ? ECRU_OWN_THREAD : ECRU_PINNED, tell_id, &self);
+    else go(tell_id, &self);
+  }
+  await(self.children_done, CHILDREN);
+  ecru_chan_release(self.children_done);
+  finish(done);
+}
+static int compare_ids(const void *a, const void *b) {
+  uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+  return (left > right) - (left < right);
+}
+static void *tell_ids_there(void *none) {
+  CHECK_EQ(ecru_id(), 0);
+  tell_ids(none);
+  return NULL;
+}
+static void tell_all_ids(void *unused) {
+  (void)unused;
+  static uint64_t mine, none;
+  mine = ecru_id();
+  done = signals();
+  tell_ids(&none);
+  go(tell_ids, &mine);
+  go_flagged(ECRU_OWN_THREAD, tell_ids, &mine);
+  join_thread(start_thread(tell_ids_there, &none));
+  await(done, 4);
+  CHECK_EQ(atomic_load(&ids_count), 4 * CHILDREN);
+  qsort(ids, 4 * CHILDREN, sizeof ids[0], compare_ids);
+  for (int i = 1; i < 4 * CHILDREN; i++) CHECK(ids[i] != ids[i - 1]);
+  ecru_chan_release(done);
+}
+TEST(goroutine, each_has_an_id_and_knows_its_parents) { // G7
+  with_procs(2, tell_all_ids);
+}
+
+static void check_name(void *expected) {
+  char name[64], brief[4];
+  memset(name, 'x', sizeof name);
+  CHECK_EQ(ecru_name(name, sizeof name), (long long)strlen(expected));
+  CHECK_STR(name, expected);
+  CHECK_EQ(ecru_name(brief, sizeof brief), (long long)strlen(expected)); // what there is, however little fits
+  CHECK_EQ(strncmp(brief, expected, 3), 0);
+  CHECK_EQ(brief[strlen(expected) < 3 ? strlen(expected) : 3], 0);
+  CHECK_EQ(ecru_name(brief, 1), (long long)strlen(expected));
+  CHECK_EQ(brief[0], 0);
+  CHECK_EQ(ecru_name(NULL, 8), ECRU_EINVAL);
+  CHECK_EQ(ecru_name(brief, 0), ECRU_EINVAL);
+  CHECK_EQ(ecru_set_name("renamed while it runs, and that at length"), 0);
+  CHECK_EQ(ecru_name(name, sizeof name), 31);
+  CHECK_STR(name, "renamed while it runs, and that");
+  CHECK_EQ(ecru_set_name(NULL), 0);
+  CHECK_EQ(ecru_name(name, sizeof name), 0);
+  CHECK_STR(name, "");
+  finish(done);
+}
+TEST(goroutine, has_a_name_if_it_is_given_one) { // G7
+  done = signals();
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  unsigned flags[] = {0, ECRU_PINNED, ECRU_OWN_THREAD};
+  for (int i = 0; i < 3; i++) {
+    char given[64] = "0123456789012345678901234567890123456789";
+    options.flags = flags[i];
+    options.name = given;
+    CHECK_EQ(ecru_go_with(&options, check_name, "0123456789012345678901234567890"), 0);
+    memset(given, 0, sizeof given); // it was copied
+    options.name = "it";
+    CHECK_EQ(ecru_go_with(&options, check_name, "it"), 0);
+    options.name = NULL;
+    CHECK_EQ(ecru_go_with(&options, check_name, ""), 0);
+  }
+  go(check_name, "");
+  await(done, 10);
+  char name[8] = "xxx";
+  CHECK_EQ(ecru_name(name, sizeof name), 0);
+  CHECK_STR(name, "");
+  CHECK_EQ(ecru_set_name("thread"), ECRU_EPERM);
+  ecru_chan_release(done);
+}
+
+static void say_inside(void *unused) {
+  (void)unused;
+  CHECK_EQ(ecru_in_goroutine(), 1);
+  CHECK(ecru_id() != 0);
+}
+static void say_inside_everywhere(void *unused) {
+  say_inside(unused);
+  CHECK_EQ(ecru_on_thread_stack(say_inside, unused), 0);
+  CHECK_EQ(ecru_blocking(say_inside, unused), 0);
+  finish(done);
+}
+TEST(goroutine, knows_that_it_is_one) { // G7
+  CHECK_EQ(ecru_in_goroutine(), 0);
+  CHECK_EQ(ecru_id(), 0);
+  CHECK_EQ(ecru_parent_id(), 0);
+  done = signals();
+  CHECK_EQ(ecru_in_goroutine(), 0); // also when ecru knows the thread
+  go(say_inside_everywhere, NULL);
+  go_flagged(ECRU_PINNED, say_inside_everywhere, NULL);
+  go_flagged(ECRU_OWN_THREAD, say_inside_everywhere, NULL);
+  await(done, 3);
+  CHECK_EQ(ecru_id(), 0);
+  ecru_chan_release(done);
+}
+
+// ---- where it runs ------------------------------------------------------------------------------------------------
+
+/// Makes every parking call, woken by a holder on another thread. returns: how often the thread was another one afterwards.
+static long park_in_all_ways(long rounds) {
+  long moves = 0;
+  for (long round = 0; round < rounds; round++) {
+    for (int i = 0; i < PARKING_CALLS; i++) {
+      long before = thread_here();
+      ask_elsewhere(parking_calls[i].wake, NULL);
+      parking_calls[i].park();
+      moves += thread_here() != before;
+    }
+  }
+  return moves;
+}
+
+static void move_about(void *unused) {
+  (void)unused;
+  make_things();
+  start_holders();
+  CHECK(park_in_all_ways(2) > 0);
+  end_holders();
+  drop_things();
+}
+TEST(goroutine, moves_to_the_thread_that_wakes_it) { // G10
+  with_procs(1, move_about);
+}
+
+static void stay(void *unused) {
+  CHECK_EQ(park_in_all_ways(2), 0);
+  (void)unused;
+  finish(done);
+}
+static void stay_pinned(void *unused) {
+  (void)unused;
+  make_things();
+  start_holders();
+  done = signals();
+  go_flagged(ECRU_PINNED, stay, NULL);
+  await(done, 1);
+  ecru_chan_release(done);
+  end_holders();
+  drop_things();
+}
+TEST(goroutine, a_pinned_one_stays_on_its_thread) { // G10
+  with_procs(1, stay_pinned);
+  with_procs(2, stay_pinned);
+}
+
+static void pin_and_unpin(void *unused) {
+  (void)unused;
+  make_things();
+  start_holders();
+  CHECK_EQ(ecru_unpin(), ECRU_EPERM);
+  CHECK_EQ(ecru_pin(), 0);
+  CHECK_EQ(ecru_pin(), 0);
+  CHECK_EQ(park_in_all_ways(1), 0);
+  CHECK_EQ(ecru_unpin(), 0);
+  CHECK_EQ(park_in_all_ways(1), 0); // one pin is left
+  CHECK_EQ(ecru_unpin(), 0);
+  CHECK_EQ(ecru_unpin(), ECRU_EPERM);
+  CHECK(park_in_all_ways(2) > 0);
+  end_holders();
+  drop_things();
+}
+TEST(goroutine, pins_nest) { // G10
+  with_procs(1, pin_and_unpin);
+}
+
+static void unpin_option(void *unused) {
+  (void)unused;
+  CHECK_EQ(ecru_pin(), 0);
+  CHECK_EQ(ecru_unpin(), 0);
+  CHECK_EQ(ecru_unpin(), 0); // what ECRU_PINNED did can be undone
+  CHECK_EQ(ecru_unpin(), ECRU_EPERM);
+  finish(done);
+}
+TEST(goroutine, the_pin_of_its_options_can_be_undone) { // G10
+  done = signals();
+  go_flagged(ECRU_PINNED, unpin_option, NULL);
+  await(done, 1);
+  ecru_chan_release(done);
+}
+
+TEST(goroutine, pins_mean_nothing_to_a_foreign_thread) { // G10
+  CHECK_EQ(ecru_pin(), 0);
+  CHECK_EQ(ecru_unpin(), 0);
+  CHECK_EQ(ecru_unpin(), 0);
+}
+
+static void ping(void *unused) {
+  (void)unused;
+  for (int i = 0; i < 200; i++) park_send();
+  finish(done);
+}
+static void pong(void *unused) {
+  (void)unused;
+  for (int i = 0; i < 200; i++) park_recv();
+  finish(done);
+}
+static void between_pinned(void *unused) {
+  (void)unused;
+  make_things();
+  start_holders();
+  done = signals();
+  ask(0, ping, NULL); // both stay on their threads: the one processor goes to and fro
+  ask(1, pong, NULL);
+  await(done, 2);
+  ecru_chan_release(done);
+  end_holders();
+  drop_things();
+}
+TEST(goroutine, pinned_ones_on_two_threads_share_a_processor) { // G10
+  with_procs(1, between_pinned);
+}
+
+static void own_thread_lives(void *unused) {
+  (void)unused;
+  int here = 0;
+  CHECK(ecru__stack_at(&here) == NULL); // on the thread's native stack
+  CHECK_EQ(ecru_in_goroutine(), 1);
+  CHECK_EQ(ecru_pin(), 0);
+  CHECK_EQ(ecru_unpin(), 0);
+  CHECK(thread_here() != holders[0].thread && thread_here() != holders[1].thread);
+  stay(NULL);
+}
+static void own_thread(void *unused) {
+  (void)unused;
+  make_things();
+  start_holders();
+  done = signals();
+  go_flagged(ECRU_OWN_THREAD, own_thread_lives, NULL);
+  await(done, 1);
+  go_flagged(ECRU_OWN_THREAD | ECRU_PINNED, own_thread_lives, NULL);
+  await(done, 1);
+  ecru_chan_release(done);
+  end_holders();
+  drop_things();
+}
+TEST(goroutine, all_blocking_calls_work_on_its_own_thread) { // G10
+  with_procs(1, own_thread);
+  with_procs(2, own_thread);
+}
+
+static void use_much_stack(void *unused) {
+  (void)unused;
+  volatile char room[24 << 20];
+  for (size_t i = 0; i < sizeof room; i += 4096) room[i] = 1;
+  CHECK_EQ(ecru_yield(), 0);
+  CHECK_EQ(room[0], 1);
+  finish(done);
+}
+TEST(goroutine, its_own_threads_stack_can_be_large) { // G10, G8
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  options.flags = ECRU_OWN_THREAD;
+  options.stack_bytes = 32 << 20;
+  done = signals();
+  CHECK_EQ(ecru_go_with(&options, use_much_stack, NULL), 0);
+  await(done, 1);
+  ecru_chan_release(done);
+}
+
+static void *foreign_lives(void *unused) {
+  (void)unused;
+  CHECK_EQ(ecru_in_goroutine(), 0);
+  stay(NULL);
+  return NULL;
+}
+static void foreign_thread(void *unused) {
+  (void)unused;
+  make_things();
+  start_holders();
+  done = signals();
+  pthread_t thread = start_thread(foreign_lives, NULL);
+  await(done, 1);
+  join_thread(thread);
+  ecru_chan_release(done);
+  end_holders();
+  drop_things();
+}
+TEST(goroutine, all_blocking_calls_work_in_a_foreign_thread) { // G10
+  with_procs(1, foreign_thread);
+  with_procs(2, foreign_thread);
+}
+
+static void many_own_threads_body(void *unused) {
+  (void)unused;
+  done = signals();
+  long count = test_scaled(300);
+  for (long i = 0; i < count; i++) {
+    go_flagged(ECRU_OWN_THREAD, count_run, NULL);
+    if (i % 8 == 7) await(done, 8);
+  }
+  await(done, count % 8);
+  CHECK_EQ(atomic_load(&runs), count);
+  ecru_chan_release(done);
+}
+TEST(goroutine, own_threads_come_and_go) { // G10
+  with_procs(2, many_own_threads_body);
+}
+
+// ---- on the thread's stack ----------------------------------------------------------------------------------------
+
+static void use_4_mib(void *sum) {
+  volatile unsigned char room[4 << 20];
+  for (size_t i = 0; i < sizeof room; i += 1024) room[i] = (unsigned char)(i >> 10);
+  for (size_t i = 0; i < sizeof room; i += 1024) *(long *)sum += room[i];
+}
+enum { SUM_OF_4_MIB = 4096 / 256 * (255 * 256 / 2) };
+static void on_thread_stack(void *unused) {
+  (void)unused;
+  long sum = 0;
+  long thread = thread_here();
+  CHECK(ecru__stack_at(&sum) != NULL || !ecru_in_goroutine());
+  for (int i = 0; i < 3; i++) CHECK_EQ(ecru_on_thread_stack(use_4_mib, &sum), 0);
+  CHECK_EQ(sum, 3 * SUM_OF_4_MIB);
+  CHECK_EQ(thread_here(), thread);
+}
+TEST(goroutine, a_call_can_use_the_threads_big_stack) { // G8, G10
+  on_thread_stack(NULL); // in a foreign thread it is there already
+  CHECK_EQ(ecru_stop(), 0);
+  with_procs(1, on_thread_stack);
+}
+
+static void nested_again(void *depth) {
+  int here = 0;
+  CHECK(ecru__stack_at(&here) == NULL);
+  if (*(int *)depth == 0) return;
+  --*(int *)depth;
+  CHECK_EQ(ecru_on_thread_stack(nested_again, depth), 0);
+}
+static void nest(void *unused) {
+  (void)unused;
+  for (int i = 0; i < 3; i++) {
+    int depth = 5;
+    CHECK_EQ(ecru_on_thread_stack(nested_again, &depth), 0);
+    CHECK_EQ(depth, 0);
+    CHECK_EQ(ecru_yield(), 0);
+  }
+  CHECK_EQ(ecru_on_thread_stack(NULL, NULL), ECRU_EINVAL);
+}
+TEST(goroutine, calls_on_the_threads_stack_nest) { // G10
+  nest(NULL); // plain calls there
+  CHECK_EQ(ecru_stop(), 0);
+  with_procs(1, nest);
+}
+
+static void stay_there(void *unused) {
+  (void)unused;
+  CHECK_EQ(park_in_all_ways(1), 0);
+}
+static void block_on_thread_stack(void *unused) {
+  (void)unused;
+  make_things();
+  start_holders();
+  for (int i = 0; i < 3; i++) {
+    long before = thread_here();
+    CHECK_EQ(ecru_on_thread_stack(stay_there, NULL), 0); // its processor serves the holders meanwhile
+    CHECK_EQ(thread_here() == before || thread_here() == holders[0].thread || thread_here() == holders[1].thread, 1);
+    park_in_all_ways(1); // and afterwards all is as ever
+  }
+  end_holders();
+  drop_things();
+}
+TEST(goroutine, all_blocking_calls_work_on_the_threads_stack) { // G10
+  with_procs(1, block_on_thread_stack);
+  with_procs(2, block_on_thread_stack);
+}
+
+static void hog_there(void *unused) { // longer than a slice, so that the processor is taken, then calls of every kind
+  (void)unused;
+  SPIN_UNTIL(atomic_load(&runs) != 0);
+  go(count_run, NULL);
+  CHECK(ecru_id() != 0);
+  CHECK_EQ(ecru_yield(), 0);
+  CHECK_EQ(ecru_sleep(1), 0);
+  CHECK_EQ(counters_now().blocking, 0);
+}
+static void hog_on_thread_stack(void *unused) {
+  (void)unused;
+  done = signals();
+  go(count_run, NULL); // runs elsewhere, with our processor
+  CHECK_EQ(ecru_on_thread_stack(hog_there, NULL), 0);
+  await(done, 2);
+  ecru_chan_release(done);
+}
+TEST(goroutine, its_processor_can_be_taken_on_the_threads_stack) { // G4, G10
+  with_procs(1, hog_on_thread_stack);
+}
+
+// ---- what goes with it --------------------------------------------------------------------------------------------
+
+static int rounding_of(int number) {
+  static const int modes[] = {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
+  return modes[number % 4];
+}
+static _Atomic long moved;
+/// Parks in all ways with an errno and a rounding mode of its own.
+static void keep_state(void *number) {
+  int mode = rounding_of((int)(uintptr_t)number), mark = 1000 + (int)(uintptr_t)number;
+  CHECK_EQ(fesetround(mode), 0);
+  for (int i = 0; i < 2 * PARKING_CALLS; i++) {
+    const parking_call *call = &parking_calls[i / 2];
+    long before = thread_here();
+    ask_elsewhere(call->wake, NULL);
+    set_errno_here(mark);
+    call->park();
+    if (errno_here() != mark) FAIL("%s: errno was %d, is %d", call->name, mark, errno_here());
+    if (fegetround() != mode) FAIL("%s: the rounding mode has changed", call->name);
+    if (thread_here() != before) atomic_fetch_add(&moved, 1);
+  }
+  CHECK_EQ(fesetround(FE_TONEAREST), 0);
+}
+/// Others, with other modes and other values of errno, between.
+static void disturb(void *number) {
+  int mode = rounding_of((int)(uintptr_t)number), mark = 2000 + (int)(uintptr_t)number;
+  CHECK_EQ(fesetround(mode), 0);
+  while (atomic_load(&runs) == 0) {
+    set_errno_here(mark);
+    CHECK_EQ(ecru_yield(), 0);
+    CHECK_EQ(errno_here(), mark);
+    CHECK_EQ(fegetround(), mode);
+    CHECK_EQ(ecru_sleep(100 * ECRU_MICROSECOND), 0);
+    CHECK_EQ(errno_here(), mark);
+    CHECK_EQ(fegetround(), mode);
+  }
+  finish(done);
+}
+static void keep_states(void *unused) {
+  (void)unused;
+  make_things();
+  start_holders();
+  done = signals();
+  atomic_store(&runs, 0);
+  atomic_store(&moved, 0);
+  for (uintptr_t i = 0; i < 4; i++) go(disturb, (void *)i);
+  for (uintptr_t i = 0; i < 4; i++) keep_state((void *)i);
+  CHECK(atomic_load(&moved) > 0);
+  atomic_store(&runs, 1);
+  await(done, 4);
+  ecru_chan_release(done);
+  end_holders();
+  drop_things();
+}
+TEST(goroutine, errno_and_rounding_survive_every_parking_call) { // G11
+  with_procs(1, keep_states);
+  with_procs(2, keep_states);
+}
+
+static void keep_state_there(void *unused) {
+  (void)unused;
+  keep_state((void *)3);
+  finish(done);
+}
+static void *keep_state_in_thread(void *unused) {
+  keep_state_there(unused);
+  return NULL;
+}
+static void keep_states_on_threads(void *unused) {
+  (void)unused;
+  make_things();
+  start_holders();
+  done = signals();
+  go_flagged(ECRU_OWN_THREAD, keep_state_there, NULL);
+  await(done, 1);
+  go_flagged(ECRU_PINNED, keep_state_there, NULL);
+  await(done, 1);
+  pthread_t thread = start_thread(keep_state_in_thread, NULL);
+  await(done, 1);
+  join_thread(thread);
+  CHECK_EQ(ecru_on_thread_stack(keep_state_there, NULL), 0);
+  await(done, 1);
+  CHECK_EQ(atomic_load(&moved), 0);
+  ecru_chan_release(done);
+  end_holders();
+  drop_things();
+}
+TEST(goroutine, errno_and_rounding_survive_on_threads_too) { // G11, G10
+  with_procs(1, keep_states_on_threads);
+  with_procs(2, keep_states_on_threads);
+}
+
+static void check_fresh(void *unused) {
+  (void)unused;
+  CHECK_EQ(errno_here(), 0);
+  set_errno_here(5);
+  CHECK_EQ(fegetround(), FE_TONEAREST);
+  finish(done);
+}
+static void start_fresh(void *unused) {
+  (void)unused;
+  done = signals();
+  set_errno_here(77);
+  CHECK_EQ(fesetround(FE_UPWARD), 0);
+  for (int i = 0; i < 5; i++) go(check_fresh, NULL);
+  await(done, 5);
+  CHECK_EQ(errno_here(), 77);
+  CHECK_EQ(fegetround(), FE_UPWARD);
+  CHECK_EQ(fesetround(FE_TONEAREST), 0);
+  ecru_chan_release(done);
+}
+TEST(goroutine, starts_with_errno_0_and_default_rounding) { // G11
+  with_procs(1, start_fresh);
+}
+
+/// Calls that do not park, refusals among them.
+static void keep_errno_in_plain_calls(void *unused) {
+  (void)unused;
+  char name[32];
+  ecru_counters counters = {.size = sizeof counters};
+  ecru_token *token = NULL;
+  ecru_chan *chan = NULL;
+#define KEEPS(call)              \
+  do {                           \
+    set_errno_here(EXFULL);      \
+    (void)(call);                \
+    CHECK_EQ(errno_here(), EXFULL); \
+  } while (0)
+  KEEPS(done = signals());
+  KEEPS(ecru_go(count_run, NULL));
+  KEEPS(ecru_go(NULL, NULL));
+  KEEPS(ecru_go_copy(NULL, check_fresh, NULL, 3));
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  options.stack_bytes = 1 << 20;
+  KEEPS(ecru_go_with(&options, count_run, NULL));
+  options.flags = ECRU_OWN_THREAD;
+  KEEPS(ecru_go_with(&options, count_run, NULL));
+  KEEPS(ecru_id());
+  KEEPS(ecru_parent_id());
+  KEEPS(ecru_in_goroutine());
+  KEEPS(ecru_name(name, sizeof name));
+  KEEPS(ecru_set_name("x"));
+  KEEPS(ecru_maxprocs());
+  KEEPS(ecru_set_maxprocs(3));
+  KEEPS(ecru_set_maxprocs(-1));
+  KEEPS(ecru_set_maxprocs(0));
+  KEEPS(ecru_pin());
+  KEEPS(ecru_unpin());
+  KEEPS(ecru_unpin());
+  KEEPS(ecru_start(NULL));
+  if (ecru_in_goroutine()) KEEPS(ecru_stop());
+  KEEPS(ecru_get_counters(&counters));
+  KEEPS(ecru_now());
+  KEEPS(ecru_check());
+  KEEPS(ecru_token_create(&token, NULL, ecru_after(ECRU_SECOND)));
+  KEEPS(ecru_token_cancel(token, 0));
+  KEEPS(ecru_token_release(token));
+  KEEPS(ecru_chan_create(&chan, 1, SIZE_MAX));
+  KEEPS(ecru_chan_create(&chan, 1, 1));
+  KEEPS(ecru_chan_try_recv(chan, NULL));
+  KEEPS(ecru_chan_release(chan));
+#undef KEEPS
+  await(done, 3);
+  ecru_chan_release(done);
+}
+TEST(goroutine, errno_survives_the_other_calls_too) { // G11
+  keep_errno_in_plain_calls(NULL);
+  CHECK_EQ(ecru_stop(), 0);
+  with_procs(2, keep_errno_in_plain_calls);
+}
