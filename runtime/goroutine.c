@@ -90,6 +90,7 @@ static void init(ecru__worker *w, ecru__goroutine *g, const ecru__spawn_spec *sp
 /// The goroutine's function has ended, or it called ecru_exit.
 static void wind_up(ecru__goroutine *g) {
   ecru__worker *w = ecru__enter();
+  if (ECRU__UNLIKELY(!w)) ecru__panic("fork", NULL, "a forked child has returned from a goroutine");
   if (g->waiter.locals || g->waiter.scoped) ecru__locals_end(&w, &g->waiter);
   if (g->at_end) {
     ecru__leave(w);

@@ -150,6 +150,7 @@ static void take_down(void) {
 
 static int set_up(const ecru_options *options) {
   int status = take_options(options);
+  if (status == 0) status = ecru__worker_watch_forks();
   if (status != 0) return status;
   ecru__fence_init();
   reset_scheduler();
@@ -402,7 +403,9 @@ int ecru_on_thread_stack(ecru_fn fn, void *argument) {
   ECRU__ASAN_ARRIVE(call.fake_stack);
   w->on_native = 0;
   g->waiter.is_thread = 0;
-  ecru__leave(ecru__enter()); // the processor may have gone to others meanwhile
+  w = ecru__enter(); // the processor may have gone to others meanwhile
+  if (!w) return ecru__enter_status(); // in a child that fn has forked
+  ecru__leave(w);
   return 0;
 }
 

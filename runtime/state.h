@@ -59,6 +59,7 @@ void ecru__worker_main(void *worker);
 void ecru__worker_join(ecru__worker *w);
 void ecru__worker_give(ecru__worker *w, ecru__processor *p); // p becomes w's (NULL: none)
 void ecru__foreign_forget_all(void);
+int ecru__worker_watch_forks(void); // 0 or ECRU_ENOMEM
 int ecru__worker_forked(void);
 
 // queue.c

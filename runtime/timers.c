@@ -54,8 +54,8 @@ static bool make_room(ecru__timers *t, uint32_t count) {
   void *places = heap ? ecru__realloc(t->places, room * sizeof *t->places) : NULL;
   if (!places) return false;
   t->places = places;
-  for (uint32_t i = t->room; i < room; i++) t->places[i].position = i + 1; // the free chain was empty: it ends at room
-  t->free_place = t->room;
+  // The chain of free places ends at t->room, which is now the first new place: it goes on there.
+  for (uint32_t i = t->room; i < room; i++) t->places[i].position = i + 1;
   t->room = room;
   return true;
 }

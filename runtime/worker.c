@@ -84,6 +84,8 @@ static void child_after_fork(void) {
   ecru__worker_set_here(NULL);
 }
 
+int ecru__worker_watch_forks(void) { return ecru__thread_on_fork(child_after_fork); }
+
 int ecru__worker_forked(void) { return atomic_load(&forked); }
 
 static OPAQUE ecru__worker *refuse(int status) {
@@ -107,7 +109,6 @@ static OPAQUE ecru__worker *adopt(void) {
 
 static ecru__worker *enter_first(void) {
   if (atomic_load(&forked)) return refuse(ECRU_EFORKED);
-  if (ecru__thread_on_fork(child_after_fork) != 0) return refuse(ECRU_ENOMEM);
   int status = ecru__start_implicitly();
   return status == 0 ? adopt() : refuse(status);
 }
