@@ -394,7 +394,7 @@ SHOWN static int fill_stack(volatile char *from, size_t bytes) {
 static void nearly_fill_stack(void *unused) {
   (void)unused;
   volatile char top = 0;
-  fill_stack(&top, 9 << 10);
+  fill_stack(&top, 6 << 10);
 }
 
 static void dump_on_small_stack(void *unused) {
