@@ -68,7 +68,7 @@ static bool end_close(ecru_chan *chan, uint32_t *count) {
 
 int ecru_tx_open(ecru_tx **tx, ecru_chan *chan) {
   if (!tx || !chan) return ECRU_EINVAL;
-  void *made;
+  void *made = NULL;
   int status = end_open(&made, sizeof(ecru_tx), chan, &chan->tx_ends);
   if (status == 0) *tx = made;
   return status;
@@ -99,7 +99,7 @@ ecru_chan *ecru_tx_chan(ecru_tx *tx) { return tx ? tx->end.chan : NULL; }
 
 int ecru_rx_open(ecru_rx **rx, ecru_chan *chan) {
   if (!rx || !chan) return ECRU_EINVAL;
-  void *made;
+  void *made = NULL;
   int status = end_open(&made, sizeof(ecru_rx), chan, &chan->rx_ends);
   if (status == 0) *rx = made;
   return status;

@@ -11,19 +11,22 @@ enum {
   FAST_NS = 25 * 1000,
   BASE_NS = 250 * 1000,
   SLOW_NS = 2 * 1000 * 1000,
-  IDLE_NS = 10 * 1000 * 1000,
+  IDLE_NS = 2 * 1000 * 1000,
   SLICE_NS = 10 * 1000 * 1000,
   LATE_NS = 200 * 1000,   // a timer so late is served by the monitor
   SERVED_NS = 700 * 1000, // and one of G2's 1 ms after which the goroutine in its way is asked to let it go first
   FAST_LOOKS = 100,
-  IDLE_LOOKS = 10,
-#define DOUBT_MAX (60 * ECRU_SECOND)
+  IDLE_LOOKS = 50,
 };
+
+#define DOUBT_MAX (60 * ECRU_SECOND) // how rarely it looks whether an unknown thread has ended
 
 static struct {
   int quiet;          // looks in a row that found nothing to do
   int idle;           // looks in a row that found all processors idle
   int fast;           // looks left at the fast pace
+  bool saw_lent;      // on this look
+  int64_t looked_ns;  // when it looked last
   int64_t trimmed_ns; // when stacks were last trimmed
   int64_t trace_ns;   // when ecru__trace_tick wants to be called
   uint64_t asleep_mark; // what the counters said when all first slept
@@ -113,11 +116,12 @@ static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
   bool moves = tick != p->seen_tick;
   if (moves) {
     p->seen_tick = tick;
-    p->seen_since = now;
+    p->seen_since = watch.looked_ns; // it may have run since just after the last look: a slice is never too long
   }
+  if (late || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed) != 0)
+    atomic_store_explicit(&p->attention, 1, memory_order_relaxed); // not only every 61st switch
   if (late) {
-    if (moves) atomic_store_explicit(&p->attention, 1, memory_order_relaxed);
-    else ecru__timers_run(ecru__sched.monitor, p->timers, clock_now);
+    if (!moves) ecru__timers_run(ecru__sched.monitor, p->timers, clock_now);
     if (!moves && now - p->seen_since >= SERVED_NS) {
       ecru__lock_take(&w->lock);
       request(w, p);
@@ -125,7 +129,7 @@ static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
     }
   }
   if (atomic_load_explicit(&w->lent, memory_order_relaxed) == p) {
-    atomic_store_explicit(&ecru__sched.some_lent, 1, memory_order_relaxed);
+    watch.saw_lent = true;
     if (!others_wait(p) && !late) return false;
     watch.fast = FAST_LOOKS;
     return retake_lent(w, p);
@@ -142,11 +146,12 @@ static bool look_at_all(int64_t now) {
   bool busy = false, surplus = atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed) != 0;
   int64_t clock_now = ecru__now();
   uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
-  atomic_store_explicit(&ecru__sched.some_lent, 0, memory_order_relaxed); // until one is seen
+  watch.saw_lent = false;
   for (uint32_t i = 0; i < created; i++) {
     busy |= look_at(processor(i), now, clock_now);
     surplus |= !ecru__queue_is_empty(processor(i));
   }
+  if (!watch.saw_lent) atomic_store_explicit(&ecru__sched.some_lent, 0, memory_order_relaxed);
   if (surplus && atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0 &&
       atomic_load_explicit(&ecru__sched.spinning, memory_order_relaxed) == 0) {
     ecru__wake_worker();
@@ -258,10 +263,11 @@ static void check_deadlock(void) {
 static void sleep_deep(void) {
   atomic_store_explicit(&ecru__sched.monitor_deep, 1, memory_order_seq_cst); // seq_cst: pairs with ecru__monitor_nudge
   int64_t age = ECRU_SECOND, doubt = ECRU_SECOND / 2;
-  while (all_idle() && atomic_load_explicit(&ecru__sched.monitor_word, memory_order_acquire) == 0 &&
+  while (all_idle() && atomic_load_explicit(&ecru__sched.global_count, memory_order_seq_cst) == 0 &&
+         atomic_load_explicit(&ecru__sched.monitor_word, memory_order_acquire) == 0 &&
          !atomic_load_explicit(&ecru__sched.monitor_stop, memory_order_acquire)) {
     int64_t now = ecru__clock_now();
-    bool more = now - watch.trimmed_ns < 3 * age; // one more trim after the last activity, then rest
+    bool more = now - watch.trimmed_ns < 4 * age; // what was used last is given back a second later, then rest
     int64_t due = first_unkept_timer();
     if (due <= now) break;
     if (more && due > now + age) due = now + age;
@@ -273,6 +279,7 @@ static void sleep_deep(void) {
     }
     ecru__wait(&ecru__sched.monitor_word, 0, due);
     now = ecru__clock_now();
+    if (more) ecru__take_idle_stacks();
     if (more) ecru__stacks_trim(now, age);
     if (now >= watch.trace_ns) watch.trace_ns = ecru__trace_tick(now);
     check_deadlock();
@@ -291,6 +298,7 @@ static void monitor_main(void *argument) {
     int64_t now = ecru__clock_now();
     atomic_store_explicit(&ecru__sched.coarse_now, now, memory_order_relaxed);
     bool busy = look_at_all(now);
+    watch.looked_ns = now;
     join_finished();
     watch.trace_ns = ecru__trace_tick(now);
     if (now - watch.trimmed_ns >= ECRU_SECOND) {
@@ -309,7 +317,7 @@ static void monitor_main(void *argument) {
 
 int ecru__monitor_start(void) {
   watch.quiet = watch.idle = watch.fast = 0;
-  watch.trimmed_ns = ecru__clock_now();
+  watch.trimmed_ns = watch.looked_ns = ecru__clock_now();
   watch.asleep_mark = UINT64_MAX;
   atomic_store(&ecru__sched.monitor_stop, 0);
   atomic_store(&ecru__sched.monitor_word, 0);

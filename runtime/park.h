@@ -119,6 +119,8 @@ ecru__worker *ecru__enter(void);
 int ecru__enter_status(void);
 /// The calling thread's worker without entering; NULL in a thread ecru has not seen. Valid until the next possible switch.
 ecru__worker *ecru__worker_here(void);
+/// 1 in a child after a fork: whatever takes a lock before it enters asks this first (G14).
+int ecru__worker_forked(void);
 /// Leaves it: the last act. Also around every call of user code from inside (callbacks), then enter again.
 /// (void ecru__leave(ecru__worker *w), inline in scheduler.h)
 

@@ -196,6 +196,7 @@ static bool await_run(ecru__worker **w, ecru_registration *registration) {
 
 int ecru_token_unregister(ecru_registration *registration) {
   if (!registration) return ECRU_EINVAL;
+  if (ecru__worker_forked()) return ECRU_EFORKED; // the lock may be a thread's that is not there (G14)
   ecru_token *token = registration->token;
   ecru__lock_take(&token->lock);
   int state = registration->state;

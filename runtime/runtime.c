@@ -126,9 +126,9 @@ static void end_workers(void) {
   }
   atomic_store(&ecru__sched.idle_count, 0);
   ecru__lock_drop(&ecru__sched.lock);
-  for (ecru__worker *w = ecru__sched.workers; w;) {
+  for (ecru__worker *w = ecru__sched.workers; w; w = w->all_next) ecru__worker_join(w);
+  for (ecru__worker *w = ecru__sched.workers; w;) { // none before all have ended: one may be waking another
     ecru__worker *following = w->all_next;
-    ecru__worker_join(w);
     ecru__free(w);
     w = following;
   }
@@ -171,15 +171,15 @@ static int set_up(const ecru_options *options) {
   *link = first->unmanned_next;
   atomic_fetch_sub(&ecru__sched.idle_count, 1);
   if ((status = ecru__worker_start(first)) != 0) {
+    ecru__debug_stop();
     end_workers();
     free_processors();
-    ecru__debug_stop();
     return status;
   }
   if ((status = ecru__monitor_start()) == 0) return 0;
+  ecru__debug_stop();
   end_workers();
   free_processors();
-  ecru__debug_stop();
   return status;
 }
 
@@ -187,6 +187,7 @@ static int start(const ecru_options *options) {
   uint32_t stopped = ECRU__STOPPED;
   if (!atomic_compare_exchange_strong(&ecru__sched.state, &stopped, ECRU__STARTING)) return ECRU_EBUSY;
   int status = set_up(options);
+  if (status != 0) ecru__clock_use(NULL);
   atomic_store(&ecru__sched.state, status == 0 ? ECRU__STARTED : ECRU__STOPPED);
   return status;
 }
@@ -267,16 +268,20 @@ static void first_end(void *argument) {
   ecru__leave(w);
 }
 
-int ecru_run_with(const ecru_options *options, ecru_fn fn, void *argument) {
+static int run(const ecru_options *options, ecru_fn fn, void *argument, void *site) {
   if (!fn) return ECRU_EINVAL;
   if (ecru_in_goroutine()) return ECRU_EDEADLK;
   int status = ecru_start(options);
   if (status != 0 && !(status == ECRU_EBUSY && !options)) return status;
   ecru__worker *w = ecru__enter();
-  if (!w) return ecru__enter_status();
+  if (!w) {
+    status = ecru__enter_status();
+    ecru_stop();
+    return status;
+  }
   struct first first = {.fn = fn, .argument = argument};
   ecru__spawn_spec spec = {.fn = first_main, .argument = &first, .at_end = first_end, .at_end_argument = &first,
-                           .token = ecru__root_token, .site = __builtin_return_address(0)};
+                           .token = ecru__root_token, .site = site};
   status = ecru__spawn(w, &spec, NULL);
   if (status == 0) ecru__event_wait_shielded(&w, &first.ended, ECRU__WAIT_STOP, NULL);
   ecru__leave(w);
@@ -284,7 +289,11 @@ int ecru_run_with(const ecru_options *options, ecru_fn fn, void *argument) {
   return status != 0 ? status : stopped;
 }
 
-int ecru_run(ecru_fn fn, void *argument) { return ecru_run_with(NULL, fn, argument); }
+int ecru_run_with(const ecru_options *options, ecru_fn fn, void *argument) {
+  return run(options, fn, argument, __builtin_return_address(0));
+}
+
+int ecru_run(ecru_fn fn, void *argument) { return run(NULL, fn, argument, __builtin_return_address(0)); }
 
 int ecru_maxprocs(void) {
   ecru__worker *w = ecru__enter();
@@ -294,22 +303,26 @@ int ecru_maxprocs(void) {
   return n;
 }
 
+/// The processors from the count-th on are to be given up by whoever has them.
+static void retire_above(uint32_t count) {
+  uint32_t created = atomic_load(&ecru__sched.created);
+  for (uint32_t i = count; i < created; i++) {
+    ecru__processor *p = atomic_load(&ecru__sched.processors[i]);
+    uint32_t used = 0;
+    if (!atomic_compare_exchange_strong(&p->retired, &used, 1)) continue;
+    atomic_store(&p->attention, 1);
+    ecru__wake_keeper(p);
+    ecru__withdraw_unmanned(p);
+  }
+}
+
 static int set_maxprocs(uint32_t n) {
   static ecru__lock changing;
   ecru__lock_take(&changing);
   uint32_t before = atomic_load(&ecru__sched.maxprocs);
   int status = add_processors(n);
-  if (status == 0) {
-    atomic_store(&ecru__sched.maxprocs, n);
-    for (uint32_t i = n; i < before; i++) {
-      ecru__processor *p = atomic_load(&ecru__sched.processors[i]);
-      uint32_t used = 0;
-      atomic_compare_exchange_strong(&p->retired, &used, 1);
-      atomic_store(&p->attention, 1);
-      ecru__wake_keeper(p);
-      ecru__withdraw_unmanned(p);
-    }
-  }
+  if (status == 0) atomic_store(&ecru__sched.maxprocs, n);
+  retire_above(status == 0 ? n : before); // if it failed, what has been added so far
   ecru__lock_drop(&changing);
   return status;
 }
@@ -333,12 +346,14 @@ static void lend(ecru__worker *w) {
   w->preempt = 0;
   atomic_store_explicit(&w->outside, 1, memory_order_relaxed);
   ecru__lock_drop(&w->lock);
-  bool waiting = p->next || p->bed.count > 0 || !ecru__queue_is_empty(p) || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed);
+  int64_t soon = atomic_load_explicit(&ecru__sched.coarse_now, memory_order_relaxed) + 12 * ECRU_MILLISECOND;
+  bool waiting = p->next || p->bed.count > 0 || !ecru__queue_is_empty(p) ||
+                 atomic_load_explicit(&p->timers->earliest, memory_order_relaxed) < soon; // nobody sleeps on its behalf now
   // release: pairs with the exchange of whoever takes it
   atomic_store_explicit(&w->lent, p, memory_order_release);
-  if (!atomic_load_explicit(&ecru__sched.some_lent, memory_order_relaxed))
-    atomic_store_explicit(&ecru__sched.some_lent, 1, memory_order_relaxed);
-  if (waiting) ecru__watch_fast();
+  atomic_store_explicit(&ecru__sched.some_lent, 1, memory_order_relaxed);
+  atomic_thread_fence(memory_order_seq_cst); // pairs with global_push: it sees the hint or we see its goroutine
+  if (waiting || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed)) ecru__watch_fast();
 }
 
 void ecru__watch_fast(void) {
@@ -411,7 +426,16 @@ int ecru_on_thread_stack(ecru_fn fn, void *argument) {
 
 /// While a goroutine on a thread's stack waits natively its processor serves others.
 void ecru__lend_processor(ecru__worker *w) {
-  if (!w->is_foreign && w->processor) lend(w);
+  if (w->is_foreign) return;
+  if (w->processor) lend(w);
+  if (!ecru__clock_is_virtual()) return;
+  ecru__processor *p = atomic_exchange_explicit(&w->lent, NULL, memory_order_acq_rel);
+  if (p) {
+    atomic_store_explicit(&p->owner, NULL, memory_order_relaxed);
+    ecru__handoff(p); // its timers count, and the monitor knows nothing of virtual time
+  } else {
+    ecru__try_virtual_jump();
+  }
 }
 
 struct scan { ecru__worker *w; ecru_token *token; int status; };

@@ -77,6 +77,15 @@ ecru__goroutine *ecru__pick(ecru__worker *w) {
   return NULL;
 }
 
+/// Cached stacks and rights to stacks, where any processor can have them; p is the caller's.
+static void give_cache_back(ecru__processor *p) {
+  ecru__stacks_give_list(p->free_head);
+  p->free_head = NULL;
+  p->free_count = 0;
+  ecru__stack_return(p->rights);
+  p->rights = 0;
+}
+
 /// Lists; sched.lock is held.
 static void list_push(ecru__worker **list, ecru__worker *w, uint32_t listed) {
   w->idle_next = *list;
@@ -109,15 +118,38 @@ static void wake(ecru__worker *w, uint32_t how) {
   atomic_fetch_add_explicit(&ecru__sched.thread_wakes, 1, memory_order_relaxed);
 }
 
+/// p becomes a spare worker's, if there is one; sched.lock is held. The caller wakes it.
+static ecru__worker *give_to_spare(ecru__processor *p) {
+  ecru__worker *w = ecru__sched.spare;
+  if (w) {
+    unlist(w);
+    ecru__worker_give(w, p);
+  }
+  return w;
+}
+
+/// Has a worker run p: a spare one, else a new thread; if none is to be had, puts p aside for whoever comes next.
 static void start_or_shelve(ecru__processor *p) {
-  if (ecru__worker_start(p) == 0) return;
-  ecru__queue_flush(p); // no thread to be had: others run its goroutines until one is
   ecru__lock_take(&ecru__sched.lock);
-  p->unmanned_next = ecru__sched.unmanned;
-  ecru__sched.unmanned = p;
-  atomic_store_explicit(&p->owner, NULL, memory_order_relaxed);
-  count_idle(1);
+  ecru__worker *w = give_to_spare(p);
   ecru__lock_drop(&ecru__sched.lock);
+  if (w) {
+    wake(w, WAKE_LOOK);
+    return;
+  }
+  if (ecru__worker_start(p) == 0) return;
+  ecru__queue_flush(p); // others run its goroutines until a thread is to be had
+  give_cache_back(p);   // and use its stacks
+  ecru__lock_take(&ecru__sched.lock);
+  w = give_to_spare(p); // one that came meanwhile found nothing unmanned
+  if (!w) {
+    p->unmanned_next = ecru__sched.unmanned;
+    ecru__sched.unmanned = p;
+    atomic_store_explicit(&p->owner, NULL, memory_order_relaxed);
+    count_idle(1);
+  }
+  ecru__lock_drop(&ecru__sched.lock);
+  if (w) wake(w, WAKE_LOOK);
 }
 
 void ecru__wake_worker(void) {
@@ -164,6 +196,25 @@ void ecru__withdraw_unmanned(ecru__processor *p) {
   }
   ecru__lock_drop(&ecru__sched.lock);
   if (found) atomic_store_explicit(&p->retired, 2, memory_order_release); // release: as in retire()
+}
+
+/// Before stacks are trimmed: an idle processor's cache would keep its stacks' memory for ever (G8). Idle processors change hands
+/// only under sched.lock.
+void ecru__take_idle_stacks(void) {
+  uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
+  for (uint32_t i = 0; i < created; i++) {
+    ecru__processor *p = atomic_load_explicit(&ecru__sched.processors[i], memory_order_relaxed);
+    ecru__goroutine *list = NULL;
+    ecru__lock_take(&ecru__sched.lock);
+    ecru__worker *w = atomic_load_explicit(&p->owner, memory_order_relaxed);
+    if (w && w->listed == ECRU__LISTED_IDLE && w->processor == p) {
+      list = p->free_head;
+      p->free_head = NULL;
+      p->free_count = 0;
+    }
+    ecru__lock_drop(&ecru__sched.lock);
+    ecru__stacks_give_list(list);
+  }
 }
 
 /// Gets w, which has none, an idle processor. Its sleeping worker becomes a spare one. false: all are busy.
@@ -269,16 +320,23 @@ static bool work_anywhere(ecru__worker *w) {
   return false;
 }
 
+/// Parked on its thread's stack (ecru_on_thread_stack): asleep, though its worker is in no list. Claimed but not yet running is not.
+static bool native_parked(const ecru__worker *w) {
+  if (!ECRU__LOOK(w->on_native)) return false;
+  ecru__waiter *x = ECRU__LOOK(w->self);
+  return atomic_load_explicit(&x->state, memory_order_acquire) == ECRU__ARMED;
+}
+
 /// With a virtual clock: if nothing runs and nothing blocks, time jumps to the next timer (K7).
 static bool advance_virtual_clock(void) {
-  if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_acquire) != atomic_load_explicit(&ecru__sched.maxprocs, memory_order_acquire))
+  if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_acquire) < atomic_load_explicit(&ecru__sched.maxprocs, memory_order_acquire))
     return false;
   if (atomic_load_explicit(&ecru__sched.global_count, memory_order_acquire) != 0) return false;
   int64_t earliest = ECRU_FOREVER;
   bool busy = false;
   ecru__lock_take(&ecru__sched.lock);
   for (ecru__worker *w = ecru__sched.workers; w && !busy; w = w->all_next)
-    busy = w->listed == ECRU__LISTED_NOT && atomic_load_explicit(&w->stopping, memory_order_relaxed) == 0;
+    busy = w->listed == ECRU__LISTED_NOT && atomic_load_explicit(&w->stopping, memory_order_relaxed) == 0 && !native_parked(w);
   ecru__lock_drop(&ecru__sched.lock);
   if (busy) return false; // a goroutine computes or blocks somewhere, without a processor
   for (uint32_t i = 0; i < ECRU__MAXPROCS_LIMIT; i++) {
@@ -296,6 +354,11 @@ void ecru__wake_due_keepers(void) {
     ecru__processor *p = atomic_load_explicit(&ecru__sched.processors[i], memory_order_relaxed);
     if (atomic_load_explicit(&p->timers->earliest, memory_order_acquire) <= now) ecru__wake_keeper(p);
   }
+}
+
+/// Called by whoever may have been the last one awake.
+void ecru__try_virtual_jump(void) {
+  if (ECRU__UNLIKELY(ecru__clock_is_virtual()) && advance_virtual_clock()) ecru__wake_due_keepers();
 }
 
 /// When a thread that has had nothing to do since then is to end.
@@ -353,8 +416,8 @@ static bool go_idle(ecru__worker *w) {
     ecru__lock_drop(&ecru__sched.lock);
     if (mine) ecru__monitor_nudge();
     if (mine) return true;
-  } else if (ECRU__UNLIKELY(ecru__clock_is_virtual()) && advance_virtual_clock()) {
-    ecru__wake_due_keepers();
+  } else {
+    ecru__try_virtual_jump();
   }
   bool needed = sleep_listed(w);
   atomic_store_explicit(&ecru__sched.coarse_now, ecru__clock_now(), memory_order_relaxed);
@@ -369,12 +432,23 @@ static bool wait_for_processor(ecru__worker *w) {
     ecru__lock_take(&ecru__sched.lock);
     bool stopping = atomic_load_explicit(&w->stopping, memory_order_relaxed) != 0;
     bool ready = atomic_load_explicit(&w->pinned_count, memory_order_relaxed) == 0 && !stopping;
+    bool wanted = ready && atomic_load_explicit(&ecru__sched.global_count, memory_order_seq_cst) != 0;
+    ecru__processor *p = wanted ? ecru__sched.unmanned : NULL; // put aside when no thread was to be had: here is one
+    if (p) {
+      ecru__sched.unmanned = p->unmanned_next;
+      count_idle(-1);
+      ecru__worker_give(w, p);
+      ready = false;
+    }
     if (ready) {
       w->spare_since = ecru__clock_now();
       list_push(&ecru__sched.spare, w, ECRU__LISTED_SPARE);
     }
     ecru__lock_drop(&ecru__sched.lock);
     if (stopping) return false;
+    if (p) ecru__monitor_nudge();
+    if (p) return true;
+    if (ready) ecru__try_virtual_jump();
     if (ready) return sleep_listed(w);
   }
 }
@@ -385,14 +459,7 @@ static void retire(ecru__worker *w, ecru__processor *p) {
   if (!atomic_compare_exchange_strong(&p->retired, &asked, 3)) return; // maxprocs was raised again
   ecru__queue_flush(p);
   ecru__timers_move(p->timers, &ecru__timer_table[0]);
-  while (p->free_head) {
-    ecru__goroutine *g = p->free_head;
-    p->free_head = g->queue_next;
-    p->free_count--;
-    ecru__stack_give(g->stack);
-  }
-  ecru__stack_return(p->rights);
-  p->rights = 0;
+  give_cache_back(p);
   atomic_store_explicit(&p->owner, NULL, memory_order_relaxed);
   ecru__worker_give(w, NULL);
   atomic_store_explicit(&p->retired, 2, memory_order_release); // release: pairs with ecru_set_maxprocs taking it back
@@ -415,7 +482,8 @@ static ecru__goroutine *steal(ecru__processor *p) {
 
 static ecru__goroutine *search(ecru__worker *w, ecru__processor *p) {
   ecru__goroutine *g;
-  atomic_store_explicit(&p->attention, 0, memory_order_relaxed);
+  bool asked = atomic_load_explicit(&p->attention, memory_order_relaxed) != 0;
+  if (asked) atomic_store_explicit(&p->attention, 0, memory_order_relaxed);
   int64_t earliest = atomic_load_explicit(&p->timers->earliest, memory_order_acquire);
   if (earliest != ECRU_FOREVER) ecru__timers_run(w, p->timers, ecru__now());
   if ((g = w->undelivered) != NULL) {
@@ -423,9 +491,11 @@ static ecru__goroutine *search(ecru__worker *w, ecru__processor *p) {
     return g;
   }
   if ((g = take_pinned(w)) != NULL) return g;
-  if (p->tick % LOOK_AROUND == 0) {
-    ECRU__SET(p->tick, p->tick + 1); // once a round, even if the search begins anew
-    if (p->bed.count > 0) ecru__bed_age(p);
+  if (asked || p->tick % LOOK_AROUND == 0) {
+    if (p->tick % LOOK_AROUND == 0) {
+      ECRU__SET(p->tick, p->tick + 1); // once a round, even if the search begins anew
+      if (p->bed.count > 0) ecru__bed_age(p);
+    }
     if ((g = ecru__queue_global_pop(p)) != NULL) return g;
   }
   if (p->next && p->next_run < NEXT_IN_A_ROW) {

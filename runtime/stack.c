@@ -129,6 +129,14 @@ void ecru__stack_give(ecru__stack *stack) {
   ecru__lock_drop(&d->lock);
 }
 
+void ecru__stacks_give_list(ecru__goroutine *head) {
+  while (head) {
+    ecru__goroutine *following = head->queue_next; // the stack may be trimmed or used at once
+    ecru__stack_give(head->stack);
+    head = following;
+  }
+}
+
 /// Takes up to `room` warm stacks given back before `before` out of the depot.
 static uint32_t take_old(depot *d, int64_t before, ecru__stack **batch, uint32_t room) {
   enum { LOOKS = 4096 }; // bounds the time under the lock; what lies below becomes old, too

@@ -60,7 +60,6 @@ void ecru__worker_join(ecru__worker *w);
 void ecru__worker_give(ecru__worker *w, ecru__processor *p); // p becomes w's (NULL: none)
 void ecru__foreign_forget_all(void);
 int ecru__worker_watch_forks(void); // 0 or ECRU_ENOMEM
-int ecru__worker_forked(void);
 
 // queue.c
 void ecru__queue_local(ecru__worker *w, ecru__goroutine *g);
@@ -86,6 +85,8 @@ void ecru__wake_worker(void);   // work has been made: have an idle processor lo
 void ecru__wake_keeper(ecru__processor *p);
 void ecru__wake_due_keepers(void); // the virtual clock was moved
 void ecru__withdraw_unmanned(ecru__processor *p); // retired before a worker was started for it
+void ecru__try_virtual_jump(void);
+void ecru__take_idle_stacks(void); // what idle processors cache goes to the depot
 bool ecru__take_idle_processor(ecru__worker *w);
 int ecru__handoff(ecru__processor *p);
 void ecru__deliver_pinned(ecru__worker *w, ecru__goroutine *g);
@@ -138,6 +139,7 @@ static inline ecru__goroutine *ecru__stack_goroutine(const ecru__stack *stack) {
 }
 int ecru__stack_take(ecru__stack **stack, size_t bytes); // 0, ECRU_EINVAL, ECRU_ENOMEM
 void ecru__stack_give(ecru__stack *stack);
+void ecru__stacks_give_list(ecru__goroutine *head); // through queue_next
 /// Rights to stacks of default size: grants up to `want` (fewer if no more can be mapped); takes some back.
 uint32_t ecru__stack_grant(uint32_t want);
 void ecru__stack_return(uint32_t rights);

@@ -274,10 +274,12 @@ int ecru_timer_reset(ecru_timer *timer, int64_t duration_ns) {
 }
 
 void ecru_timer_destroy(ecru_timer *timer) {
-  if (!timer) return;
+  if (!timer || ecru__worker_forked()) return; // in a forked child the lock may be a thread's that is not there (G14)
   ecru__lock_take(&timer->box.lock);
+  bool awaited = timer->box.waiters.head != NULL;
   disarm(timer);
   ecru__lock_drop(&timer->box.lock);
+  if (awaited) ecru__panic("ecru_timer_destroy", timer, "somebody waits for it");
   // No run counts any more, so these are ours alone. A run under way frees only the memory: user code could not run there.
   ecru_token_release(timer->token);
   if (timer->scoped) release_scoped(timer->scoped);

@@ -111,7 +111,7 @@ static ecru_token *take_child(ecru__family *family) {
 // ---- the end of a token --------------------------------------------------------------------------------------------
 
 void ecru_token_release(ecru_token *token) {
-  if (!token || !drop_reference(token)) return;
+  if (!token || ecru__worker_forked() || !drop_reference(token)) return;
   token->next = NULL;
   for (ecru_token *dead = token; dead;) { // the last child of a parent takes it along, and so on up
     if (dead->armed) ecru__timer_remove(&dead->timer); // without the lock: nobody else has the token

@@ -261,4 +261,5 @@ void ecru__worker_main(void *argument) {
   ecru__crash_thread_end();
   atomic_fetch_sub_explicit(&ecru__sched.threads, 1, memory_order_relaxed);
   atomic_store_explicit(&w->stopping, 2, memory_order_release); // release: pairs with take_structure
+  ecru__try_virtual_jump(); // while it ended it counted as awake
 }

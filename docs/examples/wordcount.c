@@ -110,7 +110,7 @@ static int merge(void *context, size_t shard) {
 static int watch(void *argument, void **unused) { // ten times a second; ends when it is cancelled
   (void)unused;
   struct pipeline *pipeline = argument;
-  ecru_timer *ticker;
+  ecru_timer *ticker = NULL;
   int status = ecru_ticker_create(&ticker, ECRU_SECOND / 10);
   while (status == 0 && (status = ecru_timer_wait(ticker, NULL)) == 0) {
     if (atomic_load(&interrupted)) ecru_group_cancel(pipeline->group, ECRU_EINTR); // whoever waits in the pipeline ends

@@ -111,17 +111,26 @@ static void copy(char *to, const char *from, size_t room) {
   to[i] = 0;
 }
 
+/// Whether symbol i is the name of a function that `at` lies in.
+static bool covers(const struct names *names, size_t i, uintptr_t at) {
+  const ElfW(Sym) *candidate = &names->symbols[i];
+  unsigned type = candidate->st_info & 0xf; // ELF32_ST_TYPE and ELF64_ST_TYPE are the same
+  if ((type != STT_FUNC && type != STT_GNU_IFUNC) || candidate->st_shndx == SHN_UNDEF) return false;
+  if (at < candidate->st_value || at - candidate->st_value >= candidate->st_size) return false;
+  return candidate->st_name != 0 && candidate->st_name < names->text_bytes;
+}
+
+/// Of several names of one function (tsearch, __tsearch) the first that begins with no underscore, or else the first.
 static void find_function(const struct names *names, uintptr_t at, ecru__symbol *symbol) {
-  for (size_t i = 0; i < names->count; i++) {
-    const ElfW(Sym) *candidate = &names->symbols[i];
-    unsigned type = candidate->st_info & 0xf; // ELF32_ST_TYPE and ELF64_ST_TYPE are the same
-    if ((type != STT_FUNC && type != STT_GNU_IFUNC) || candidate->st_shndx == SHN_UNDEF) continue;
-    if (at < candidate->st_value || at - candidate->st_value >= candidate->st_size) continue;
-    if (candidate->st_name == 0 || candidate->st_name >= names->text_bytes) continue;
-    copy(symbol->function, names->text + candidate->st_name, sizeof symbol->function);
-    symbol->offset = at - candidate->st_value + 1;
-    return;
+  const char *best = NULL;
+  for (size_t i = 0; i < names->count && (!best || best[0] == '_'); i++) {
+    if (!covers(names, i, at)) continue;
+    const char *name = names->text + names->symbols[i].st_name;
+    if (best && name[0] == '_') continue;
+    best = name;
+    symbol->offset = at - names->symbols[i].st_value + 1;
   }
+  if (best) copy(symbol->function, best, sizeof symbol->function);
 }
 
 static void name_module(const char *path, char *name, size_t room) {
@@ -140,15 +149,15 @@ bool ecru__symbol_find(const void *return_address, ecru__symbol *symbol) {
   memset(symbol, 0, sizeof *symbol);
   struct module module;
   // The call itself lies before the address it returns to; what follows a call that never returns may be another function.
-  const char *call = (const char *)return_address - 1;
-  bool found = return_address && find_module(call, &module);
+  const uintptr_t call = (uintptr_t)return_address - 1;
+  bool found = return_address && find_module((const void *)call, &module);
   struct file file;
   if (found) {
     symbol->module_offset = (uintptr_t)return_address - module.bias;
     name_module(module.path, symbol->module, sizeof symbol->module);
     if (map_file(module.path[0] ? module.path : "/proc/self/exe", &file)) {
       struct names names;
-      if (find_names(&file, &module, &names)) find_function(&names, (uintptr_t)call - module.bias, symbol);
+      if (find_names(&file, &module, &names)) find_function(&names, call - module.bias, symbol);
       munmap((void *)(uintptr_t)file.bytes, file.size);
     }
   }

@@ -35,13 +35,13 @@ TEST(schedtrace, writes_a_line_at_every_interval) { // D4
 }
 
 static void trace_long(void) {
-  setenv("ECRU_DEBUG", "schedtrace=400", 1);
+  setenv("ECRU_DEBUG", "schedtrace=300", 1);
   ecru_yield();
-  usleep(1000 * 1000);
+  usleep(2000 * 1000);
 }
 
 TEST(schedtrace, also_from_the_deepest_sleep) { // D4
-  test_death(trace_long, 0, "\necru: sched 8");
+  test_death(trace_long, 0, "\necru: sched "); // not the first line
 }
 
 static void unknown_key(void) {

@@ -48,10 +48,12 @@ ECRU_API int ecru_chan_send(ecru_chan *chan, const void *element);
 /// ECRU_ETIMEDOUT (nothing was taken, C11). since: 0.1
 ECRU_API int ecru_chan_recv(ecru_chan *chan, void *element);
 /// ecru_chan_send that never parks: ECRU_EAGAIN instead; never so while it could succeed throughout (C5).
-/// effects: any thread; never parks, so no cancellation point; allocates as ecru_chan_send. since: 0.1
+/// effects: any thread; never parks, so no cancellation point; allocates as ecru_chan_send.
+/// returns: 0; ECRU_EAGAIN; ECRU_ECLOSED; ECRU_EINVAL; ECRU_ENOMEM. since: 0.1
 ECRU_API int ecru_chan_try_send(ecru_chan *chan, const void *element);
 /// ecru_chan_recv that never parks: ECRU_EAGAIN instead; never so while it could succeed throughout (C5).
-/// effects: any thread; never parks, so no cancellation point. since: 0.1
+/// effects: any thread; never parks, so no cancellation point. returns: 0; ECRU_EAGAIN; ECRU_ECLOSED (or the closing status);
+/// ECRU_EINVAL. since: 0.1
 ECRU_API int ecru_chan_try_recv(ecru_chan *chan, void *element);
 /// Closes: buffered elements can still be received, all parked wake (C4). effects: any thread; never parks.
 /// returns: 0; ECRU_ECLOSED it was; ECRU_EINVAL. since: 0.1
@@ -70,28 +72,29 @@ ECRU_API int ecru_chan_is_closed(ecru_chan *chan);
 /// reference of the channel. effects: any thread; never parks; allocates. returns: 0; ECRU_EINVAL; ECRU_ENOMEM;
 /// ECRU_ECLOSED the channel is closed. since: 0.1
 ECRU_API int ecru_tx_open(ecru_tx **tx, ecru_chan *chan);
-/// Another handle on the same end. since: 0.1
+/// Another handle on the same end. effects: any thread; never parks. returns: tx; NULL is passed through. since: 0.1
 ECRU_API ecru_tx *ecru_tx_retain(ecru_tx *tx);
 /// Gives a handle back; the end's last one ends the end. effects: any thread; never parks. NULL is ignored. since: 0.1
 ECRU_API void ecru_tx_release(ecru_tx *tx);
-/// As ecru_chan_send. since: 0.1
+/// effects, returns: as ecru_chan_send. since: 0.1
 ECRU_API int ecru_tx_send(ecru_tx *tx, const void *element);
-/// As ecru_chan_try_send. since: 0.1
+/// effects, returns: as ecru_chan_try_send. since: 0.1
 ECRU_API int ecru_tx_try_send(ecru_tx *tx, const void *element);
-/// The channel behind the end, for select (borrowed). since: 0.1
+/// The channel behind the end, for select. effects: any thread; never parks. owns: borrowed: valid as long as the end.
+/// returns: the channel; NULL for NULL. since: 0.1
 ECRU_API ecru_chan *ecru_tx_chan(ecru_tx *tx);
 /// A counted receiving end (C8). When the last is released, senders get ECRU_ECLOSED at once and what is buffered is
 /// dropped. owns, effects, returns: as ecru_tx_open. since: 0.1
 ECRU_API int ecru_rx_open(ecru_rx **rx, ecru_chan *chan);
-/// Another handle on the same end. since: 0.1
+/// Another handle on the same end. effects: any thread; never parks. returns: rx; NULL is passed through. since: 0.1
 ECRU_API ecru_rx *ecru_rx_retain(ecru_rx *rx);
 /// Gives a handle back; the end's last one ends the end. effects: any thread; never parks but in dropped. NULL is ignored. since: 0.1
 ECRU_API void ecru_rx_release(ecru_rx *rx);
-/// As ecru_chan_recv. since: 0.1
+/// effects, returns: as ecru_chan_recv. since: 0.1
 ECRU_API int ecru_rx_recv(ecru_rx *rx, void *element);
-/// As ecru_chan_try_recv. since: 0.1
+/// effects, returns: as ecru_chan_try_recv. since: 0.1
 ECRU_API int ecru_rx_try_recv(ecru_rx *rx, void *element);
-/// The channel behind the end, for select (borrowed). since: 0.1
+/// The channel behind the end, for select. effects, owns, returns: as ecru_tx_chan. since: 0.1
 ECRU_API ecru_chan *ecru_rx_chan(ecru_rx *rx);
 ECRU_END
 #endif

@@ -17,12 +17,14 @@ typedef struct ecru_counters {
 ECRU_BEGIN
 /// Writes a dump of all goroutines to a file descriptor (D2). effects: any thread; blocks. returns: 0; ECRU_EINVAL; ECRU_EIO. since: 0.1
 ECRU_API int ecru_dump(int fd, int format);
-/// Fills counters (D4). returns: 0; ECRU_EINVAL. since: 0.1
+/// Fills counters (D4), with zeros if the runtime is not up. effects: any thread; never parks.
+/// returns: 0; ECRU_EINVAL NULL or a bad size. since: 0.1
 ECRU_API int ecru_get_counters(ecru_counters *counters);
 /// Called instead of abort when all goroutines sleep and nothing can wake them (D1); NULL restores the default:
-/// report on stderr and exit code 2. The hook runs in a thread of the runtime; it may return. since: 0.1
+/// report on stderr and exit code 2. The hook runs in a thread of the runtime, once for one
+/// deadlock; it may call ecru and may return. effects: any thread; never parks. returns: 0. since: 0.1
 ECRU_API int ecru_set_deadlock_hook(void (*hook)(void *context), void *context);
-/// Dumps to stderr on SIGQUIT from now on. returns: 0; ECRU_ENOMEM. since: 0.1
+/// Dumps to stderr on SIGQUIT from now on. effects: any thread; never parks. returns: 0; ECRU_ENOTSUP. since: 0.1
 ECRU_API int ecru_dump_on_sigquit(void);
 ECRU_END
 #endif

@@ -17,7 +17,7 @@ enum {
 /// Options of ecru_start; zero means "the default" in every field. Environment: ECRU_MAXPROCS, ECRU_DEBUG.
 typedef struct ecru_options {
   size_t size;            ///< sizeof(ecru_options), set by ECRU_OPTIONS
-  int maxprocs;           ///< goroutines running in parallel; default min(CPU affinity, cgroup quota) (G5)
+  int maxprocs;           ///< goroutines running in parallel; default min(CPU affinity, cgroup quota) (G5); never more than threads_max
   int threads_max;        ///< threads at most; default 10000 (G3)
   size_t stack_bytes;     ///< default stack reservation, 16 KiB to 1 GiB; default 256 KiB (G8)
   int64_t grace_ns;       ///< how long ecru_run and ecru_stop wait for goroutines to end; default 10 s (G13)
@@ -42,17 +42,21 @@ typedef struct ecru_go_options {
 ECRU_BEGIN
 /// Starts the runtime with options (NULL: defaults). Not needed: the first use starts it (G1).
 /// effects: any foreign thread; blocks shortly; allocates.
-/// returns: 0; ECRU_EBUSY already started; ECRU_EINVAL a value out of range; ECRU_ENOMEM; ECRU_ETHREADS. since: 0.1
+/// returns: 0; ECRU_EBUSY it is up, or another thread starts or stops it; ECRU_EINVAL a value out of range; ECRU_ENOMEM; ECRU_ETHREADS. since: 0.1
 ECRU_API int ecru_start(const ecru_options *options);
 /// Ends the runtime: cancels the root token, waits up to the grace period for goroutines, stops all threads, frees all.
 /// effects: a foreign thread only; blocks.
 /// returns: 0; ECRU_EDEADLK from a goroutine; ECRU_EBUSY another stop runs; ECRU_ETIMEDOUT goroutines were left after
-/// the grace period: they are dumped to stderr, the runtime stays up, shut for new goroutines. since: 0.1
+/// the grace period: they are dumped to stderr, the runtime stays up, shut for new goroutines; call it again to wait on.
+/// since: 0.1
 ECRU_API int ecru_stop(void);
 /// Starts the runtime if needed, runs fn(argument) as a goroutine, waits for it, then stops the runtime (G13).
-/// effects: a foreign thread only; blocks. returns: as ecru_start, then as ecru_stop. since: 0.1
+/// A runtime that is up already is used, and stopped in the end.
+/// effects: a foreign thread only; blocks. returns: 0; ECRU_EINVAL fn is NULL; ECRU_EDEADLK from a goroutine; as ecru_start
+/// and ecru_go (then fn has not run); as ecru_stop. since: 0.1
 ECRU_API int ecru_run(ecru_fn fn, void *argument);
-/// ecru_run with options. effects, returns: as ecru_run. since: 0.1
+/// ecru_run with options (NULL: as ecru_run). effects, returns: as ecru_run; ECRU_EBUSY options are given and the runtime is up.
+/// since: 0.1
 ECRU_API int ecru_run_with(const ecru_options *options, ecru_fn fn, void *argument);
 
 /// Starts a goroutine that runs fn(argument) (G1). Happens-before: this call -> the start of fn.
@@ -61,32 +65,36 @@ ECRU_API int ecru_run_with(const ecru_options *options, ecru_fn fn, void *argume
 ECRU_API int ecru_go(ecru_fn fn, void *argument);
 /// ecru_go with options (NULL: defaults). effects, returns: as ecru_go, ECRU_EINVAL also for bad options. since: 0.1
 ECRU_API int ecru_go_with(const ecru_go_options *options, ecru_fn fn, void *argument);
-/// Starts a goroutine whose argument is a private copy of `bytes` bytes at data, living on its stack (16-aligned).
+/// Starts a goroutine whose argument is a private copy of `bytes` bytes at data, which lives as long as it does (16-aligned);
+/// NULL if bytes is 0.
 /// effects: as ecru_go. returns: as ecru_go; ECRU_EINVAL bytes > 1024 or data NULL with bytes > 0. since: 0.1
 ECRU_API int ecru_go_copy(const ecru_go_options *options, ecru_fn fn, const void *data, size_t bytes);
 /// Lets every other runnable goroutine of this processor go first (G6). From a foreign thread: yields the thread.
 /// effects: any thread; parks. returns: 0; ECRU_ECANCELED or ECRU_ETIMEDOUT (then it did not yield). since: 0.1
 ECRU_API int ecru_yield(void);
 /// Ends the calling goroutine at once, running no further code of its function. Does not unwind its stack.
-/// effects: a goroutine only (from elsewhere it is a panic); does not return. since: 0.1
+/// effects: a goroutine only (from elsewhere, or inside ecru_on_thread_stack, it is a panic); does not return. since: 0.1
 ECRU_API void ecru_exit(void);
 
 /// 1 in a goroutine (also one with a thread of its own), else 0. effects: any thread; never parks. since: 0.1
 ECRU_API int ecru_in_goroutine(void);
-/// Id of the calling goroutine, never reused while the runtime is up; 0 in a foreign thread. since: 0.1
+/// Id of the calling goroutine, never reused while the runtime is up; 0 in a foreign thread.
+/// effects: any thread; never parks. since: 0.1
 ECRU_API uint64_t ecru_id(void);
-/// Id of the goroutine that started the caller; 0: a foreign thread did. since: 0.1
+/// Id of the goroutine that started the caller; 0: a foreign thread did. effects: any thread; never parks. since: 0.1
 ECRU_API uint64_t ecru_parent_id(void);
 /// Copies the caller's name into buffer (always terminated). returns: the name's length, 0 if none;
 /// ECRU_EINVAL buffer is NULL or bytes 0. effects: any thread; never parks. since: 0.1
 ECRU_API int ecru_name(char *buffer, size_t bytes);
 /// Names the calling goroutine (at most 31 bytes are kept; NULL: no name).
-/// returns: 0; ECRU_EPERM from a foreign thread. since: 0.1
+/// effects: any thread; never parks. returns: 0; ECRU_EPERM from a foreign thread. since: 0.1
 ECRU_API int ecru_set_name(const char *name);
 
-/// How many goroutines can run in parallel (G5). effects: any thread; never parks. since: 0.1
+/// How many goroutines can run in parallel (G5). effects: any thread; never parks; starts the runtime.
+/// returns: the number; as ecru_start. since: 0.1
 ECRU_API int ecru_maxprocs(void);
-/// Changes it while running; 0 restores the default. returns: 0; ECRU_EINVAL out of 1..256; ECRU_ENOMEM. since: 0.1
+/// Changes it while running; 0 restores the default. effects: any thread; never parks; starts the runtime; allocates.
+/// returns: 0; ECRU_EINVAL out of 0..256; ECRU_ENOMEM; as ecru_start. since: 0.1
 ECRU_API int ecru_set_maxprocs(int maxprocs);
 
 /// Declares that the caller is about to block its thread in foreign code: within 50 us another thread takes over
@@ -95,15 +103,17 @@ ECRU_API int ecru_set_maxprocs(int maxprocs);
 ECRU_API int ecru_blocking_enter(void);
 /// Ends the section; may have to queue for a processor. effects: not a cancellation point. returns: 0. since: 0.1
 ECRU_API int ecru_blocking_exit(void);
-/// Runs fn(argument) between ecru_blocking_enter and ecru_blocking_exit. returns: 0; ECRU_EINVAL. since: 0.1
+/// Runs fn(argument) between ecru_blocking_enter and ecru_blocking_exit. effects: any thread; no cancellation point.
+/// returns: 0; ECRU_EINVAL fn is NULL. since: 0.1
 ECRU_API int ecru_blocking(ecru_fn fn, void *argument);
 /// Runs fn(argument) on the thread's native stack (usually 8 MiB) without switching threads. Inside, blocking
 /// operations block the thread (its processor is handed over). From a foreign thread: a plain call.
-/// effects: any thread. returns: 0; ECRU_EINVAL. since: 0.1
+/// effects: any thread. returns: 0; ECRU_EINVAL fn is NULL. since: 0.1
 ECRU_API int ecru_on_thread_stack(ecru_fn fn, void *argument);
-/// Keeps the calling goroutine on its current thread until ecru_unpin; nests. returns: 0 (foreign: no effect). since: 0.1
+/// Keeps the calling goroutine on its current thread until ecru_unpin; nests.
+/// effects: any thread (a foreign thread: no effect); never parks. returns: 0. since: 0.1
 ECRU_API int ecru_pin(void);
-/// Undoes one ecru_pin. returns: 0; ECRU_EPERM it was not pinned. since: 0.1
+/// Undoes one ecru_pin (or ECRU_PINNED). effects: as ecru_pin. returns: 0; ECRU_EPERM it was not pinned. since: 0.1
 ECRU_API int ecru_unpin(void);
 ECRU_END
 #endif
