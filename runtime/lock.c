@@ -5,12 +5,15 @@
 #include "platform/thread.h"
 #include "platform/wait.h"
 
-enum { SPINS = 40, YIELDS = 40 };
+enum { SPINS = 12, PAUSES_MAX = 128, YIELDS = 40 };
 
 void ecru__lock_contended(ecru__lock *lock) {
-  for (int i = 0; i < SPINS; i++) {
+  // Ever longer pauses: each look takes the cache line from the holder, whose data lies on it, too. While we stay away it gets a
+  // batch of work done.
+  for (int i = 0, pauses = 4; i < SPINS; i++) {
+    for (int k = 0; k < pauses; k++) ecru__thread_pause();
     if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 && ecru__lock_try(lock)) return;
-    ecru__thread_pause();
+    if (pauses < PAUSES_MAX) pauses *= 2;
   }
   for (int i = 0; i < YIELDS; i++) {
     ecru__thread_yield();
