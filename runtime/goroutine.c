@@ -203,6 +203,7 @@ static void make_context(ecru__goroutine *g, const void *copy, size_t bytes) {
   char *top = (char *)g;
   if (bytes) {
     top -= (bytes + 15) & ~(size_t)15;
+    ECRU__VALGRIND_FRESH(top - 128, bytes + 128); // and the first frame's
     g->argument = memcpy(top, copy, bytes);
   }
   g->tsan_fiber = ECRU__TSAN_CREATE();

@@ -51,9 +51,12 @@ void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 #include <valgrind/memcheck.h>
 #define ECRU__VALGRIND_REGISTER(low, end) VALGRIND_STACK_REGISTER(low, end)
 #define ECRU__VALGRIND_DEREGISTER(id) VALGRIND_STACK_DEREGISTER(id)
+/// Before what is on a stack is written from another one: to valgrind what lies below the last stack pointer there is gone.
+#define ECRU__VALGRIND_FRESH(low, bytes) VALGRIND_MAKE_MEM_UNDEFINED(low, bytes)
 /// Before a call on the stack that ends at top: valgrind does not see the first push after a jump to a stack.
-#define ECRU__VALGRIND_CALL_ON(top) VALGRIND_MAKE_MEM_UNDEFINED((char *)(top) - 64, 64)
+#define ECRU__VALGRIND_CALL_ON(top) ECRU__VALGRIND_FRESH((char *)(top) - 64, 64)
 #else
+#define ECRU__VALGRIND_FRESH(low, bytes) ((void)0)
 #define ECRU__VALGRIND_CALL_ON(top) ((void)0)
 #define ECRU__VALGRIND_REGISTER(low, end) 0u
 #define ECRU__VALGRIND_DEREGISTER(id) ((void)(id))

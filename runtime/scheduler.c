@@ -411,11 +411,11 @@ static bool go_idle(ecru__worker *w) {
   atomic_thread_fence(memory_order_seq_cst); // pairs with the one in queue.c's global_push
   if (work_anywhere(w)) {
     ecru__lock_take(&ecru__sched.lock);
-    bool mine = w->listed == ECRU__LISTED_IDLE;
-    if (mine) unlist(w);
+    uint32_t listed = w->listed; // spare: its processor was taken at once; goroutines pinned here may have come before it was listed
+    unlist(w);
     ecru__lock_drop(&ecru__sched.lock);
-    if (mine) ecru__monitor_nudge();
-    if (mine) return true;
+    if (listed == ECRU__LISTED_IDLE) ecru__monitor_nudge();
+    if (listed != ECRU__LISTED_NOT) return true;
   } else {
     ecru__try_virtual_jump();
   }

@@ -10,8 +10,8 @@ static ecru_chan *exchange; // one message wanders: whoever gets it sends it on
 static ecru_mutex *mutex;
 static long guarded, lockings; // mutex
 static ecru_semaphore *blockers;
-/// Goroutines are pinned, or use the thread's stack. Not both in one crowd: one that waits on a thread's stack keeps the thread from
-/// those that are pinned to it.
+/// Goroutines are pinned, or use the thread's stack. Not both in one crowd: who blocks a thread, or waits on its stack, keeps it from
+/// those that are pinned to it. So nobody here blocks one until others have done something.
 static bool with_pins;
 
 typedef struct life {
@@ -150,9 +150,11 @@ static void live_copy(void *copy) {
   atomic_fetch_add(&ended, 1);
   if (leave) ecru_exit();
 }
+static ecru_chan *threads_done;
 static void *live_in_thread(void *seed) {
   life self = {.random = (uintptr_t)seed, .steps = test_scaled(300), .on_thread = true};
   live(&self);
+  finish(threads_done);
   return NULL;
 }
 
@@ -162,6 +164,7 @@ static void crowd(void *unused) {
   pthread_t threads[THREADS];
   uint64_t random = test_seed();
   exchange = chan_of(sizeof(int), 1);
+  threads_done = signals();
   CHECK_EQ(ecru_mutex_create(&mutex), 0);
   CHECK_EQ(ecru_semaphore_create(&blockers, 20), 0);
   int value = 0;
@@ -173,7 +176,9 @@ static void crowd(void *unused) {
     spawn_some(&first);
     CHECK_EQ(ecru_sleep(200 * ECRU_MICROSECOND), 0);
   }
+  await(threads_done, THREADS);
   for (int i = 0; i < THREADS; i++) join_thread(threads[i]);
+  ecru_chan_release(threads_done);
   UNTIL(atomic_load(&alive) == 0);
   UNTIL(counters_now().goroutines == 1);
   CHECK_EQ(atomic_load(&started), atomic_load(&ended));

@@ -220,7 +220,7 @@ TEST(scheduler, due_timers_are_served_after_a_few_turns) { // G2
 
 static void wait_turn(void *count) {
   for (int i = 0; i < 100; i++) {
-    ++*(long *)count;
+    atomic_fetch_add((atomic_long *)count, 1);
     CHECK_EQ(ecru_yield(), 0);
   }
   finish(done);
@@ -228,7 +228,7 @@ static void wait_turn(void *count) {
 static void compare_turns(void *unused) {
   (void)unused;
   enum { CROWD = 300 }; // more than fit into a ring
-  static long counts[CROWD];
+  static atomic_long counts[CROWD];
   done = signals();
   for (int i = 0; i < CROWD; i++) go(wait_turn, &counts[i]);
   for (int round = 0; round < 50; round++) {
@@ -244,6 +244,9 @@ static void compare_turns(void *unused) {
   ecru_chan_release(done);
 }
 TEST(scheduler, a_crowd_takes_turns) { // G2, G6
+#if defined(ECRU__TSAN)
+  SKIP("so slow that time slices end within a turn");
+#endif
   with_procs(1, compare_turns);
 }
 

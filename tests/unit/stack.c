@@ -52,7 +52,7 @@ __attribute__((noinline)) static long dig_large(size_t slack, unsigned mark) {
 static void use_it_all(void *expected_bytes) {
   size_t bytes = (size_t)1 << stack_here()->log2;
   CHECK_EQ(bytes, *(size_t *)expected_bytes);
-  CHECK(room_below() > bytes - bytes / 8 - ecru__vm_page());
+  CHECK(room_below() > bytes - bytes / 8 - 2048 - ecru__vm_page()); // what else lies on it, and one page of guard
   if (bytes <= 1 << 20) CHECK(dig_small(SLACK, 1) > 1 || SANITIZED);
   else CHECK(dig_large(SLACK, 1) > (long)(bytes >> 19));
   atomic_fetch_add(&runs, 1);
@@ -315,6 +315,8 @@ static void use_up_the_budget(void *unused) {
 }
 TEST(stack, when_no_more_can_be_guarded_starting_says_so_and_all_goes_on) { // G8
   if (SANITIZED) SKIP("sanitizers do not survive a used up map budget");
+  const char *preloaded = getenv("LD_PRELOAD");
+  if (preloaded && strstr(preloaded, "vgpreload")) SKIP("nor does valgrind");
   long budget = 0;
   FILE *file = fopen("/proc/sys/vm/max_map_count", "r");
   if (!file || fscanf(file, "%ld", &budget) != 1 || budget > 200000) SKIP("no map budget, or too large a one");

@@ -1,0 +1,236 @@
+/// tests/death/runtime.c: processes that end while goroutines are left (G13), and what a forked child is told (G14).
+#include <sys/wait.h>
+
+#include "goroutines.h"
+
+static ecru_chan *done;
+static _Atomic long runs;
+static _Atomic int over;
+
+static void count_run(void *unused) {
+  (void)unused;
+  atomic_fetch_add(&runs, 1);
+}
+static void wait_for_ever(void *unused) {
+  CHECK_EQ(ecru_sleep(ECRU_FOREVER), ECRU_ECANCELED);
+  count_run(unused);
+}
+
+// ---- ends ---------------------------------------------------------------------------------------------------------
+
+static void exit_with_3(void) {
+  for (int i = 0; i < 10; i++) go(wait_for_ever, NULL);
+  exit(3);
+}
+static void exit_inside(void *unused) {
+  (void)unused;
+  go(wait_for_ever, NULL);
+  exit(4);
+}
+static void exit_in_goroutine(void) { ecru_run(exit_inside, NULL); }
+TEST(runtime, the_process_can_end_without_a_stop) { // G13
+  test_death(exit_with_3, 3, NULL);
+  test_death(exit_in_goroutine, 4, NULL);
+}
+
+static void refuse_to_end(void *started) {
+  finish(started);
+  for (;;) block_thread_ms(1000);
+}
+static void stop_too_early(void) {
+  ecru_options options = ECRU_OPTIONS;
+  options.grace_ns = 20 * ECRU_MILLISECOND;
+  CHECK_EQ(ecru_start(&options), 0);
+  ecru_chan *started = signals();
+  ecru_go_options named = ECRU_GO_OPTIONS;
+  named.name = "stubborn";
+  CHECK_EQ(ecru_go_with(&named, refuse_to_end, started), 0);
+  await(started, 1);
+  CHECK_EQ(ecru_stop(), ECRU_ETIMEDOUT);
+  _exit(5); // without a look for leaks
+}
+TEST(runtime, goroutines_that_outlast_the_grace_period_are_dumped) { // G13, D2
+  test_death(stop_too_early, 5, "ecru: stop: 1 goroutine");
+  test_death(stop_too_early, 5, "\"stubborn\"");
+}
+
+// ---- fork (G14) ---------------------------------------------------------------------------------------------------
+
+/// Everything a child may try. Each call comes back, and says why it did nothing.
+static void try_everything(void) {
+  char name[8];
+  ecru_counters counters = {.size = sizeof counters};
+  ecru_task *task = NULL;
+  ecru_group *group = NULL;
+  ecru_token *token = NULL;
+  ecru_timer *timer = NULL;
+  ecru_options options = ECRU_OPTIONS;
+  CHECK_EQ(ecru_go(count_run, NULL), ECRU_EFORKED);
+  CHECK_EQ(ecru_go_copy(NULL, count_run, name, 3), ECRU_EFORKED);
+  CHECK_EQ(ecru_start(NULL), ECRU_EFORKED);
+  CHECK_EQ(ecru_start(&options), ECRU_EFORKED);
+  CHECK_EQ(ecru_run(count_run, NULL), ECRU_EFORKED);
+  CHECK_EQ(ecru_run_with(&options, count_run, NULL), ECRU_EFORKED);
+  CHECK_EQ(ecru_yield(), ECRU_EFORKED);
+  CHECK_EQ(ecru_maxprocs(), ECRU_EFORKED);
+  CHECK_EQ(ecru_set_maxprocs(2), ECRU_EFORKED);
+  CHECK_EQ(ecru_blocking_enter(), ECRU_EFORKED);
+  CHECK_EQ(ecru_blocking_exit(), ECRU_EFORKED);
+  CHECK_EQ(ecru_blocking(count_run, NULL), ECRU_EFORKED);
+  CHECK_EQ(ecru_on_thread_stack(count_run, NULL), ECRU_EFORKED);
+  CHECK_EQ(ecru_pin(), ECRU_EFORKED);
+  CHECK_EQ(ecru_unpin(), ECRU_EFORKED);
+  CHECK_EQ(ecru_sleep(1), ECRU_EFORKED);
+  CHECK_EQ(ecru_check(), ECRU_EFORKED);
+  CHECK_EQ(ecru_spawn(&task, idle_task, NULL), ECRU_EFORKED);
+  CHECK_EQ(ecru_group_create(&group, 0, 0), ECRU_EFORKED);
+  CHECK_EQ(ecru_token_create(&token, NULL, ECRU_FOREVER), ECRU_EFORKED);
+  CHECK_EQ(ecru_timer_create(&timer, 1), ECRU_EFORKED);
+  CHECK_EQ(ecru_chan_send(things.plain, name), ECRU_EFORKED);
+  CHECK_EQ(ecru_chan_recv(things.full, NULL), ECRU_EFORKED);
+  CHECK_EQ(ecru_mutex_lock(things.mutex), ECRU_EFORKED);
+  CHECK_EQ(ecru_waitgroup_wait(things.group), ECRU_EFORKED);
+  CHECK_EQ(ecru_semaphore_acquire(things.semaphore, 1), ECRU_EFORKED);
+  CHECK_EQ(ecru_barrier_wait(things.barrier), ECRU_EFORKED);
+  CHECK_EQ(ecru_dump(2, ECRU_DUMP_TEXT), ECRU_EFORKED);
+  CHECK_EQ(ecru_get_counters(&counters), ECRU_EFORKED);
+  CHECK_EQ(ecru_stop(), ECRU_EFORKED);
+  CHECK_EQ(ecru_id(), 0);
+  CHECK_EQ(ecru_in_goroutine(), 0);
+  CHECK_EQ(ecru_name(name, sizeof name), 0);
+  CHECK_EQ(ecru_set_name("x"), ECRU_EPERM);
+}
+static void expect_child(pid_t child, int code) {
+  int status = 0;
+  CHECK(child > 0);
+  while (waitpid(child, &status, 0) < 0) CHECK_EQ(errno, EINTR);
+  CHECK_EQ(WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status), code);
+}
+static void fork_and_try(void *unused) {
+  (void)unused;
+  pid_t child = fork();
+  if (child == 0) {
+    try_everything();
+    _exit(7);
+  }
+  expect_child(child, 7);
+}
+
+TEST(runtime, a_forked_child_is_told) { // G14
+  make_things();
+  go(wait_for_ever, NULL);
+  fork_and_try(NULL);
+  UNTIL(counters_now().waiting == 1);
+  fork_and_try(NULL);
+  pid_t child = fork();
+  if (child == 0) {
+    fork_and_try(NULL); // its own children are, too
+    _exit(8);
+  }
+  expect_child(child, 8);
+  CHECK_EQ(ecru_stop(), 0); // the parent knows nothing of all that
+  CHECK_EQ(atomic_load(&runs), 1);
+  drop_things();
+}
+
+static void fork_inside(void *unused) {
+  make_things();
+  fork_and_try(NULL);
+  CHECK_EQ(ecru_yield(), 0);
+  CHECK_EQ(ecru_blocking(fork_and_try, NULL), 0);
+  CHECK_EQ(ecru_on_thread_stack(fork_and_try, unused), 0);
+  drop_things();
+  if (unused) finish(unused);
+}
+static void fork_everywhere(void *unused) {
+  (void)unused;
+  done = signals();
+  fork_inside(NULL);
+  go_flagged(ECRU_OWN_THREAD, fork_inside, done);
+  await(done, 1);
+  ecru_chan_release(done);
+}
+TEST(runtime, a_child_forked_in_a_goroutine_is_told) { // G14
+  with_procs(2, fork_everywhere);
+}
+
+static void *fork_with_others(void *unused) {
+  for (int i = 0; i < test_scaled(30); i++) fork_and_try(unused);
+  atomic_store(&over, 1);
+  return NULL;
+}
+static void keep_busy(void *unused) {
+  (void)unused;
+  while (!atomic_load(&over)) {
+    CHECK_EQ(ecru_sleep(10 * ECRU_MICROSECOND), 0);
+    for (int i = 0; i < 10; i++) go(count_run, NULL);
+    UNTIL(counters_now().goroutines < 50);
+  }
+}
+static void fork_while_busy(void *unused) {
+  (void)unused;
+  make_things();
+  pthread_t thread = start_thread(fork_with_others, NULL);
+  for (int i = 0; i < 3; i++) go(keep_busy, NULL);
+  keep_busy(NULL);
+  join_thread(thread);
+  UNTIL(counters_now().goroutines == 1);
+  drop_things();
+}
+TEST(runtime, a_child_never_hangs_whatever_others_did) { // G14: locks may be held at the moment of the fork
+  with_procs(2, fork_while_busy);
+}
+
+TEST(runtime, a_child_forked_before_anything_else_is_told) { // G14
+  make_things();
+  CHECK_EQ(ecru_stop(), 0);
+  CHECK_EQ(ecru_start(NULL), 0); // this thread has not called anything since
+  fork_and_try(NULL);
+  drop_things();
+}
+TEST(runtime, a_child_forked_after_nothing_but_a_start_is_told) { // G14
+  CHECK_EQ(ecru_start(NULL), 0);
+  pid_t child = fork();
+  if (child == 0) {
+    CHECK_EQ(ecru_go(count_run, NULL), ECRU_EFORKED);
+    CHECK_EQ(ecru_stop(), ECRU_EFORKED);
+    _exit(7);
+  }
+  expect_child(child, 7);
+}
+
+TEST(runtime, a_child_of_a_process_that_does_not_use_it_can) { // G14
+  pid_t child = fork();
+  if (child == 0) {
+    CHECK_EQ(ecru_run(count_run, NULL), 0);
+    CHECK_EQ(atomic_load(&runs), 1);
+    _exit(7);
+  }
+  expect_child(child, 7);
+  CHECK_EQ(ecru_run(count_run, NULL), 0);
+}
+
+static void fork_and_return(void *child) { *(pid_t *)child = fork(); } // the child returns from it, too
+static void child_returns_from_goroutine(void) {
+  pid_t child = -1;
+  int status = ecru_run(fork_and_return, &child);
+  // only the parent gets here
+  CHECK_EQ(status, 0);
+  expect_child(child, -SIGABRT);
+}
+TEST(runtime, a_child_cannot_return_from_a_goroutine) { // G14
+  test_death(child_returns_from_goroutine, 0, "ecru: panic: fork((nil)): a forked child has returned from a goroutine");
+}
+
+static void exec_inside(void *unused) {
+  (void)unused;
+  pid_t child = fork();
+  if (child == 0) {
+    execl("/bin/true", "true", (char *)NULL);
+    _exit(9);
+  }
+  expect_child(child, 0);
+}
+TEST(runtime, fork_and_exec_work_as_ever) { // G14
+  with_procs(2, exec_inside);
+}
