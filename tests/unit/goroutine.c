@@ -325,9 +325,10 @@ static void try_often(void *unused) {
 }
 
 static bool yield_to_fresh(void) {
-  for (int i = 0; i < 100; i++) go(note_once, (void *)(uintptr_t)('!' + i));
+  size_t count = (size_t)test_scaled(100);
+  for (size_t i = 0; i < count; i++) go(note_once, (void *)('!' + i));
   CHECK_EQ(ecru_yield(), 0);
-  return history_length == 100;
+  return history_length == count;
 }
 TEST(goroutine, yield_lets_all_that_were_started_go_first) { // G6
   in_order = yield_to_fresh;
@@ -339,13 +340,14 @@ static void note_woken(void *what) {
   note((int)(uintptr_t)what);
 }
 static bool yield_to_woken(void) {
+  size_t count = (size_t)test_scaled(100);
   done = chan_of(0, 0);
-  for (int i = 0; i < 100; i++) go(note_woken, (void *)(uintptr_t)('!' + i));
+  for (size_t i = 0; i < count; i++) go(note_woken, (void *)('!' + i));
   CHECK_EQ(ecru_yield(), 0);
   CHECK_EQ(history_length, 0); // all wait, or will
-  for (int i = 0; i < 100; i++) finish(done);
+  for (size_t i = 0; i < count; i++) finish(done);
   CHECK_EQ(ecru_yield(), 0);
-  bool orderly = history_length == 100;
+  bool orderly = history_length == count;
   UNTIL(counters_now().goroutines == 1);
   ecru_chan_release(done);
   return orderly;
