@@ -54,6 +54,7 @@ void ecru__count(ecru_counters *counters) {
   counters->waiting = counters->goroutines > known ? counters->goroutines - known : 0;
   counters->handoffs = atomic_load_explicit(&ecru__sched.handoffs, memory_order_relaxed);
   counters->thread_wakes = atomic_load_explicit(&ecru__sched.thread_wakes, memory_order_relaxed);
+  counters->poll_wakes = atomic_load_explicit(&ecru__sched.poll_wakes, memory_order_relaxed);
   counters->timers_fired = atomic_load_explicit(&ecru__sched.timers_fired, memory_order_relaxed);
   counters->threads = atomic_load_explicit(&ecru__sched.threads, memory_order_relaxed) + 1; // 1: the monitor
   counters->threads_created = atomic_load_explicit(&ecru__sched.threads_created, memory_order_relaxed);

@@ -5,6 +5,7 @@
 /// nobody looks, trims stacks, ends the program when all sleep for good. It looks every 250 us when there is something to
 /// do, ever more rarely (2 ms) when there is not, every 25 us while a processor is lent and work waits; when all is idle for
 /// long it sleeps until somebody wakes a worker. So the scheduler's hot paths need no clock and few fences.
+#include "runtime/io.h"
 #include "runtime/state.h"
 
 enum {
@@ -26,6 +27,7 @@ static struct {
   int idle;           // looks in a row that found all processors idle
   int fast;           // looks left at the fast pace
   bool saw_lent;      // on this look
+  bool neglected;     // on this look: nobody has looked at the poller since the last one
   int64_t looked_ns;  // when it looked last
   int64_t trimmed_ns; // when stacks were last trimmed
   int64_t trace_ns;   // when ecru__trace_tick wants to be called
@@ -118,7 +120,7 @@ static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
     p->seen_tick = tick;
     p->seen_since = watch.looked_ns; // it may have run since just after the last look: a slice is never too long
   }
-  if (late || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed) != 0)
+  if (late || watch.neglected || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed) != 0)
     atomic_store_explicit(&p->attention, 1, memory_order_relaxed); // not only every 61st switch
   if (late) {
     if (!moves) ecru__timers_run(ecru__sched.monitor, p->timers, clock_now);
@@ -130,16 +132,25 @@ static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
   }
   if (atomic_load_explicit(&w->lent, memory_order_relaxed) == p) {
     watch.saw_lent = true;
-    if (!others_wait(p) && !late) return false;
+    if (!others_wait(p) && !late && !watch.neglected) return false;
     watch.fast = FAST_LOOKS;
     return retake_lent(w, p);
   }
   if (moves) return late;
-  if (now - p->seen_since >= SLICE_NS && (late || others_wait(p))) return retake(w, p) || late;
+  if (now - p->seen_since >= SLICE_NS && (late || watch.neglected || others_wait(p))) return retake(w, p) || late;
   if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0 &&
       (ECRU__LOOK(p->next) || ECRU__LOOK(p->bed.count)))
     return expose(w, p) || late;
   return late;
+}
+
+/// Nobody has looked at the poller for a while: hands out what is ready, and has an idle worker, if there is one, sleep there.
+static bool serve_poller(void) {
+  int given = ecru__poll_now(ecru__sched.monitor);
+  if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) == 0) return given > 0;
+  atomic_store_explicit(&ecru__sched.poll_wanted, 1, memory_order_relaxed);
+  ecru__wake_worker();
+  return true;
 }
 
 static bool look_at_all(int64_t now) {
@@ -147,10 +158,12 @@ static bool look_at_all(int64_t now) {
   int64_t clock_now = ecru__now();
   uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
   watch.saw_lent = false;
+  watch.neglected = ecru__poll_is_neglected();
   for (uint32_t i = 0; i < created; i++) {
     busy |= look_at(processor(i), now, clock_now);
     surplus |= !ecru__queue_is_empty(processor(i));
   }
+  if (watch.neglected) busy |= serve_poller();
   if (!watch.saw_lent) atomic_store_explicit(&ecru__sched.some_lent, 0, memory_order_relaxed);
   if (surplus && atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0 &&
       atomic_load_explicit(&ecru__sched.spinning, memory_order_relaxed) == 0) {
@@ -186,7 +199,7 @@ static bool all_asleep(uint32_t *threads) {
   ecru__lock_drop(&ecru__sched.lock);
   asleep = atomic_load_explicit(&ecru__sched.foreign_parked, memory_order_seq_cst);
   *threads = own + foreign + 1;
-  return !busy && asleep == foreign && (foreign != 0 || ecru__alive() != 0);
+  return !busy && asleep == foreign && (foreign != 0 || ecru__alive() != 0) && !ecru__io_anybody_waits();
 }
 
 /// ... and every thread of the process is one of these: a thread ecru does not know could wake them (D1).

@@ -64,7 +64,8 @@ typedef struct ecru__node ecru__node;
   X(WAITGROUP, "wait group") X(ONCE, "once") X(SEMAPHORE, "semaphore") X(BARRIER, "barrier")                           \
   X(SINGLEFLIGHT, "singleflight") X(LIMITER, "rate limiter") X(JOIN, "join") X(GROUP, "group wait")                    \
   X(GROUP_LIMIT, "group limit") X(TOKEN, "token") X(REGISTRATION, "token unregister") X(FOREVER, "forever")            \
-  X(STOP, "runtime stop") X(FD, "io")
+  X(STOP, "runtime stop") X(READ, "io read") X(WRITE, "io write") X(ACCEPT, "io accept") X(CONNECT, "io connect")         \
+  X(READY, "io wait") X(CLOSE, "io close")
 enum ecru__wait_reason {
 #define ECRU__WAIT_ENUM(name, text) ECRU__WAIT_##name,
   ECRU__WAIT_REASONS(ECRU__WAIT_ENUM)

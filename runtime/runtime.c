@@ -103,6 +103,8 @@ static void reset_scheduler(void) {
   atomic_store(&ecru__sched.handoffs, 0);
   atomic_store(&ecru__sched.thread_wakes, 0);
   atomic_store(&ecru__sched.timers_fired, 0);
+  atomic_store(&ecru__sched.polls, 0);
+  atomic_store(&ecru__sched.poll_wakes, 0);
   atomic_store(&ecru__sched.coarse_now, ecru__clock_now());
 }
 
@@ -121,8 +123,7 @@ static void end_workers(void) {
   ecru__sched.idle = ecru__sched.spare = NULL;
   for (ecru__worker *w = ecru__sched.workers; w; w = w->all_next) {
     ECRU__SET(w->listed, ECRU__LISTED_NOT);
-    atomic_store_explicit(&w->wake, 1, memory_order_release);
-    ecru__wake_one(&w->wake);
+    ecru__wake_listed(w);
   }
   atomic_store(&ecru__sched.idle_count, 0);
   ecru__lock_drop(&ecru__sched.lock);
@@ -139,6 +140,7 @@ static void take_down(void) {
   ecru__monitor_join();
   ecru__debug_stop();
   end_workers();
+  ecru__poll_stop();
   ecru__timers_clear_all();
   free_processors();
   ecru__stacks_release_all();

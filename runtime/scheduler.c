@@ -8,6 +8,7 @@
 /// Waking is rare on purpose: a wake across CPUs costs 30 us on virtual machines. Work put into `next` wakes nobody (it is about to
 /// run here); work put into a ring wakes one worker if none is looking already; that one wakes the next if it finds more
 /// than it can run. What this misses (a goroutine alone in `next` behind one that computes) the monitor finds.
+#include "runtime/io.h"
 #include "runtime/seed.h"
 #include "runtime/state.h"
 
@@ -113,9 +114,22 @@ static void unlist(ecru__worker *w) {
 enum { WAKE_LOOK = 1, WAKE_SPINNING = 2 };
 
 static void wake(ecru__worker *w, uint32_t how) {
-  atomic_store_explicit(&w->wake, how, memory_order_release); // release: pairs with the acquire in sleep_listed
-  ecru__wake_one(&w->wake);
+  // seq_cst: pairs with the acquire in sleep_listed, and with ecru__poll_is_mine: we see it in the poller or it sees that it is woken
+  atomic_store_explicit(&w->wake, how, memory_order_seq_cst);
+  if (atomic_load_explicit(&w->in_poller, memory_order_seq_cst))
+    ecru__poller_wake(atomic_load_explicit(&ecru__sched.poller, memory_order_acquire));
+  else
+    ecru__wake_one(&w->wake);
   atomic_fetch_add_explicit(&ecru__sched.thread_wakes, 1, memory_order_relaxed);
+}
+
+void ecru__wake_listed(ecru__worker *w) { wake(w, WAKE_LOOK); }
+
+/// Whom to wake: rather not the one that sleeps in the poller; sched.lock is held.
+static ecru__worker *first_idle(void) {
+  for (ecru__worker *w = ecru__sched.idle; w; w = w->idle_next)
+    if (!atomic_load_explicit(&w->in_poller, memory_order_relaxed)) return w;
+  return ecru__sched.idle;
 }
 
 /// p becomes a spare worker's, if there is one; sched.lock is held. The caller wakes it.
@@ -158,7 +172,7 @@ void ecru__wake_worker(void) {
     ecru__lock_drop(&ecru__sched.lock); // somebody looks already, and wakes the next when it finds much
     return;
   }
-  ecru__worker *w = ecru__sched.idle;
+  ecru__worker *w = first_idle();
   ecru__processor *p = NULL;
   if (w) {
     unlist(w);
@@ -222,7 +236,7 @@ bool ecru__take_idle_processor(ecru__worker *w) {
   if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_acquire) == 0) return false;
   ecru__processor *p = NULL;
   ecru__lock_take(&ecru__sched.lock);
-  ecru__worker *keeper = ecru__sched.idle;
+  ecru__worker *keeper = first_idle();
   if (keeper) {
     unlist(keeper);
     p = keeper->processor;
@@ -367,6 +381,21 @@ static int64_t idle_end(int64_t since) {
   return idle_ns < ECRU_FOREVER - since ? since + idle_ns : ECRU_FOREVER;
 }
 
+/// Sleeps in the poller on behalf of all. returns: whether w has got goroutines to run.
+static bool sleep_in_poller(ecru__worker *w, int64_t deadline) {
+  enum { EVENTS = 64 };
+  ecru__poll_event events[EVENTS];
+  int given = ecru__poll_sleep(w, events, EVENTS, deadline);
+  if (given == 0) return false;
+  ecru__lock_take(&ecru__sched.lock);
+  bool idle = w->listed == ECRU__LISTED_IDLE; // else its processor was taken from it, or it is being woken
+  if (idle) unlist(w);
+  ecru__lock_drop(&ecru__sched.lock);
+  ecru__io_dispatch(w, events, given);
+  if (idle) ecru__monitor_nudge();
+  return idle;
+}
+
 /// Sleeps while w is listed. returns: false: it shall end (a spare worker nobody needed for long).
 static bool sleep_listed(ecru__worker *w) {
   for (;;) {
@@ -396,7 +425,9 @@ static bool sleep_listed(ecru__worker *w) {
       int64_t look = idle_end(ecru__clock_now() + 10 * ECRU_MILLISECOND);
       if (look < deadline) deadline = look;
     }
-    if (listed != ECRU__LISTED_NOT) ecru__wait(&w->wake, 0, deadline);
+    if (listed == ECRU__LISTED_IDLE && ecru__poll_is_mine(w)) {
+      if (sleep_in_poller(w, deadline)) return true;
+    } else if (listed != ECRU__LISTED_NOT) ecru__wait(&w->wake, 0, deadline);
     else ecru__thread_yield(); // unlisted: the wake is on its way
   }
 }
@@ -480,10 +511,17 @@ static ecru__goroutine *steal(ecru__processor *p) {
   return NULL;
 }
 
+/// Is somebody else awake, who looks at the poller before he sleeps?
+static bool others_run(void) {
+  return atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) + 1 < atomic_load_explicit(&ecru__sched.maxprocs, memory_order_relaxed) &&
+         atomic_load_explicit(&ecru__sched.poll_slot, memory_order_relaxed) == 0;
+}
+
 static ecru__goroutine *search(ecru__worker *w, ecru__processor *p) {
   ecru__goroutine *g;
   bool asked = atomic_load_explicit(&p->attention, memory_order_relaxed) != 0;
   if (asked) atomic_store_explicit(&p->attention, 0, memory_order_relaxed);
+  if (asked) ecru__poll_now(w);
   int64_t earliest = atomic_load_explicit(&p->timers->earliest, memory_order_acquire);
   if (earliest != ECRU_FOREVER) ecru__timers_run(w, p->timers, ecru__now());
   if ((g = w->undelivered) != NULL) {
@@ -511,7 +549,11 @@ static ecru__goroutine *search(ecru__worker *w, ecru__processor *p) {
     return g;
   }
   if ((g = ecru__queue_global_pop(p)) != NULL) return g;
-  return steal(p);
+  if ((g = steal(p)) != NULL) return g;
+  if (!others_run() || ecru__poll_now(w) == 0) return NULL; // if nobody else runs, go_idle sleeps in the poller
+  if ((g = p->next) == NULL) return take_waiting(p);
+  ECRU__SET(p->next, NULL);
+  return g;
 }
 
 /// The next goroutine for w, on its native stack; sleeps until there is one. returns: NULL: the thread shall end.

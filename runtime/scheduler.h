@@ -114,6 +114,7 @@ struct ecru__worker {
   uint32_t preempt;             // lock: the baton is down for a request, not for good: the goroutine shall let others go first
   _Atomic uint32_t outside;     // lock: its processor was taken while it ran foreign code: it will come back by itself
   _Atomic uint32_t wake;        // atomic: futex of the idle worker
+  _Atomic uint32_t in_poller;   // atomic: it sleeps there instead
   _Atomic uint32_t stopping;    // atomic
   ecru__worker *idle_next;      // lock: scheduler's: idle and spare lists
   ecru__worker *all_next, *all_prev; // lock: scheduler's

@@ -48,6 +48,10 @@ typedef struct ecru__scheduler {
   _Atomic uint32_t monitor_word; // atomic: futex of the monitor: 1 = look now
   _Atomic uint32_t monitor_deep; // atomic: it sleeps until woken
   _Atomic uint32_t monitor_stop; // atomic
+  _Atomic(struct ecru__poller *) poller; // atomic: NULL until the first I/O
+  _Atomic uint32_t poll_slot;    // atomic: a worker sleeps in the poller (or is about to)
+  _Atomic uint32_t poll_wanted;  // atomic: the next idle worker shall, though others run
+  _Atomic uint64_t polls, poll_wakes; // atomic: looks at the poller, events it gave
 } ecru__scheduler;
 extern ecru__scheduler ecru__sched;
 
@@ -81,6 +85,7 @@ static inline bool ecru__queue_is_empty(ecru__processor *p) {
 // scheduler.c
 ecru__goroutine *ecru__pick(ecru__worker *w);
 ecru__goroutine *ecru__find_work(ecru__worker *w);
+void ecru__wake_listed(ecru__worker *w); // it has been taken out of its list
 void ecru__wake_worker(void);   // work has been made: have an idle processor look for it
 void ecru__wake_keeper(ecru__processor *p);
 void ecru__wake_due_keepers(void); // the virtual clock was moved
@@ -161,6 +166,16 @@ static inline void ecru__monitor_nudge(void) {
     ecru__wake_one(&ecru__sched.monitor_word);
   }
 }
+
+// poll.c
+struct ecru__poll_event;
+struct ecru__poller *ecru__poll_start(int *status); // the poller; NULL: *status says why
+void ecru__poll_stop(void);
+int ecru__poll_now(ecru__worker *w);                // hands out what is ready. returns: how many events
+bool ecru__poll_is_mine(ecru__worker *w);           // takes the place of the one that sleeps in the poller: ecru__poll_sleep must follow
+int ecru__poll_sleep(ecru__worker *w, struct ecru__poll_event *events, int most, int64_t deadline_ns);
+bool ecru__poll_is_neglected(void);
+void ecru__poll_ensure(void);
 
 // timers.c
 extern ecru__timers ecru__timer_table[ECRU__MAXPROCS_LIMIT];

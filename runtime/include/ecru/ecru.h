@@ -4,7 +4,9 @@
 #include <ecru/base.h>
 #include <ecru/chan.h>
 #include <ecru/debug.h>
+#include <ecru/io.h>
 #include <ecru/local.h>
+#include <ecru/net.h>
 #include <ecru/runtime.h>
 #include <ecru/select.h>
 #include <ecru/sync.h>

@@ -1,0 +1,74 @@
+/// platform/io.h: one attempt at an operation on a descriptor, never waiting. Mechanism: io/posix.c.
+///
+/// Operations are data, so that a poller can try them at once, wait for readiness and have them tried again (epoll, kqueue), or give
+/// them to the system to finish (completion ports).
+#ifndef ECRU_PLATFORM_IO_H
+#define ECRU_PLATFORM_IO_H
+#include <ecru/base.h>
+#include <stdbool.h>
+
+enum { ECRU__IN = 0, ECRU__OUT = 1 }; // directions, as indices
+
+enum ecru__operation_kind {
+  ECRU__OP_READ,      // data, bytes -> count; 0: end of input
+  ECRU__OP_READ_V,    // vector, count -> count
+  ECRU__OP_RECEIVE,   // data, bytes, address -> length of the datagram; ECRU_EMSGSIZE if it was cut off
+  ECRU__OP_ACCEPT,    // address -> the new descriptor, non-blocking and not inherited by children
+  ECRU__OP_WRITE,     // data, bytes -> count
+  ECRU__OP_WRITE_V,   // vector, count -> count
+  ECRU__OP_SEND,      // data, bytes, address -> count
+  ECRU__OP_SEND_FILE, // other, offset, bytes -> count; 0: the file ends here
+  ECRU__OP_CONNECT,   // address: started once, then asked how it ended -> 0
+  ECRU__OP_SPLICE_IN, // from the descriptor into `other`, a pipe: bytes -> count; ECRU_EAGAIN speaks of the descriptor
+  ECRU__OP_SPLICE_OUT, // from `other`, a pipe, into the descriptor: bytes -> count
+  ECRU__OP_READY_IN,  // 0 once ready; nothing is moved
+  ECRU__OP_READY_OUT,
+};
+
+typedef struct ecru__operation {
+  enum ecru__operation_kind kind;
+  bool started;                // CONNECT: it has been started
+  bool mask_pipe_signal;       // WRITE to what is no socket: this thread could get SIGPIPE
+  uint32_t seen;               // poller's: how many events the direction had before the last attempt
+  void *data;
+  size_t bytes;
+  const void *vector;          // the system's array of buffers (struct iovec)
+  size_t count;
+  void *address;               // struct sockaddr
+  uint32_t *address_bytes;     // in: room; out: length
+  intptr_t other;
+  int64_t offset;
+} ecru__operation;
+
+static inline int ecru__operation_direction(const ecru__operation *operation) {
+  enum ecru__operation_kind kind = operation->kind;
+  return kind <= ECRU__OP_ACCEPT || kind == ECRU__OP_SPLICE_IN || kind == ECRU__OP_READY_IN ? ECRU__IN : ECRU__OUT;
+}
+
+/// What kind of thing a descriptor is.
+enum ecru__descriptor_kind {
+  ECRU__IS_STREAM = 1,   // stream socket
+  ECRU__IS_DATAGRAM = 2, // any other socket
+  ECRU__IS_LISTENER = 3, // listening socket
+  ECRU__IS_PIPE = 4,     // pipe or FIFO
+  ECRU__IS_OTHER = 5,    // terminal, eventfd, ...
+  ECRU__IS_FILE = 6,     // always ready: regular file, directory
+};
+/// returns: one of these; ECRU_EBADF.
+int ecru__descriptor_kind(intptr_t descriptor);
+
+/// Tries once, goes on after EINTR; errno is preserved.
+/// returns: the result as above; ECRU_EAGAIN it would have to wait; another ECRU_E*.
+int64_t ecru__io_try(intptr_t descriptor, enum ecru__descriptor_kind kind, ecru__operation *operation);
+/// Sets or clears non-blocking mode. *was (may be NULL): how it was. returns: 0; ECRU_E*.
+int ecru__io_set_blocking(intptr_t descriptor, bool blocking, bool *was);
+int ecru__io_close(intptr_t descriptor);
+int ecru__io_shutdown(intptr_t descriptor, bool in, bool out);
+/// Two ends of a pipe, [0] to read; two connected stream sockets. Non-blocking, not inherited. returns: 0; ECRU_E*.
+int ecru__io_pipe(intptr_t ends[2]);
+int ecru__io_pair(intptr_t ends[2]);
+/// Whether there is a byte to read, room to write, right now. returns: bit 1 << direction for each; ECRU_EBADF.
+int ecru__io_ready(intptr_t descriptor, bool in, bool out);
+/// The status code for the system's error number.
+int ecru__status_of(int error);
+#endif

@@ -1,0 +1,251 @@
+/// platform/io/posix.c: operations on descriptors by POSIX calls (with accept4, pipe2, splice where they exist).
+///
+/// Sockets are told not to wait call by call (MSG_DONTWAIT), so that foreign ones need not change their mode; everything else has to be
+/// in non-blocking mode.
+#include "platform/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+int ecru__status_of(int error) {
+  switch (error) {
+#if EWOULDBLOCK != EAGAIN
+  case EWOULDBLOCK: return ECRU_EAGAIN;
+#endif
+#if EOPNOTSUPP != ENOTSUP
+  case EOPNOTSUPP: return ECRU_ENOTSUP;
+#endif
+#define SAME(name) case name: return ECRU_##name;
+    SAME(EPERM) SAME(ENOENT) SAME(ESRCH) SAME(EINTR) SAME(EIO) SAME(ENXIO) SAME(E2BIG) SAME(ENOEXEC) SAME(EBADF) SAME(ECHILD) SAME(EAGAIN)
+    SAME(ENOMEM) SAME(EACCES) SAME(EFAULT) SAME(EBUSY) SAME(EEXIST) SAME(EXDEV) SAME(ENODEV) SAME(ENOTDIR) SAME(EISDIR) SAME(EINVAL)
+    SAME(ENFILE) SAME(EMFILE) SAME(ENOTTY) SAME(ETXTBSY) SAME(EFBIG) SAME(ENOSPC) SAME(ESPIPE) SAME(EROFS) SAME(EMLINK) SAME(EPIPE)
+    SAME(ERANGE) SAME(EDEADLK) SAME(ENAMETOOLONG) SAME(ENOSYS) SAME(ENOTEMPTY) SAME(ELOOP) SAME(EPROTO) SAME(EOVERFLOW) SAME(EILSEQ)
+    SAME(ENOTSOCK) SAME(EDESTADDRREQ) SAME(EMSGSIZE) SAME(EPROTOTYPE) SAME(ENOPROTOOPT) SAME(EPROTONOSUPPORT) SAME(ENOTSUP)
+    SAME(EAFNOSUPPORT) SAME(EADDRINUSE) SAME(EADDRNOTAVAIL) SAME(ENETDOWN) SAME(ENETUNREACH) SAME(ECONNABORTED) SAME(ECONNRESET)
+    SAME(ENOBUFS) SAME(EISCONN) SAME(ENOTCONN) SAME(ETIMEDOUT) SAME(ECONNREFUSED) SAME(EHOSTDOWN) SAME(EHOSTUNREACH) SAME(EALREADY)
+    SAME(EINPROGRESS) SAME(EDQUOT) SAME(ECANCELED)
+#undef SAME
+  default: return ECRU_EUNKNOWN;
+  }
+}
+
+static int64_t accept_one(int descriptor, ecru__operation *operation) {
+  struct sockaddr *address = operation->address;
+  for (;;) {
+    socklen_t bytes = operation->address_bytes ? *operation->address_bytes : 0;
+#ifdef SOCK_NONBLOCK
+    int accepted = accept4(descriptor, address, address ? &bytes : NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+#else
+    int accepted = accept(descriptor, address, address ? &bytes : NULL);
+    if (accepted >= 0) fcntl(accepted, F_SETFD, FD_CLOEXEC), fcntl(accepted, F_SETFL, O_NONBLOCK);
+#endif
+    if (accepted < 0 && errno == ECONNABORTED) continue; // I5: it was gone before we came; there may be others
+    if (accepted >= 0 && address) *operation->address_bytes = bytes;
+    return accepted;
+  }
+}
+
+static int64_t connect_or_ask(int descriptor, ecru__operation *operation) {
+  if (!operation->started) {
+    int failed = connect(descriptor, operation->address, *operation->address_bytes);
+    if (!failed) return 0;
+    if (errno != EINPROGRESS && errno != EINTR) return -1; // after EINTR it goes on by itself
+    operation->started = true;
+    errno = EAGAIN;
+    return -1;
+  }
+  struct pollfd look = {.fd = descriptor, .events = POLLOUT};
+  if (poll(&look, 1, 0) == 0) {
+    errno = EAGAIN;
+    return -1;
+  }
+  int error = 0;
+  socklen_t bytes = sizeof error;
+  if (getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &bytes) != 0) return -1;
+  errno = error;
+  return error ? -1 : 0;
+}
+
+static int64_t receive_datagram(int descriptor, ecru__operation *operation) {
+  struct iovec piece = {operation->data, operation->bytes};
+  struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_name = operation->address};
+  if (operation->address) message.msg_namelen = *operation->address_bytes;
+  ssize_t count = recvmsg(descriptor, &message, MSG_DONTWAIT);
+  if (count >= 0 && operation->address) *operation->address_bytes = message.msg_namelen;
+  if (count < 0 || !(message.msg_flags & MSG_TRUNC)) return count;
+  errno = EMSGSIZE;
+  return -1;
+}
+
+static int64_t send_vector(int descriptor, bool is_socket, const ecru__operation *operation) {
+  if (!is_socket) return writev(descriptor, operation->vector, (int)operation->count);
+  struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)operation->vector, .msg_iovlen = operation->count};
+  return sendmsg(descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static int64_t send_file(int descriptor, const ecru__operation *operation) {
+  off_t offset = operation->offset;
+  size_t most = operation->bytes < 0x7ffff000 ? operation->bytes : 0x7ffff000;
+  return sendfile(descriptor, (int)operation->other, &offset, most);
+}
+
+/// Into a pipe of ours that is empty, so that EAGAIN can only speak of the descriptor.
+static int64_t splice_in(int descriptor, const ecru__operation *operation) {
+  return splice(descriptor, NULL, (int)operation->other, NULL, operation->bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+}
+/// Out of a pipe of ours that holds at least so many bytes.
+static int64_t splice_out(int descriptor, const ecru__operation *operation) {
+  return splice((int)operation->other, NULL, descriptor, NULL, operation->bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+}
+
+static int64_t ask_readiness(int descriptor, short wanted) {
+  struct pollfd look = {.fd = descriptor, .events = wanted};
+  int count = poll(&look, 1, 0);
+  if (count < 0) return -1;
+  if (count > 0 && !(look.revents & POLLNVAL)) return 0;
+  errno = count > 0 ? EBADF : EAGAIN;
+  return -1;
+}
+
+static int64_t once(int descriptor, bool is_socket, ecru__operation *operation) {
+  switch (operation->kind) {
+  case ECRU__OP_READ:
+    return is_socket ? recv(descriptor, operation->data, operation->bytes, MSG_DONTWAIT) : read(descriptor, operation->data, operation->bytes);
+  case ECRU__OP_READ_V: {
+    if (!is_socket) return readv(descriptor, operation->vector, (int)operation->count);
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)operation->vector, .msg_iovlen = operation->count};
+    return recvmsg(descriptor, &message, MSG_DONTWAIT);
+  }
+  case ECRU__OP_RECEIVE: return receive_datagram(descriptor, operation);
+  case ECRU__OP_ACCEPT: return accept_one(descriptor, operation);
+  case ECRU__OP_WRITE:
+    return is_socket ? send(descriptor, operation->data, operation->bytes, MSG_DONTWAIT | MSG_NOSIGNAL)
+                     : write(descriptor, operation->data, operation->bytes);
+  case ECRU__OP_WRITE_V: return send_vector(descriptor, is_socket, operation);
+  case ECRU__OP_SEND:
+    return sendto(descriptor, operation->data, operation->bytes, MSG_DONTWAIT | MSG_NOSIGNAL, operation->address, *operation->address_bytes);
+  case ECRU__OP_SEND_FILE: return send_file(descriptor, operation);
+  case ECRU__OP_CONNECT: return connect_or_ask(descriptor, operation);
+  case ECRU__OP_SPLICE_IN: return splice_in(descriptor, operation);
+  case ECRU__OP_SPLICE_OUT: return splice_out(descriptor, operation);
+  case ECRU__OP_READY_IN: return ask_readiness(descriptor, POLLIN | POLLPRI);
+  case ECRU__OP_READY_OUT: return ask_readiness(descriptor, POLLOUT);
+  }
+  errno = EINVAL;
+  return -1;
+}
+
+static int64_t again_after_eintr(int descriptor, bool is_socket, ecru__operation *operation) {
+  for (;;) {
+    int64_t result = once(descriptor, is_socket, operation);
+    if (result >= 0) return result;
+    if (errno != EINTR) return ecru__status_of(errno);
+  }
+}
+
+/// Calls that have no MSG_NOSIGNAL raise SIGPIPE in the calling thread: it is kept away and taken back.
+static int64_t without_pipe_signal(int descriptor, bool is_socket, ecru__operation *operation) {
+  sigset_t pipe_signal, before, pending;
+  sigemptyset(&pipe_signal);
+  sigaddset(&pipe_signal, SIGPIPE);
+  sigpending(&pending);
+  bool was_pending = sigismember(&pending, SIGPIPE) == 1;
+  pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+  int64_t result = again_after_eintr(descriptor, is_socket, operation);
+  struct timespec none = {0, 0};
+  if (result == ECRU_EPIPE && !was_pending)
+    while (sigtimedwait(&pipe_signal, NULL, &none) < 0 && errno == EINTR) {}
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return result;
+}
+
+int64_t ecru__io_try(intptr_t descriptor, enum ecru__descriptor_kind kind, ecru__operation *operation) {
+  int saved_errno = errno;
+  bool is_socket = kind <= ECRU__IS_LISTENER;
+  int64_t result = operation->mask_pipe_signal ? without_pipe_signal((int)descriptor, is_socket, operation)
+                                               : again_after_eintr((int)descriptor, is_socket, operation);
+  errno = saved_errno;
+  return result;
+}
+
+static int socket_kind(int descriptor) {
+  int type = 0, listens = 0;
+  socklen_t bytes = sizeof type;
+  if (getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &bytes) != 0) return ECRU__IS_OTHER;
+  bytes = sizeof listens;
+  if (getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) == 0 && listens) return ECRU__IS_LISTENER;
+  return type == SOCK_STREAM ? ECRU__IS_STREAM : ECRU__IS_DATAGRAM;
+}
+
+int ecru__descriptor_kind(intptr_t descriptor) {
+  struct stat about;
+  int saved_errno = errno, kind = ECRU__IS_OTHER;
+  if (fstat((int)descriptor, &about) != 0) kind = ECRU_EBADF;
+  else if (S_ISSOCK(about.st_mode)) kind = socket_kind((int)descriptor);
+  else if (S_ISFIFO(about.st_mode)) kind = ECRU__IS_PIPE;
+  else if (S_ISREG(about.st_mode) || S_ISDIR(about.st_mode) || S_ISBLK(about.st_mode)) kind = ECRU__IS_FILE;
+  errno = saved_errno;
+  return kind;
+}
+
+static int status_and_errno(int result, int saved_errno) {
+  int status = result < 0 ? ecru__status_of(errno) : result;
+  errno = saved_errno;
+  return status;
+}
+
+int ecru__io_set_blocking(intptr_t descriptor, bool blocking, bool *was) {
+  int saved_errno = errno, flags = fcntl((int)descriptor, F_GETFL);
+  if (flags < 0) return status_and_errno(-1, saved_errno);
+  if (was) *was = !(flags & O_NONBLOCK);
+  int wanted = blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK;
+  return status_and_errno(wanted == flags ? 0 : fcntl((int)descriptor, F_SETFL, wanted), saved_errno);
+}
+
+int ecru__io_close(intptr_t descriptor) {
+  int saved_errno = errno;
+  int failed = close((int)descriptor);
+  if (failed && errno == EINTR) failed = 0; // it is closed all the same
+  return status_and_errno(failed, saved_errno);
+}
+
+int ecru__io_shutdown(intptr_t descriptor, bool in, bool out) {
+  int saved_errno = errno;
+  return status_and_errno(shutdown((int)descriptor, in && out ? SHUT_RDWR : in ? SHUT_RD : SHUT_WR), saved_errno);
+}
+
+int ecru__io_pipe(intptr_t ends[2]) {
+  int saved_errno = errno, both[2];
+  int failed = pipe2(both, O_CLOEXEC | O_NONBLOCK);
+  if (!failed) ends[0] = both[0], ends[1] = both[1];
+  return status_and_errno(failed, saved_errno);
+}
+
+int ecru__io_pair(intptr_t ends[2]) {
+  int saved_errno = errno, both[2];
+  int failed = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, both);
+  if (!failed) ends[0] = both[0], ends[1] = both[1];
+  return status_and_errno(failed, saved_errno);
+}
+
+int ecru__io_ready(intptr_t descriptor, bool in, bool out) {
+  struct pollfd look = {.fd = (int)descriptor, .events = (short)((in ? POLLIN | POLLPRI : 0) | (out ? POLLOUT : 0))};
+  int saved_errno = errno, count;
+  while ((count = poll(&look, 1, 0)) < 0 && errno == EINTR) {}
+  if (count < 0) return status_and_errno(-1, saved_errno);
+  errno = saved_errno;
+  if (count == 0) return 0;
+  if (look.revents & POLLNVAL) return ECRU_EBADF;
+  bool over = look.revents & (POLLERR | POLLHUP);
+  return (in && (over || look.revents & (POLLIN | POLLPRI)) ? 1 << ECRU__IN : 0) | (out && (over || look.revents & POLLOUT) ? 1 << ECRU__OUT : 0);
+}

@@ -1,0 +1,293 @@
+/// platform/net/posix.c: BSD sockets.
+#include "platform/net.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+_Static_assert(sizeof(struct sockaddr_storage) <= sizeof ((ecru_address *)0)->storage, "every address fits");
+
+enum { KEEP_ALIVE_SECONDS = 15 };
+
+static struct sockaddr *raw(ecru_address *address) { return (struct sockaddr *)(void *)address->storage; }
+static const struct sockaddr *raw_const(const ecru_address *address) { return (const struct sockaddr *)(const void *)address->storage; }
+
+static int status_and_errno(int failed, int saved_errno) {
+  int status = failed ? ecru__status_of(errno) : 0;
+  errno = saved_errno;
+  return status;
+}
+
+// ---- addresses ---------------------------------------------------------------------------------------------------------
+
+enum ecru__family ecru__net_family(const ecru_address *address) {
+  if (address->bytes < sizeof(sa_family_t)) return ECRU__FAMILY_NONE;
+  switch (raw_const(address)->sa_family) {
+  case AF_INET: return ECRU__FAMILY_V4;
+  case AF_INET6: return ECRU__FAMILY_V6;
+  case AF_UNIX: return ECRU__FAMILY_UNIX;
+  default: return ECRU__FAMILY_NONE;
+  }
+}
+
+static struct sockaddr_in *make_v4(ecru_address *address, uint16_t port) {
+  memset(address, 0, sizeof *address);
+  struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)address->storage;
+  v4->sin_family = AF_INET;
+  v4->sin_port = htons(port);
+  address->bytes = sizeof *v4;
+  return v4;
+}
+
+static struct sockaddr_in6 *make_v6(ecru_address *address, uint16_t port) {
+  memset(address, 0, sizeof *address);
+  struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)address->storage;
+  v6->sin6_family = AF_INET6;
+  v6->sin6_port = htons(port);
+  address->bytes = sizeof *v6;
+  return v6;
+}
+
+/// "%eth0" or "%2". returns: the zone's number; 0: none such.
+static uint32_t zone_number(const char *zone) {
+  char *end;
+  unsigned long number = strtoul(zone, &end, 10);
+  return *zone && *end == 0 ? (uint32_t)number : if_nametoindex(zone);
+}
+
+int ecru__net_ip(ecru_address *address, const char *text, uint16_t port) {
+  char host[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE];
+  struct in_addr v4;
+  if (inet_pton(AF_INET, text, &v4) == 1) {
+    make_v4(address, port)->sin_addr = v4;
+    return 0;
+  }
+  if (strlen(text) >= sizeof host) return ECRU_ENOHOST;
+  strcpy(host, text);
+  char *zone = strchr(host, '%');
+  if (zone) *zone++ = 0;
+  struct in6_addr v6;
+  if (inet_pton(AF_INET6, host, &v6) != 1) return ECRU_ENOHOST;
+  int saved_errno = errno;
+  uint32_t number = zone ? zone_number(zone) : 0;
+  errno = saved_errno;
+  if (zone && number == 0) return ECRU_ENOHOST;
+  struct sockaddr_in6 *made = make_v6(address, port);
+  made->sin6_addr = v6;
+  made->sin6_scope_id = number;
+  return 0;
+}
+
+int ecru__net_any(ecru_address *address, enum ecru__family family, uint16_t port) {
+  if (family == ECRU__FAMILY_V4) make_v4(address, port)->sin_addr.s_addr = htonl(INADDR_ANY);
+  else make_v6(address, port)->sin6_addr = in6addr_any;
+  return 0;
+}
+
+int ecru__net_loopback(ecru_address *address, enum ecru__family family, uint16_t port) {
+  if (family == ECRU__FAMILY_V4) make_v4(address, port)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  else make_v6(address, port)->sin6_addr = in6addr_loopback;
+  return 0;
+}
+
+int ecru__net_path(ecru_address *address, const char *path) {
+  struct sockaddr_un *un = (struct sockaddr_un *)(void *)address->storage;
+  size_t length = strlen(path);
+  if (length == 0) return ECRU_EINVAL;
+  if (length >= sizeof un->sun_path) return ECRU_ENAMETOOLONG;
+  memset(address, 0, sizeof *address);
+  un->sun_family = AF_UNIX;
+  memcpy(un->sun_path, path, length);
+  bool abstract = path[0] == '@';
+  if (abstract) un->sun_path[0] = 0;
+  address->bytes = (uint32_t)(offsetof(struct sockaddr_un, sun_path) + length + !abstract);
+  return 0;
+}
+
+void ecru__net_set_port(ecru_address *address, uint16_t port) {
+  if (ecru__net_family(address) == ECRU__FAMILY_V4) ((struct sockaddr_in *)(void *)address->storage)->sin_port = htons(port);
+  if (ecru__net_family(address) == ECRU__FAMILY_V6) ((struct sockaddr_in6 *)(void *)address->storage)->sin6_port = htons(port);
+}
+
+int ecru__net_port(const ecru_address *address) {
+  if (ecru__net_family(address) == ECRU__FAMILY_V4) return ntohs(((const struct sockaddr_in *)(const void *)address->storage)->sin_port);
+  if (ecru__net_family(address) == ECRU__FAMILY_V6) return ntohs(((const struct sockaddr_in6 *)(const void *)address->storage)->sin6_port);
+  return ECRU_EINVAL;
+}
+
+static int path_text(const ecru_address *address, char *text, size_t bytes) {
+  const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)address->storage;
+  size_t length = address->bytes - offsetof(struct sockaddr_un, sun_path);
+  if (address->bytes <= offsetof(struct sockaddr_un, sun_path)) length = 0; // unnamed
+  bool abstract = length > 0 && un->sun_path[0] == 0;
+  if (!abstract) length = strnlen(un->sun_path, length);
+  if (length >= bytes) return ECRU_EOVERFLOW;
+  memcpy(text, un->sun_path, length);
+  if (abstract) text[0] = '@';
+  text[length] = 0;
+  return (int)length;
+}
+
+int ecru__net_host_text(const ecru_address *address, char *text, size_t bytes) {
+  enum ecru__family family = ecru__net_family(address);
+  if (family == ECRU__FAMILY_UNIX) return path_text(address, text, bytes);
+  char host[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE + 10];
+  int saved_errno = errno;
+  if (family == ECRU__FAMILY_V4) {
+    inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)address->storage)->sin_addr, host, sizeof host);
+  } else if (family == ECRU__FAMILY_V6) {
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)address->storage;
+    inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
+    char name[IF_NAMESIZE];
+    size_t length = strlen(host);
+    if (v6->sin6_scope_id && if_indextoname(v6->sin6_scope_id, name)) snprintf(host + length, sizeof host - length, "%%%s", name);
+    else if (v6->sin6_scope_id) snprintf(host + length, sizeof host - length, "%%%u", (unsigned)v6->sin6_scope_id);
+  } else {
+    return ECRU_EINVAL;
+  }
+  errno = saved_errno;
+  size_t length = strlen(host);
+  if (length >= bytes) return ECRU_EOVERFLOW;
+  memcpy(text, host, length + 1);
+  return (int)length;
+}
+
+int ecru__net_service(const char *name, bool datagram) {
+  struct servent entry, *found = NULL;
+  char room[1024];
+  int saved_errno = errno;
+  int failed = getservbyname_r(name, datagram ? "udp" : "tcp", &entry, room, sizeof room, &found);
+  errno = saved_errno;
+  return failed || !found ? ECRU_ENOHOST : ntohs((uint16_t)found->s_port);
+}
+
+// ---- sockets -----------------------------------------------------------------------------------------------------------
+
+int ecru__net_open(intptr_t *descriptor, enum ecru__family family, bool datagram) {
+  int domain = family == ECRU__FAMILY_V4 ? AF_INET : family == ECRU__FAMILY_V6 ? AF_INET6 : AF_UNIX, saved_errno = errno;
+  int made = socket(domain, (datagram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (made >= 0) *descriptor = made;
+  return status_and_errno(made < 0, saved_errno);
+}
+
+static int set_int(int descriptor, int level, int name, int value) { return setsockopt(descriptor, level, name, &value, sizeof value); }
+
+static int set_keep_alive(int descriptor, int seconds) {
+  if (set_int(descriptor, SOL_SOCKET, SO_KEEPALIVE, seconds > 0) != 0) return -1;
+  if (seconds <= 0) return 0;
+  if (set_int(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, seconds) != 0) return -1;
+  return set_int(descriptor, IPPROTO_TCP, TCP_KEEPINTVL, seconds);
+}
+
+void ecru__net_tune(intptr_t descriptor) {
+  int saved_errno = errno;
+  set_int((int)descriptor, IPPROTO_TCP, TCP_NODELAY, 1);
+  set_keep_alive((int)descriptor, KEEP_ALIVE_SECONDS);
+  errno = saved_errno;
+}
+
+int ecru__net_bind(intptr_t descriptor, const ecru_address *address, unsigned flags, bool datagram) {
+  int saved_errno = errno, fd = (int)descriptor;
+  enum ecru__family family = ecru__net_family(address);
+  int failed = 0;
+  if (family != ECRU__FAMILY_UNIX && !datagram) failed = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (!failed && flags & ECRU_LISTEN_REUSE_PORT) failed = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (!failed && family == ECRU__FAMILY_V6) failed = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, (flags & ECRU_LISTEN_V6_ONLY) != 0);
+  if (!failed) failed = bind(fd, raw_const(address), address->bytes);
+  return status_and_errno(failed, saved_errno);
+}
+
+int ecru__net_listen(intptr_t descriptor, int backlog) {
+  int saved_errno = errno; // the system cuts it down to its limit
+  return status_and_errno(listen((int)descriptor, backlog > 0 ? backlog : 65535), saved_errno);
+}
+
+static int name_of(int (*ask)(int, struct sockaddr *, socklen_t *), intptr_t descriptor, ecru_address *address) {
+  int saved_errno = errno;
+  ecru_address found = {.bytes = 0};
+  socklen_t bytes = sizeof found.storage;
+  int failed = ask((int)descriptor, raw(&found), &bytes);
+  found.bytes = bytes < sizeof found.storage ? bytes : (uint32_t)sizeof found.storage;
+  if (!failed) *address = found;
+  return status_and_errno(failed, saved_errno);
+}
+
+int ecru__net_local(intptr_t descriptor, ecru_address *address) { return name_of(getsockname, descriptor, address); }
+int ecru__net_peer(intptr_t descriptor, ecru_address *address) { return name_of(getpeername, descriptor, address); }
+
+void ecru__net_unlink(intptr_t descriptor) {
+  ecru_address address;
+  char path[ECRU_ADDRESS_TEXT];
+  if (ecru__net_local(descriptor, &address) != 0 || ecru__net_family(&address) != ECRU__FAMILY_UNIX) return;
+  int saved_errno = errno;
+  if (path_text(&address, path, sizeof path) > 0 && path[0] != '@') unlink(path);
+  errno = saved_errno;
+}
+
+int ecru__net_set_mode(const ecru_address *address, uint32_t mode) {
+  char path[ECRU_ADDRESS_TEXT];
+  if (path_text(address, path, sizeof path) <= 0 || path[0] == '@') return 0;
+  int saved_errno = errno;
+  return status_and_errno(chmod(path, (mode_t)mode), saved_errno);
+}
+
+/// The system's level and name of an option that is a plain number. returns: whether there is one.
+static bool plain_option(int descriptor, int option, int *level, int *name) {
+  ecru_address local;
+  bool v6 = ecru__net_local(descriptor, &local) == 0 && ecru__net_family(&local) == ECRU__FAMILY_V6;
+  *level = option >= ECRU_OPTION_TTL ? (v6 ? IPPROTO_IPV6 : IPPROTO_IP) : option == ECRU_OPTION_NO_DELAY ? IPPROTO_TCP : SOL_SOCKET;
+  switch (option) {
+  case ECRU_OPTION_NO_DELAY: *name = TCP_NODELAY; return true;
+  case ECRU_OPTION_SEND_BUFFER: *name = SO_SNDBUF; return true;
+  case ECRU_OPTION_RECEIVE_BUFFER: *name = SO_RCVBUF; return true;
+  case ECRU_OPTION_BROADCAST: *name = SO_BROADCAST; return true;
+  case ECRU_OPTION_TTL: *name = v6 ? IPV6_UNICAST_HOPS : IP_TTL; return true;
+  case ECRU_OPTION_MULTICAST_LOOP: *name = v6 ? IPV6_MULTICAST_LOOP : IP_MULTICAST_LOOP; return true;
+  case ECRU_OPTION_MULTICAST_TTL: *name = v6 ? IPV6_MULTICAST_HOPS : IP_MULTICAST_TTL; return true;
+  default: return false;
+  }
+}
+
+int ecru__net_set_option(intptr_t descriptor, int option, int value) {
+  int level, name, saved_errno = errno;
+  if (option == ECRU_OPTION_KEEP_ALIVE) return status_and_errno(set_keep_alive((int)descriptor, value), saved_errno);
+  if (option == ECRU_OPTION_LINGER) {
+    struct linger linger = {.l_onoff = value >= 0, .l_linger = value >= 0 ? value : 0};
+    return status_and_errno(setsockopt((int)descriptor, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), saved_errno);
+  }
+  if (!plain_option((int)descriptor, option, &level, &name)) return ECRU_EINVAL;
+  return status_and_errno(set_int((int)descriptor, level, name, value), saved_errno);
+}
+
+int ecru__net_option(intptr_t descriptor, int option, int *value) {
+  int level, name, found = 0, saved_errno = errno, failed;
+  socklen_t bytes = sizeof found;
+  if (option == ECRU_OPTION_LINGER) {
+    struct linger linger;
+    bytes = sizeof linger;
+    failed = getsockopt((int)descriptor, SOL_SOCKET, SO_LINGER, &linger, &bytes);
+    if (!failed) *value = linger.l_onoff ? linger.l_linger : -1;
+    return status_and_errno(failed, saved_errno);
+  }
+  if (option == ECRU_OPTION_KEEP_ALIVE) {
+    failed = getsockopt((int)descriptor, SOL_SOCKET, SO_KEEPALIVE, &found, &bytes);
+    if (!failed && found) failed = getsockopt((int)descriptor, IPPROTO_TCP, TCP_KEEPIDLE, &found, &bytes);
+  } else {
+    if (!plain_option((int)descriptor, option, &level, &name)) return ECRU_EINVAL;
+    failed = getsockopt((int)descriptor, level, name, &found, &bytes);
+  }
+  if (!failed) *value = option == ECRU_OPTION_NO_DELAY || option == ECRU_OPTION_BROADCAST ? found != 0 : found;
+  return status_and_errno(failed, saved_errno);
+}

@@ -1,0 +1,93 @@
+/// ecru/io.h: reading and writing as if it blocked (rules I1, I2, I3, I7).
+///
+/// An ecru_io is a descriptor that parks only its goroutine: a connection, a listener, a datagram socket, a pipe, a terminal.
+/// One handle may be used from many goroutines at once: reads queue up behind reads and writes behind writes, in order of
+/// arrival, so that two writes never interleave. Closing wakes everybody, and the descriptor's number is not given back to the
+/// system before the last of them has left. All operations end early when the caller's current token fires (K2).
+#ifndef ECRU_IO_H
+#define ECRU_IO_H
+#include <ecru/base.h>
+
+/// A piece of memory, for ecru_io_readv and ecru_io_writev.
+typedef struct ecru_buffer {
+  void *data;
+  size_t bytes;
+} ecru_buffer;
+
+/// Directions, for deadlines, half-close and readiness. Bits.
+enum {
+  ECRU_IO_READ = 1,
+  ECRU_IO_WRITE = 2,
+};
+/// Flags of ecru_io_adopt.
+enum {
+  ECRU_IO_KEEP_OPEN = 1, ///< closing the handle leaves the descriptor open, in the mode (blocking or not) it came in
+};
+
+ECRU_BEGIN
+/// Makes a handle for a descriptor the caller has: a socket, pipe, terminal, or anything else that can be polled. Sets it non-blocking
+/// (which other processes that share it notice too). owns: the caller holds one reference; the handle owns the
+/// descriptor unless ECRU_IO_KEEP_OPEN. effects: any thread; never parks; allocates.
+/// returns: 0; ECRU_EINVAL io NULL or a bad flag; ECRU_EBADF; ECRU_EPERM a regular file or directory (these are always ready:
+/// ecru/file.h); ECRU_EEXIST it has a handle already; ECRU_ENOMEM. On failure the descriptor stays the caller's. since: 0.1
+ECRU_API int ecru_io_adopt(ecru_io **io, intptr_t descriptor, unsigned flags);
+/// Takes one more reference. effects: any thread; never parks. returns: io; NULL is passed through. since: 0.1
+ECRU_API ecru_io *ecru_io_retain(ecru_io *io);
+/// Gives one reference back; the last closes it, if nobody has. effects: any thread; never parks. NULL is ignored. since: 0.1
+ECRU_API void ecru_io_release(ecru_io *io);
+/// Closes: every pending operation, here and in other goroutines, ends with ECRU_ECLOSED; returns when all have left and the
+/// descriptor is closed (I3). effects: any thread; may wait shortly for them, not a cancellation point.
+/// returns: 0; ECRU_ECLOSED it was; ECRU_EINVAL. since: 0.1
+ECRU_API int ecru_io_close(ecru_io *io);
+/// The system's descriptor, for options this interface lacks; do not close or read it. effects: any thread; never parks.
+/// returns: the descriptor; ECRU_ECLOSED; ECRU_EINVAL. since: 0.1
+ECRU_API intptr_t ecru_io_descriptor(ecru_io *io);
+
+/// Reads what is there, at least one byte, parking while nothing is. For datagrams: one whole datagram (what does not fit is
+/// cut off). effects: any thread; parks; allocates nothing.
+/// returns: the number of bytes; 0 at the end of input, or if bytes is 0; ECRU_ECLOSED the handle was closed; ECRU_ETIMEDOUT its
+/// read deadline or the token's; ECRU_ECANCELED; ECRU_ECONNRESET and what else the system says; ECRU_EINVAL. since: 0.1
+ECRU_API int64_t ecru_io_read(ecru_io *io, void *buffer, size_t bytes);
+/// Writes all of it, parking while there is no room; no other write interleaves. *written (may be NULL) always receives how many bytes
+/// were taken, also on failure. effects: any thread; parks; allocates nothing. No signal is raised.
+/// returns: bytes; ECRU_EPIPE the other side does not read any more; ECRU_EMSGSIZE a datagram too large; errors as ecru_io_read.
+/// since: 0.1
+ECRU_API int64_t ecru_io_write(ecru_io *io, const void *data, size_t bytes, size_t *written);
+/// ecru_io_read into several buffers, filled in order. effects, returns: as ecru_io_read; ECRU_EINVAL count > 1024. since: 0.1
+ECRU_API int64_t ecru_io_readv(ecru_io *io, const ecru_buffer *buffers, size_t count);
+/// ecru_io_write from several buffers, in order, as one write. effects, returns: as ecru_io_write; ECRU_EINVAL count > 1024. since: 0.1
+ECRU_API int64_t ecru_io_writev(ecru_io *io, const ecru_buffer *buffers, size_t count, size_t *written);
+/// ecru_io_read that never parks. effects: any thread; never parks, so no cancellation point.
+/// returns: as ecru_io_read; ECRU_EAGAIN nothing is there, or another read is under way. since: 0.1
+ECRU_API int64_t ecru_io_try_read(ecru_io *io, void *buffer, size_t bytes);
+/// Writes what fits without parking. effects: any thread; never parks, so no cancellation point.
+/// returns: how many bytes (at least 1 if bytes > 0); ECRU_EAGAIN no room, or another write is under way; as ecru_io_write. since: 0.1
+ECRU_API int64_t ecru_io_try_write(ecru_io *io, const void *data, size_t bytes);
+/// Sends bytes of a regular file from offset on, without copying them through the program; fewer only if the file ends before.
+/// effects: any thread; parks; reading the file may block the thread (G3). *sent as ecru_io_write's *written.
+/// returns: how many bytes; errors as ecru_io_write. since: 0.1
+ECRU_API int64_t ecru_io_send_file(ecru_io *io, intptr_t file_descriptor, int64_t offset, uint64_t bytes, uint64_t *sent);
+/// Ends one or both directions of a connection (half-close); the other side reads the end of input after what was written.
+/// effects: any thread; never parks. returns: 0; ECRU_ENOTCONN; ECRU_ENOTSOCK; ECRU_ECLOSED; ECRU_EINVAL. since: 0.1
+ECRU_API int ecru_io_shutdown(ecru_io *io, unsigned directions);
+/// Sets the instant from which on operations in these directions fail with ECRU_ETIMEDOUT, pending ones included; it stays until
+/// set anew; ECRU_FOREVER clears it, 0 or any instant in the past is now (I2).
+/// effects: any thread; never parks. returns: 0; ECRU_EINVAL; ECRU_ECLOSED; ECRU_ENOMEM. since: 0.1
+ECRU_API int ecru_io_set_deadline(ecru_io *io, unsigned directions, int64_t deadline_ns);
+/// Waits until one of the directions is ready (a read or write would not wait, or would fail at once); takes no turn and no byte.
+/// effects: any thread; parks. returns: the ready directions (> 0); as ecru_io_read. since: 0.1
+ECRU_API int ecru_io_wait(ecru_io *io, unsigned directions);
+
+/// Waits until a descriptor that has no handle, of a foreign library, is ready in one of the directions (I7). Does not change its mode. Regular files are
+/// always ready. The caller keeps it open meanwhile. effects: any thread; parks; allocates once per descriptor number.
+/// returns: the ready directions (> 0; both if it is in error or hung up); ECRU_EBADF; ECRU_EINVAL; ECRU_ECANCELED, ECRU_ETIMEDOUT; ECRU_ENOMEM.
+/// since: 0.1
+ECRU_API int ecru_wait_fd(intptr_t descriptor, unsigned directions);
+
+/// Makes a pipe: what is written to *writer is read from *reader. effects: any thread; never parks; allocates.
+/// returns: 0; ECRU_EINVAL; ECRU_EMFILE, ECRU_ENFILE; ECRU_ENOMEM. since: 0.1
+ECRU_API int ecru_pipe(ecru_io **reader, ecru_io **writer);
+/// Makes two connected stream sockets. effects, returns: as ecru_pipe. since: 0.1
+ECRU_API int ecru_io_pair(ecru_io **a, ecru_io **b);
+ECRU_END
+#endif

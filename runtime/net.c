@@ -1,0 +1,211 @@
+/// runtime/net.c: dialling, listening, accepting, datagrams (rules I1, I4, I5).
+#include <ecru/net.h>
+#include <ecru/time.h>
+
+#include <string.h>
+
+#include "runtime/address.h"
+#include "runtime/io.h"
+
+static int one_address(const char *network, const char *text, struct ecru__network *net, ecru_address *address) {
+  int status = ecru__network_parse(net, network);
+  return status == 0 ? ecru_address_parse(address, network, text) : status;
+}
+
+static enum ecru__descriptor_kind kind_of(const struct ecru__network *net) { return net->datagram ? ECRU__IS_DATAGRAM : ECRU__IS_STREAM; }
+
+/// A socket for addresses like this one, with its handle. returns: 0; ECRU_EMFILE ...
+static int open_socket(ecru__worker *w, ecru_io **io, enum ecru__family family, bool datagram, enum ecru__descriptor_kind kind) {
+  intptr_t descriptor;
+  int status = ecru__net_open(&descriptor, family, datagram);
+  return status == 0 ? ecru__io_create_or_close(w, io, descriptor, kind) : status;
+}
+
+static int dial(ecru__worker **w, ecru_io **io, const struct ecru__network *net, const ecru_address *address) {
+  ecru_io *made = NULL;
+  int status = open_socket(*w, &made, ecru__net_family(address), net->datagram, kind_of(net));
+  if (status != 0) return status;
+  uint32_t bytes = address->bytes;
+  ecru__operation connect = {.kind = ECRU__OP_CONNECT, .address = (void *)(uintptr_t)address->storage, .address_bytes = &bytes};
+  status = (int)ecru__io_do(w, made, &connect, ECRU__WAIT_CONNECT);
+  if (status != 0) {
+    ecru__io_discard(*w, made);
+    return status;
+  }
+  if (!net->datagram && net->family != ECRU__FAMILY_UNIX) ecru__net_tune(made->pollee.descriptor);
+  *io = made;
+  return 0;
+}
+
+int ecru_dial_address(ecru_io **io, const char *network, const ecru_address *address) {
+  struct ecru__network net;
+  if (!io || !network || !address) return ECRU_EINVAL;
+  int status = ecru__network_parse(&net, network);
+  if (status != 0) return status;
+  enum ecru__family family = ecru__net_family(address);
+  if (family == ECRU__FAMILY_NONE || (net.family && net.family != family) || (!net.family && family == ECRU__FAMILY_UNIX)) return ECRU_EAFNOSUPPORT;
+  net.family = family;
+  ecru__worker *w = ecru__enter();
+  if (!w) return ecru__enter_status();
+  status = ecru__canceled(w);
+  if (status == 0) status = dial(&w, io, &net, address);
+  ecru__leave(w);
+  return status;
+}
+
+int ecru_dial(ecru_io **io, const char *network, const char *address) {
+  struct ecru__network net;
+  ecru_address found;
+  if (!io || !network || !address) return ECRU_EINVAL;
+  int status = one_address(network, address, &net, &found);
+  return status == 0 ? ecru_dial_address(io, network, &found) : status;
+}
+
+static int listen_on(ecru__worker *w, ecru_io **io, const struct ecru__network *net, const ecru_address *address,
+                     const ecru_listen_options *options) {
+  ecru_io *made = NULL;
+  int status = open_socket(w, &made, ecru__net_family(address), net->datagram, net->datagram ? ECRU__IS_DATAGRAM : ECRU__IS_LISTENER);
+  if (status != 0) return status;
+  intptr_t descriptor = made->pollee.descriptor;
+  status = ecru__net_bind(descriptor, address, options->flags, net->datagram);
+  if (status == 0 && net->family == ECRU__FAMILY_UNIX) made->unlink_path = true;
+  if (status == 0 && options->mode) status = ecru__net_set_mode(address, options->mode);
+  if (status == 0 && !net->datagram) status = ecru__net_listen(descriptor, options->backlog);
+  if (status == 0) *io = made;
+  else ecru__io_discard(w, made);
+  return status;
+}
+
+int ecru_listen_with(const ecru_listen_options *given, ecru_io **io, const char *network, const char *text) {
+  struct ecru__network net;
+  ecru_address address;
+  ecru_listen_options options = ECRU_LISTEN_OPTIONS;
+  if (!io || !network || !text) return ECRU_EINVAL;
+  if (given && (given->size < sizeof(size_t) || given->size > sizeof *given)) return ECRU_EINVAL;
+  if (given) memcpy(&options, given, given->size);
+  if (options.backlog < 0 || options.flags & ~(unsigned)(ECRU_LISTEN_REUSE_PORT | ECRU_LISTEN_V6_ONLY)) return ECRU_EINVAL;
+  int status = one_address(network, text, &net, &address);
+  if (status != 0) return status;
+  ecru__worker *w = ecru__enter();
+  if (!w) return ecru__enter_status();
+  status = listen_on(w, io, &net, &address, &options);
+  if (status == ECRU_EAFNOSUPPORT && net.family == ECRU__FAMILY_NONE && text[0] == ':') { // a machine without IPv6
+    ecru__net_any(&address, ECRU__FAMILY_V4, (uint16_t)ecru__net_port(&address));
+    status = listen_on(w, io, &net, &address, &options);
+  }
+  ecru__leave(w);
+  return status;
+}
+
+int ecru_listen(ecru_io **io, const char *network, const char *address) { return ecru_listen_with(NULL, io, network, address); }
+
+static int accept_one(ecru__worker **w, ecru_io *listener, ecru_io **io, ecru_address *peer) {
+  ecru_address from;
+  from.bytes = sizeof from.storage;
+  ecru__operation accept = {.kind = ECRU__OP_ACCEPT, .address = from.storage, .address_bytes = &from.bytes};
+  int64_t descriptor = ecru__io_do(w, listener, &accept, ECRU__WAIT_ACCEPT);
+  if (descriptor < 0) return (int)descriptor;
+  enum ecru__family family = ecru__net_family(&from);
+  if (family == ECRU__FAMILY_V4 || family == ECRU__FAMILY_V6) ecru__net_tune((intptr_t)descriptor);
+  int status = ecru__io_create_or_close(*w, io, (intptr_t)descriptor, ECRU__IS_STREAM);
+  from.reserved = 0;
+  if (status == 0 && peer) *peer = from;
+  return status;
+}
+
+int ecru_accept(ecru_io *listener, ecru_io **io, ecru_address *peer) {
+  if (!listener || !io || listener->pollee.kind != ECRU__IS_LISTENER) return ECRU_EINVAL;
+  ecru__worker *w = ecru__enter();
+  if (!w) return ecru__enter_status();
+  int status = ecru__canceled(w);
+  if (status == 0) status = accept_one(&w, listener, io, peer);
+  ecru__leave(w);
+  return status;
+}
+
+static bool is_shortage(int status) {
+  return status == ECRU_EMFILE || status == ECRU_ENFILE || status == ECRU_ENOBUFS || status == ECRU_ENOMEM;
+}
+
+int ecru_accept_patiently(ecru_io *listener, ecru_io **io, ecru_address *peer) {
+  const int64_t shortest = 5 * ECRU_MILLISECOND, longest = ECRU_SECOND;
+  for (int64_t pause = shortest;; pause = pause < longest / 2 ? pause * 2 : longest) {
+    int status = ecru_accept(listener, io, peer);
+    if (!is_shortage(status)) return status;
+    status = ecru_sleep(pause);
+    if (status != 0) return status;
+  }
+}
+
+/// A call about the socket itself, safe from its closing.
+static int with_descriptor(ecru_io *io, int (*ask)(intptr_t descriptor, ecru_address *address), ecru_address *address) {
+  if (!io || !address) return ECRU_EINVAL;
+  ecru__worker *w = ecru__enter();
+  if (!w) return ecru__enter_status();
+  int status = ecru__io_hold(io);
+  if (status == 0) {
+    status = ask(io->pollee.descriptor, address);
+    ecru__io_let_go(w, io);
+  }
+  ecru__leave(w);
+  return status;
+}
+
+int ecru_io_local(ecru_io *io, ecru_address *address) { return with_descriptor(io, ecru__net_local, address); }
+int ecru_io_peer(ecru_io *io, ecru_address *address) { return with_descriptor(io, ecru__net_peer, address); }
+
+int ecru_io_set_option(ecru_io *io, int option, int value) {
+  if (!io) return ECRU_EINVAL;
+  ecru__worker *w = ecru__enter();
+  if (!w) return ecru__enter_status();
+  int status = ecru__io_hold(io);
+  if (status == 0) {
+    status = ecru__net_set_option(io->pollee.descriptor, option, value);
+    ecru__io_let_go(w, io);
+  }
+  ecru__leave(w);
+  return status;
+}
+
+int ecru_io_option(ecru_io *io, int option, int *value) {
+  if (!io || !value) return ECRU_EINVAL;
+  ecru__worker *w = ecru__enter();
+  if (!w) return ecru__enter_status();
+  int status = ecru__io_hold(io);
+  if (status == 0) {
+    status = ecru__net_option(io->pollee.descriptor, option, value);
+    ecru__io_let_go(w, io);
+  }
+  ecru__leave(w);
+  return status;
+}
+
+static bool is_datagram(const ecru_io *io) { return io->pollee.kind == ECRU__IS_DATAGRAM; }
+
+static int64_t run_datagram(ecru_io *io, ecru__operation *operation, int reason) {
+  ecru__worker *w = ecru__enter();
+  if (!w) return ecru__enter_status();
+  int64_t result = ecru__canceled(w);
+  if (result == 0) result = ecru__io_do(&w, io, operation, reason);
+  ecru__leave(w);
+  return result;
+}
+
+int64_t ecru_receive_from(ecru_io *io, void *buffer, size_t bytes, ecru_address *from) {
+  if (!io || (!buffer && bytes > 0) || !is_datagram(io)) return ECRU_EINVAL;
+  ecru_address sender;
+  sender.bytes = sizeof sender.storage;
+  ecru__operation receive = {.kind = ECRU__OP_RECEIVE, .data = buffer, .bytes = bytes, .address = sender.storage, .address_bytes = &sender.bytes};
+  int64_t result = run_datagram(io, &receive, ECRU__WAIT_READ);
+  sender.reserved = 0;
+  if (result >= 0 && from) *from = sender;
+  return result;
+}
+
+int64_t ecru_send_to(ecru_io *io, const void *data, size_t bytes, const ecru_address *to) {
+  if (!io || (!data && bytes > 0) || !to || !is_datagram(io)) return ECRU_EINVAL;
+  uint32_t address_bytes = to->bytes;
+  ecru__operation send = {.kind = ECRU__OP_SEND, .data = (void *)(uintptr_t)data, .bytes = bytes,
+                          .address = (void *)(uintptr_t)to->storage, .address_bytes = &address_bytes};
+  return run_datagram(io, &send, ECRU__WAIT_WRITE);
+}

@@ -1,0 +1,88 @@
+/// runtime/poll.c: who waits for descriptors, and when.
+///
+/// One poller, made at the first use of I/O. As long as a worker runs goroutines, it looks at the poller whenever it has run out of them, and
+/// when the monitor asks for it (G2: within 1 ms); the last worker to go idle sleeps in the poller instead of on its futex.
+/// So on a machine that is not busy one worker does everything and no other is woken for events it would have found
+/// itself. (Tried: any idle worker sleeps in the poller. Each event then wakes it across CPUs, 30 us, while the busy one runs dry.)
+/// If nobody has looked for the monitor's time, it looks itself and has an idle worker take over.
+#include "runtime/io.h"
+#include "runtime/state.h"
+
+enum { EVENTS = 64 };
+
+static ecru__lock starting; // one poller is made
+
+ecru__poller *ecru__poll_start(int *status) {
+  // acquire: pairs with the release below: the poller is complete
+  ecru__poller *poller = atomic_load_explicit(&ecru__sched.poller, memory_order_acquire);
+  *status = 0;
+  if (ECRU__LIKELY(poller != NULL)) return poller;
+  ecru__lock_take(&starting);
+  poller = atomic_load_explicit(&ecru__sched.poller, memory_order_relaxed);
+  if (!poller) *status = ecru__poller_create(&poller);
+  if (*status == 0) atomic_store_explicit(&ecru__sched.poller, poller, memory_order_release);
+  ecru__lock_drop(&starting);
+  return *status == 0 ? poller : NULL;
+}
+
+void ecru__poll_stop(void) {
+  ecru__poller *poller = atomic_exchange(&ecru__sched.poller, NULL);
+  atomic_store(&ecru__sched.poll_slot, 0);
+  atomic_store(&ecru__sched.poll_wanted, 0);
+  ecru__io_forget_all();
+  if (poller) ecru__poller_destroy(poller);
+}
+
+static void count(int events) {
+  atomic_fetch_add_explicit(&ecru__sched.polls, 1, memory_order_relaxed);
+  if (events > 0) atomic_fetch_add_explicit(&ecru__sched.poll_wakes, (uint64_t)events, memory_order_relaxed);
+}
+
+int ecru__poll_now(ecru__worker *w) {
+  ecru__poller *poller = atomic_load_explicit(&ecru__sched.poller, memory_order_acquire);
+  if (!poller) return 0;
+  ecru__poll_event events[EVENTS];
+  int given = ecru__poller_wait(poller, events, EVENTS, 0);
+  count(given);
+  ecru__io_dispatch(w, events, given);
+  return given;
+}
+
+bool ecru__poll_is_mine(ecru__worker *w) {
+  if (!atomic_load_explicit(&ecru__sched.poller, memory_order_acquire)) return false;
+  if (atomic_load_explicit(&ecru__sched.poll_slot, memory_order_relaxed) != 0) return false;
+  bool last = atomic_load_explicit(&ecru__sched.idle_count, memory_order_seq_cst) >= atomic_load_explicit(&ecru__sched.maxprocs, memory_order_relaxed);
+  if (!last && !atomic_load_explicit(&ecru__sched.poll_wanted, memory_order_relaxed)) return false;
+  uint32_t nobody = 0;
+  if (!atomic_compare_exchange_strong(&ecru__sched.poll_slot, &nobody, 1)) return false;
+  atomic_store_explicit(&ecru__sched.poll_wanted, 0, memory_order_relaxed);
+  // seq_cst: pairs with wake() in scheduler.c: it sees us in the poller or we see that we are woken
+  atomic_store_explicit(&w->in_poller, 1, memory_order_seq_cst);
+  return true;
+}
+
+int ecru__poll_sleep(ecru__worker *w, ecru__poll_event *events, int most, int64_t deadline_ns) {
+  int given = 0;
+  if (atomic_load_explicit(&w->wake, memory_order_seq_cst) == 0)
+    given = ecru__poller_wait(atomic_load_explicit(&ecru__sched.poller, memory_order_relaxed), events, most, deadline_ns < 1 ? 0 : deadline_ns);
+  atomic_store_explicit(&w->in_poller, 0, memory_order_seq_cst);
+  atomic_store_explicit(&ecru__sched.poll_slot, 0, memory_order_release);
+  count(given);
+  return given;
+}
+
+/// Nobody has looked since the last call, and nobody sleeps in it. (The monitor asks.)
+bool ecru__poll_is_neglected(void) {
+  static uint64_t seen; // monitor's
+  if (!atomic_load_explicit(&ecru__sched.poller, memory_order_acquire)) return false;
+  uint64_t polls = atomic_load_explicit(&ecru__sched.polls, memory_order_relaxed);
+  bool neglected = polls == seen && atomic_load_explicit(&ecru__sched.poll_slot, memory_order_relaxed) == 0;
+  seen = polls;
+  return neglected;
+}
+
+/// A thread without a processor is about to wait for a descriptor: somebody must be looking.
+void ecru__poll_ensure(void) {
+  if (atomic_load_explicit(&ecru__sched.poll_slot, memory_order_relaxed) != 0) return;
+  if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0) ecru__wake_worker();
+}
