@@ -522,11 +522,12 @@ int64_t ecru_io_try_write(ecru_io *io, const void *data, size_t bytes) {
 // ---- readiness ---------------------------------------------------------------------------------------------------------
 
 int ecru__io_ready_locked(ecru_io *io, int direction, bool arm) {
-  if (io->closed) return ECRU_ECLOSED;
+  int status = usable(io, direction_of(io, direction));
+  if (status != 0) return status;
   int ready = ecru__io_ready(io->pollee.descriptor, direction == ECRU__IN, direction == ECRU__OUT);
   if (ready != 0) return ready < 0 ? ready : 0;
   if (!arm) return ECRU_EAGAIN;
-  int status = ecru__poller_arm(atomic_load_explicit(&ecru__sched.poller, memory_order_relaxed), &io->pollee, direction);
+  status = ecru__poller_arm(atomic_load_explicit(&ecru__sched.poller, memory_order_relaxed), &io->pollee, direction);
   return status == 0 ? ECRU_EAGAIN : status == ECRU_EPERM ? 0 : status; // what cannot be polled is always ready
 }
 
@@ -535,7 +536,7 @@ static int look(ecru_io *io, unsigned directions) {
   int ready = 0;
   for (int d = ECRU__IN; d <= ECRU__OUT; d++) {
     if (!(directions & (1u << d))) continue;
-    int status = direction_of(io, d)->expired ? ECRU_ETIMEDOUT : ecru__io_ready_locked(io, d, true);
+    int status = ecru__io_ready_locked(io, d, true);
     if (status == 0) ready |= 1 << d;
     else if (status != ECRU_EAGAIN) return ready ? ready : status;
   }

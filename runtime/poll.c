@@ -83,6 +83,7 @@ bool ecru__poll_is_neglected(void) {
 
 /// A thread without a processor is about to wait for a descriptor: somebody must be looking.
 void ecru__poll_ensure(void) {
+  if (!atomic_load_explicit(&ecru__sched.poller, memory_order_acquire)) return;
   if (atomic_load_explicit(&ecru__sched.poll_slot, memory_order_relaxed) != 0) return;
   if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0) ecru__wake_worker();
 }

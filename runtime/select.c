@@ -16,11 +16,15 @@
 /// lock it has not been claimed under, so it cannot leave before them; unlock_all touches nothing after the last one.
 #include "runtime/select.h"
 
+#include <limits.h>
+
 #include "platform/memory.h"
 #include "runtime/chan.h"
+#include "runtime/io.h"
 #include "runtime/scheduler.h"
+#include "runtime/state.h"
 
-enum { SMALL = 16, CASES_MAX = 65535, PREPARE = 2, SORT_BY_INSERTION = 32 };
+enum { SMALL = 16, CASES_MAX = 65535, PREPARE = 2, SORT_BY_INSERTION = 32, LOOK_AGAIN = INT_MIN };
 
 typedef struct selection {
   ecru_case *cases;
@@ -45,6 +49,8 @@ typedef struct selection {
 static inline int resolve(const ecru_case *c, void **thing) {
   *thing = c->object;
   switch (c->kind) {
+  case ECRU_CASE_READ:
+  case ECRU_CASE_WRITE:
   case ECRU_CASE_RECV: return 0;
   case ECRU_CASE_SEND: return c->value || !c->object || ((ecru_chan *)c->object)->element_bytes == 0 ? 0 : ECRU_EINVAL;
   case ECRU_CASE_TOKEN:
@@ -60,11 +66,19 @@ static inline int resolve(const ecru_case *c, void **thing) {
   }
 }
 
-/// Could it happen now? A guess without the lock, exact with it (but for peers that turn out to have been cancelled).
+static inline int io_direction(const ecru_case *c) { return c->kind == ECRU_CASE_READ ? ECRU__IN : ECRU__OUT; }
+static inline ecru__queue *io_waiters(const ecru_case *c, ecru_io *io) {
+  return c->kind == ECRU_CASE_READ ? &io->in.waiters : &io->out.waiters;
+}
+
+/// Could it happen now? A guess without the lock, exact with it (but for peers that turn out to have been cancelled, and for
+/// descriptors, where only the attempt asks the system).
 static inline bool is_ready(const ecru_case *c, const void *thing) {
   switch (c->kind) {
   case ECRU_CASE_RECV: return ecru__chan_can_recv(thing);
   case ECRU_CASE_SEND: return ecru__chan_can_send(thing);
+  case ECRU_CASE_READ:
+  case ECRU_CASE_WRITE: return true;
   case ECRU_CASE_TIMER: return atomic_load_explicit(&((ecru__tickbox *)(uintptr_t)thing)->full, memory_order_acquire);
   default: return ecru__event_is_set(thing);
   }
@@ -74,6 +88,8 @@ static inline ecru__lock *lock_of(const ecru_case *c, void *thing) {
   switch (c->kind) {
   case ECRU_CASE_RECV:
   case ECRU_CASE_SEND: return &((ecru_chan *)thing)->lock;
+  case ECRU_CASE_READ:
+  case ECRU_CASE_WRITE: return &((ecru_io *)thing)->lock;
   case ECRU_CASE_TIMER: return &((ecru__tickbox *)thing)->lock;
   default: return &((ecru__event *)thing)->lock;
   }
@@ -91,6 +107,12 @@ static int send_into_full(selection *s, ecru_chan *chan, const void *element) {
   return 0;
 }
 
+/// Also asks for an event if it is not ready, since enqueue cannot fail.
+static int attempt_io(const ecru_case *c, ecru_io *io) {
+  int status = ecru__io_ready_locked(io, io_direction(c), true);
+  return status == ECRU_EAGAIN ? ECRU__WOULD_WAIT : status;
+}
+
 /// Makes case i happen if it can; its lock is held. *peer: whom to make ready later.
 /// returns: 0 or negative: it has happened, cases[i].status says how; ECRU__WOULD_WAIT; PREPARE.
 static inline int attempt(selection *s, size_t i, ecru__node **peer) {
@@ -103,6 +125,8 @@ static inline int attempt(selection *s, size_t i, ecru__node **peer) {
     status = ecru__chan_send_locked(thing, c->value, peer);
     if (status == ECRU__WOULD_WAIT) status = send_into_full(s, thing, c->value);
     break;
+  case ECRU_CASE_READ:
+  case ECRU_CASE_WRITE: status = attempt_io(c, thing); break;
   case ECRU_CASE_TIMER: status = ecru__tickbox_take_locked(thing, c->value) ? 0 : ECRU__WOULD_WAIT; break;
   default: status = ecru__event_is_set(thing) ? 0 : ECRU__WOULD_WAIT; break;
   }
@@ -120,6 +144,8 @@ static void enqueue(selection *s, size_t i, ecru__waiter *self) {
   switch (c->kind) {
   case ECRU_CASE_RECV: ecru__chan_wait_recv(thing, node); break;
   case ECRU_CASE_SEND: ecru__chan_wait_send(thing, node); break;
+  case ECRU_CASE_READ:
+  case ECRU_CASE_WRITE: ecru__queue_push(io_waiters(c, thing), node); break;
   case ECRU_CASE_TIMER: ecru__queue_push(&((ecru__tickbox *)thing)->waiters, node); break;
   default: ecru__queue_push(&((ecru__event *)thing)->waiters, node); break;
   }
@@ -133,6 +159,8 @@ static void dequeue(selection *s, size_t i) {
   switch (s->cases[i].kind) {
   case ECRU_CASE_RECV: ecru__chan_unwait_recv(thing, node); break;
   case ECRU_CASE_SEND: ecru__chan_unwait_send(thing, node); break;
+  case ECRU_CASE_READ:
+  case ECRU_CASE_WRITE: ecru__queue_remove(io_waiters(&s->cases[i], thing), node); break;
   case ECRU_CASE_TIMER: ecru__queue_remove(&((ecru__tickbox *)thing)->waiters, node); break;
   default: ecru__queue_remove(&((ecru__event *)thing)->waiters, node); break;
   }
@@ -307,7 +335,18 @@ static int park(selection *s, ecru__worker **w) {
   return ecru__timer_park(w, &alarm.timer, s->deadline, unlock_all, s, ECRU__WAIT_SELECT, s->cases);
 }
 
-/// Step 3, with all locks held. returns: the index of the case that has happened; as ecru__park.
+/// An event of a descriptor only says that something has happened, and another may have taken what it told of.
+static bool is_stale(selection *s, const ecru__node *winner) {
+  const ecru_case *c = &s->cases[winner->index];
+  if ((c->kind != ECRU_CASE_READ && c->kind != ECRU_CASE_WRITE) || winner->status != 0) return false;
+  ecru_io *io = c->object;
+  ecru__lock_take(&io->lock);
+  int status = ecru__io_ready_locked(io, io_direction(c), false);
+  ecru__lock_drop(&io->lock);
+  return status == ECRU_EAGAIN;
+}
+
+/// Step 3, with all locks held. returns: the index of the case that has happened; LOOK_AGAIN; as ecru__park.
 static int wait(selection *s, ecru__worker **w) {
   for (size_t i = 0; i < s->count; i++)
     if (s->things[i]) enqueue(s, i, (*w)->self);
@@ -317,6 +356,7 @@ static int wait(selection *s, ecru__worker **w) {
     if (s->things[i] && &s->nodes[i] != winner) dequeue(s, i);
   if (s->locks[0] == &s->none) ecru__lock_take(&s->none); // as every lock: not before the parking has let go of it
   if (!winner) return status;
+  if (ECRU__UNLIKELY(is_stale(s, winner))) return LOOK_AGAIN;
   s->cases[winner->index].status = winner->status;
   return (int)winner->index;
 }
@@ -361,9 +401,12 @@ static int choose(selection *s, ecru__worker **w) {
     if (status != ECRU__WOULD_WAIT) return picked;
     bool poll = s->flags & ECRU_SELECT_POLL;
     bool late = !poll && s->deadline != ECRU_FOREVER && s->deadline <= ecru__now();
-    if (!poll && !late) return wait(s, w);
-    unlock_all(s);
-    return poll ? ECRU_EAGAIN : ECRU_ETIMEDOUT;
+    if (poll || late) {
+      unlock_all(s);
+      return poll ? ECRU_EAGAIN : ECRU_ETIMEDOUT;
+    }
+    picked = wait(s, w);
+    if (picked != LOOK_AGAIN) return picked;
   }
 }
 
@@ -373,6 +416,7 @@ static int run(selection *s) {
   ecru__worker *w = ecru__enter();
   if (ECRU__UNLIKELY(!w)) return ecru__enter_status();
   int result = s->flags & ECRU_SELECT_POLL ? 0 : ecru__canceled(w);
+  if (ECRU__UNLIKELY(!w->processor)) ecru__poll_ensure(); // for the sake of descriptors
   if (result == 0) result = choose(s, &w);
   if (ECRU__UNLIKELY(result < 0)) result = own_token_case(s, w, result);
   if (result >= 0 && s->cases[result].kind == ECRU_CASE_TASK) ecru__task_observe(s->cases[result].object);

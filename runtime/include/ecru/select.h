@@ -10,6 +10,8 @@ enum {
   ECRU_CASE_TOKEN = 3, ///< object: ecru_token; ready once it is done
   ECRU_CASE_TASK = 4,  ///< object: ecru_task; ready once it has ended
   ECRU_CASE_TIMER = 5, ///< object: ecru_timer; ready when due; being picked consumes the tick; value: int64_t * for the scheduled instant or NULL
+  ECRU_CASE_READ = 6,  ///< object: ecru_io; ready once a read would not wait (or the handle is closed, or past its deadline: see status); reads nothing
+  ECRU_CASE_WRITE = 7, ///< object: ecru_io; the same for a write
 };
 enum {
   ECRU_SELECT_PRIORITY = 1, ///< of several ready cases the first in order is picked, not a random one (S2)
@@ -18,7 +20,7 @@ enum {
 
 typedef struct ecru_case {
   uint32_t kind;  ///< ECRU_CASE_*
-  int32_t status; ///< out, of the picked case: 0, or ECRU_ECLOSED or the closing status for a closed channel
+  int32_t status; ///< out, of the picked case: 0; ECRU_ECLOSED or the closing status for a closed channel; ECRU_ECLOSED, ECRU_ETIMEDOUT for an ecru_io
   void *object;   ///< NULL: never ready (S3)
   void *value;
 } ecru_case;
