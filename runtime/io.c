@@ -572,6 +572,31 @@ static int wait_ready(ecru__worker **w, ecru_io *io, unsigned directions) {
   }
 }
 
+/// Unlike ecru_io_wait it asks the system nothing: the last try's `drained` says that nothing is there until something happens.
+static int64_t await_input(ecru__worker **w, ecru_io *io) {
+  int64_t status = ecru__io_take_turn(w, io, ECRU__IN, ECRU__WAIT_READ);
+  if (status != 0) return status;
+  // acquire: as in an attempt
+  uint32_t seen = atomic_load_explicit(&io->pollee.events[ECRU__IN], memory_order_acquire);
+  ecru__operation read = {.kind = ECRU__OP_READ, .seen = seen};
+  if (io->pollee.drained[ECRU__IN] == seen + 1) status = wait_for_event(w, io, &read, ECRU__WAIT_READ);
+  ecru__io_give_turn(*w, io, ECRU__IN);
+  return status;
+}
+
+int ecru__io_await_input(ecru_io *io) {
+  if (io->pollee.kind != ECRU__IS_STREAM && io->pollee.kind != ECRU__IS_PIPE) {
+    int ready = ecru_io_wait(io, ECRU_IO_READ);
+    return ready < 0 ? ready : 0;
+  }
+  ecru__worker *w = ecru__enter();
+  if (!w) return ecru__enter_status();
+  int64_t status = ecru__canceled(w);
+  if (status == 0) status = await_input(&w, io);
+  ecru__leave(w);
+  return (int)status;
+}
+
 static bool are_directions(unsigned directions) {
   return directions != 0 && (directions & ~(unsigned)(ECRU_IO_READ | ECRU_IO_WRITE)) == 0;
 }

@@ -51,6 +51,8 @@ int64_t ecru__io_do(ecru__worker **w, ecru_io *io, ecru__operation *operation, i
 int ecru__io_take_turn(ecru__worker **w, ecru_io *io, int direction, int reason);
 int64_t ecru__io_perform(ecru__worker **w, ecru_io *io, ecru__operation *operation, int reason);
 void ecru__io_give_turn(ecru__worker *w, ecru_io *io, int direction);
+/// After a try that found nothing to read: waits until another try can make sense. Enters by itself. returns: 0; as ecru_io_read.
+int ecru__io_await_input(ecru_io *io);
 /// Pins the descriptor against closing for a short call that is no operation. returns: 0; ECRU_ECLOSED.
 int ecru__io_hold(ecru_io *io);
 void ecru__io_let_go(ecru__worker *w, ecru_io *io);

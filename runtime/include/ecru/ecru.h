@@ -2,6 +2,7 @@
 #ifndef ECRU_ECRU_H
 #define ECRU_ECRU_H
 #include <ecru/base.h>
+#include <ecru/buffered.h>
 #include <ecru/chan.h>
 #include <ecru/debug.h>
 #include <ecru/io.h>

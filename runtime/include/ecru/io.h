@@ -67,6 +67,10 @@ ECRU_API int64_t ecru_io_try_write(ecru_io *io, const void *data, size_t bytes);
 /// effects: any thread; parks; reading the file may block the thread (G3). *sent as ecru_io_write's *written.
 /// returns: how many bytes; errors as ecru_io_write. since: 0.1
 ECRU_API int64_t ecru_io_send_file(ecru_io *io, intptr_t file_descriptor, int64_t offset, uint64_t bytes, uint64_t *sent);
+/// Copies from one to the other until the end of input or `most` bytes (UINT64_MAX: no limit), without copying through the program where the
+/// system can (splice). *copied (may be NULL) always receives how many bytes arrived. effects: any thread; parks; uses 64 KiB of
+/// memory or a pipe. returns: how many bytes; as ecru_io_read and ecru_io_write. since: 0.1
+ECRU_API int64_t ecru_io_copy(ecru_io *to, ecru_io *from, uint64_t most, uint64_t *copied);
 /// Ends one or both directions of a connection (half-close); the other side reads the end of input after what was written.
 /// effects: any thread; never parks. returns: 0; ECRU_ENOTCONN; ECRU_ENOTSOCK; ECRU_ECLOSED; ECRU_EINVAL. since: 0.1
 ECRU_API int ecru_io_shutdown(ecru_io *io, unsigned directions);
