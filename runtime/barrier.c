@@ -15,24 +15,27 @@ struct ecru_barrier {
   int arrived;         // lock: invariant 1
   uint64_t cycle;      // lock: invariant 2
   ecru__queue waiters; // lock: of the present cycle
+  ecru__mark mark; // handle.h
 };
 
 int ecru_barrier_create(ecru_barrier **barrier, int parties) {
   if (!barrier || parties <= 0) return ECRU_EINVAL;
   ecru_barrier *made = ecru__calloc(1, sizeof *made);
   if (!made) return ECRU_ENOMEM;
+  ecru__handle_begin(&made->mark);
   made->parties = parties;
   *barrier = made;
   return 0;
 }
 
 void ecru_barrier_destroy(ecru_barrier *barrier) {
+  ECRU__CHECK_HANDLE(barrier);
   if (!barrier) return;
   ecru__lock_take(&barrier->lock);
   int arrived = barrier->arrived;
   ecru__lock_drop(&barrier->lock);
   if (arrived > 0) ecru__panic("ecru_barrier_destroy", barrier, "somebody waits at the barrier");
-  ecru__free(barrier);
+  ecru__handle_free(&barrier->mark, barrier, sizeof *barrier);
 }
 
 static int complete(ecru__worker *w, ecru_barrier *barrier) {
@@ -69,6 +72,7 @@ static int wait_at(ecru__worker **w, ecru_barrier *barrier) {
 }
 
 int ecru_barrier_wait(ecru_barrier *barrier) {
+  ECRU__CHECK_HANDLE(barrier);
   if (!barrier) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();

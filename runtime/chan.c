@@ -42,6 +42,7 @@ int ecru_chan_create_with(ecru_chan **chan, size_t element_bytes, size_t capacit
   if (!block) return ECRU_ENOMEM;
   ecru_chan *made = (ecru_chan *)(((uintptr_t)block + LINE - 1) & ~(uintptr_t)(LINE - 1));
   memset(made, 0, sizeof *made);
+  ecru__handle_begin(&made->mark);
   made->block = block;
   made->slots = (char *)(made + 1);
   if (options.unbounded) {
@@ -68,22 +69,26 @@ int ecru_chan_create(ecru_chan **chan, size_t element_bytes, size_t capacity) {
 }
 
 ecru_chan *ecru_chan_retain(ecru_chan *chan) {
+  ECRU__CHECK_HANDLE(chan);
   if (chan && atomic_fetch_add_explicit(&chan->references, 1, memory_order_relaxed) == 0)
     ecru__panic("ecru_chan_retain", chan, "the channel has been released by its last holder");
   return chan;
 }
 
 void ecru_chan_release(ecru_chan *chan) {
+  ECRU__CHECK_HANDLE(chan);
   if (!chan) return;
   // acq_rel: what every holder did happens before the end
   uint32_t before = atomic_fetch_sub_explicit(&chan->references, 1, memory_order_acq_rel);
-  if (before == 0) ecru__panic("ecru_chan_release", chan, "released more often than retained");
+  if (before == 0) // two at once; one that comes later is certain to be known only with ECRU_CHECK_HANDLES
+    ecru__panic("ecru_chan_release", chan, "released more often than retained");
   if (before > 1) return;
   if (chan->receivers.head || chan->senders.head)
     ecru__panic("ecru_chan_release", chan, "the last reference goes while somebody is parked on the channel");
   ecru__chan_discard(chan);
+  size_t ring_bytes = chan->unbounded ? 0 : (size_t)chan->capacity * chan->element_bytes; // what lies in the block of it
   if (chan->unbounded) ecru__free(chan->slots);
-  ecru__free(chan->block);
+  ecru__handle_free(&chan->mark, chan->block, sizeof *chan + LINE + ring_bytes);
 }
 
 void ecru__chan_discard(ecru_chan *chan) {
@@ -284,6 +289,7 @@ static inline int recv_entered(ecru__worker *w, ecru_chan *chan, void *element, 
 }
 
 int ecru_chan_send(ecru_chan *chan, const void *element) {
+  ECRU__CHECK_HANDLE(chan);
   if (ECRU__UNLIKELY(!chan || !can_read(chan, element))) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (ECRU__UNLIKELY(!w)) return ecru__enter_status();
@@ -294,6 +300,7 @@ int ecru_chan_send(ecru_chan *chan, const void *element) {
 }
 
 int ecru_chan_recv(ecru_chan *chan, void *element) {
+  ECRU__CHECK_HANDLE(chan);
   if (ECRU__UNLIKELY(!chan)) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (ECRU__UNLIKELY(!w)) return ecru__enter_status();
@@ -304,6 +311,7 @@ int ecru_chan_recv(ecru_chan *chan, void *element) {
 }
 
 int ecru_chan_try_send(ecru_chan *chan, const void *element) {
+  ECRU__CHECK_HANDLE(chan);
   if (ECRU__UNLIKELY(!chan || !can_read(chan, element))) return ECRU_EINVAL;
   if (!ecru__chan_can_send(chan)) return ECRU_EAGAIN;
   ecru__worker *w = ecru__enter();
@@ -312,6 +320,7 @@ int ecru_chan_try_send(ecru_chan *chan, const void *element) {
 }
 
 int ecru_chan_try_recv(ecru_chan *chan, void *element) {
+  ECRU__CHECK_HANDLE(chan);
   if (ECRU__UNLIKELY(!chan)) return ECRU_EINVAL;
   if (!ecru__chan_can_recv(chan)) return ECRU_EAGAIN;
   ecru__worker *w = ecru__enter();
@@ -335,6 +344,7 @@ ecru__node *ecru__chan_close_locked(ecru_chan *chan, int status) {
 }
 
 int ecru_chan_close_with(ecru_chan *chan, int status) {
+  ECRU__CHECK_HANDLE(chan);
   if (!chan || status >= 0) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -347,13 +357,23 @@ int ecru_chan_close_with(ecru_chan *chan, int status) {
   return was_closed ? ECRU_ECLOSED : 0;
 }
 
-int ecru_chan_close(ecru_chan *chan) { return ecru_chan_close_with(chan, ECRU_ECLOSED); }
+int ecru_chan_close(ecru_chan *chan) {
+  ECRU__CHECK_HANDLE(chan);
+  return ecru_chan_close_with(chan, ECRU_ECLOSED);
+}
 
-size_t ecru_chan_len(ecru_chan *chan) { return chan ? ecru__chan_count(chan) : 0; }
+size_t ecru_chan_len(ecru_chan *chan) {
+  ECRU__CHECK_HANDLE(chan);
+  return chan ? ecru__chan_count(chan) : 0;
+}
 
 size_t ecru_chan_cap(ecru_chan *chan) {
+  ECRU__CHECK_HANDLE(chan);
   if (!chan) return 0;
   return chan->unbounded ? SIZE_MAX : chan->capacity;
 }
 
-int ecru_chan_is_closed(ecru_chan *chan) { return chan ? ecru__chan_closed(chan) : 1; }
+int ecru_chan_is_closed(ecru_chan *chan) {
+  ECRU__CHECK_HANDLE(chan);
+  return chan ? ecru__chan_closed(chan) : 1;
+}

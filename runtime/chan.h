@@ -20,6 +20,7 @@
 #include <ecru/chan.h>
 #include <string.h>
 
+#include "runtime/handle.h"
 #include "runtime/park.h"
 
 enum { ECRU__CHAN_NAME_BYTES = 32, ECRU__CHAN_ELEMENT_MAX = 64 * 1024 };
@@ -48,6 +49,7 @@ struct ecru_chan {
   void *context;                 // set once
   void *block;                   // set once: what to free
   char name[ECRU__CHAN_NAME_BYTES]; // set once
+  ecru__mark mark; // handle.h
 };
 
 static inline uint32_t ecru__chan_count(const ecru_chan *chan) {

@@ -43,6 +43,7 @@ int ecru_clock_virtual_create(ecru_clock **result, int64_t start_ns) {
   if (!result || start_ns <= 0 || start_ns == ECRU_FOREVER) return ECRU_EINVAL;
   ecru_clock *clock = ecru__malloc(sizeof *clock);
   if (!clock) return ECRU_ENOMEM;
+  ecru__handle_begin(&clock->mark);
   atomic_init(&clock->now, start_ns);
   *result = clock;
   return 0;
@@ -58,6 +59,7 @@ static int tell_sleepers(void) {
 }
 
 int ecru_clock_advance(ecru_clock *clock, int64_t duration_ns) {
+  ECRU__CHECK_HANDLE(clock);
   if (!clock || duration_ns < 0) return ECRU_EINVAL;
   int64_t now = atomic_load_explicit(&clock->now, memory_order_relaxed);
   while (!atomic_compare_exchange_weak_explicit(&clock->now, &now, saturating_sum(now, duration_ns), memory_order_acq_rel,
@@ -66,6 +68,8 @@ int ecru_clock_advance(ecru_clock *clock, int64_t duration_ns) {
 }
 
 void ecru_clock_destroy(ecru_clock *clock) {
-  if (clock && clock == current()) ecru__panic("ecru_clock_destroy", clock, "the runtime still uses this clock");
-  ecru__free(clock);
+  ECRU__CHECK_HANDLE(clock);
+  if (!clock) return;
+  if (clock == current()) ecru__panic("ecru_clock_destroy", clock, "the runtime still uses this clock");
+  ecru__handle_free(&clock->mark, clock, sizeof *clock);
 }

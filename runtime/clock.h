@@ -5,9 +5,12 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "runtime/handle.h"
+
 /// A virtual clock: it stands still until somebody moves it, and never goes back.
 struct ecru_clock {
   _Atomic int64_t now; // atomic: nanoseconds
+  ecru__mark mark; // handle.h
 };
 /// The runtime's clock: NULL, the system's, or a virtual one. atomic: set at start and at stop
 extern _Atomic(ecru_clock *) ecru__clock;

@@ -20,23 +20,26 @@
 struct ecru_cond {
   ecru__lock lock;
   ecru__queue waiters; // lock
+  ecru__mark mark; // handle.h
 };
 
 int ecru_cond_create(ecru_cond **cond) {
   if (!cond) return ECRU_EINVAL;
   ecru_cond *made = ecru__calloc(1, sizeof *made);
   if (!made) return ECRU_ENOMEM;
+  ecru__handle_begin(&made->mark);
   *cond = made;
   return 0;
 }
 
 void ecru_cond_destroy(ecru_cond *cond) {
+  ECRU__CHECK_HANDLE(cond);
   if (!cond) return;
   ecru__lock_take(&cond->lock);
   bool waited_on = cond->waiters.head != NULL;
   ecru__lock_drop(&cond->lock);
   if (waited_on) ecru__panic("ecru_cond_destroy", cond, "somebody waits on it");
-  ecru__free(cond);
+  ecru__handle_free(&cond->mark, cond, sizeof *cond);
 }
 
 static int wait_on(ecru__worker **w, ecru_cond *cond, ecru_mutex *mutex) {
@@ -56,6 +59,7 @@ static int wait_on(ecru__worker **w, ecru_cond *cond, ecru_mutex *mutex) {
 }
 
 int ecru_cond_wait(ecru_cond *cond, ecru_mutex *mutex) {
+  ECRU__CHECK_HANDLE(cond);
   if (!cond || !mutex) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -66,6 +70,7 @@ int ecru_cond_wait(ecru_cond *cond, ecru_mutex *mutex) {
 }
 
 int ecru_cond_signal(ecru_cond *cond) {
+  ECRU__CHECK_HANDLE(cond);
   if (!cond) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -78,6 +83,7 @@ int ecru_cond_signal(ecru_cond *cond) {
 }
 
 int ecru_cond_broadcast(ecru_cond *cond) {
+  ECRU__CHECK_HANDLE(cond);
   if (!cond) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();

@@ -7,6 +7,7 @@
 struct end {
   ecru_chan *chan;             // set once
   _Atomic uint32_t references; // atomic
+  ecru__mark mark; // handle.h
 };
 struct ecru_tx {
   struct end end;
@@ -32,6 +33,7 @@ static int end_open(void **made, size_t bytes, ecru_chan *chan, uint32_t *count)
     ecru__free(end);
     return status;
   }
+  ecru__handle_begin(&end->mark);
   end->chan = ecru_chan_retain(chan);
   atomic_store_explicit(&end->references, 1, memory_order_relaxed);
   *made = end;
@@ -67,6 +69,7 @@ static bool end_close(ecru_chan *chan, uint32_t *count) {
 // ---- sending ends ---------------------------------------------------------------------------------------------------
 
 int ecru_tx_open(ecru_tx **tx, ecru_chan *chan) {
+  ECRU__CHECK_HANDLE(chan);
   if (!tx || !chan) return ECRU_EINVAL;
   void *made = NULL;
   int status = end_open(&made, sizeof(ecru_tx), chan, &chan->tx_ends);
@@ -75,29 +78,39 @@ int ecru_tx_open(ecru_tx **tx, ecru_chan *chan) {
 }
 
 ecru_tx *ecru_tx_retain(ecru_tx *tx) {
+  ECRU__CHECK_HANDLE((struct end *)tx);
   if (tx) end_retain(&tx->end, "ecru_tx_retain");
   return tx;
 }
 
 void ecru_tx_release(ecru_tx *tx) {
+  ECRU__CHECK_HANDLE((struct end *)tx);
   if (!tx || !end_release(&tx->end, "ecru_tx_release")) return;
   ecru_chan *chan = tx->end.chan;
-  ecru__free(tx);
+  ecru__handle_free(&tx->end.mark, tx, sizeof *tx);
   end_close(chan, &chan->tx_ends);
   ecru_chan_release(chan);
 }
 
-int ecru_tx_send(ecru_tx *tx, const void *element) { return tx ? ecru_chan_send(tx->end.chan, element) : ECRU_EINVAL; }
+int ecru_tx_send(ecru_tx *tx, const void *element) {
+  ECRU__CHECK_HANDLE((struct end *)tx);
+  return tx ? ecru_chan_send(tx->end.chan, element) : ECRU_EINVAL;
+}
 
 int ecru_tx_try_send(ecru_tx *tx, const void *element) {
+  ECRU__CHECK_HANDLE((struct end *)tx);
   return tx ? ecru_chan_try_send(tx->end.chan, element) : ECRU_EINVAL;
 }
 
-ecru_chan *ecru_tx_chan(ecru_tx *tx) { return tx ? tx->end.chan : NULL; }
+ecru_chan *ecru_tx_chan(ecru_tx *tx) {
+  ECRU__CHECK_HANDLE((struct end *)tx);
+  return tx ? tx->end.chan : NULL;
+}
 
 // ---- receiving ends -------------------------------------------------------------------------------------------------
 
 int ecru_rx_open(ecru_rx **rx, ecru_chan *chan) {
+  ECRU__CHECK_HANDLE(chan);
   if (!rx || !chan) return ECRU_EINVAL;
   void *made = NULL;
   int status = end_open(&made, sizeof(ecru_rx), chan, &chan->rx_ends);
@@ -106,22 +119,31 @@ int ecru_rx_open(ecru_rx **rx, ecru_chan *chan) {
 }
 
 ecru_rx *ecru_rx_retain(ecru_rx *rx) {
+  ECRU__CHECK_HANDLE((struct end *)rx);
   if (rx) end_retain(&rx->end, "ecru_rx_retain");
   return rx;
 }
 
 void ecru_rx_release(ecru_rx *rx) {
+  ECRU__CHECK_HANDLE((struct end *)rx);
   if (!rx || !end_release(&rx->end, "ecru_rx_release")) return;
   ecru_chan *chan = rx->end.chan;
-  ecru__free(rx);
+  ecru__handle_free(&rx->end.mark, rx, sizeof *rx);
   if (end_close(chan, &chan->rx_ends)) ecru__chan_discard(chan); // user code: outside the runtime
   ecru_chan_release(chan);
 }
 
-int ecru_rx_recv(ecru_rx *rx, void *element) { return rx ? ecru_chan_recv(rx->end.chan, element) : ECRU_EINVAL; }
+int ecru_rx_recv(ecru_rx *rx, void *element) {
+  ECRU__CHECK_HANDLE((struct end *)rx);
+  return rx ? ecru_chan_recv(rx->end.chan, element) : ECRU_EINVAL;
+}
 
 int ecru_rx_try_recv(ecru_rx *rx, void *element) {
+  ECRU__CHECK_HANDLE((struct end *)rx);
   return rx ? ecru_chan_try_recv(rx->end.chan, element) : ECRU_EINVAL;
 }
 
-ecru_chan *ecru_rx_chan(ecru_rx *rx) { return rx ? rx->end.chan : NULL; }
+ecru_chan *ecru_rx_chan(ecru_rx *rx) {
+  ECRU__CHECK_HANDLE((struct end *)rx);
+  return rx ? rx->end.chan : NULL;
+}

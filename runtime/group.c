@@ -38,6 +38,7 @@ struct ecru_group {
   child *failures, *last_failure; // lock: in order of time
   size_t failed;        // lock: how many
   child *spare;         // lock
+  ecru__mark mark; // handle.h
 };
 
 // ---- slots --------------------------------------------------------------------------------------------------------
@@ -172,10 +173,12 @@ int ecru__group_start(ecru_group *group, ecru_task_fn fn, void *argument, void (
 }
 
 int ecru_group_go(ecru_group *group, ecru_task_fn fn, void *argument) {
+  ECRU__CHECK_HANDLE(group);
   return ecru__group_start(group, fn, argument, NULL, true, __builtin_return_address(0));
 }
 
 int ecru_group_try_go(ecru_group *group, ecru_task_fn fn, void *argument) {
+  ECRU__CHECK_HANDLE(group);
   return ecru__group_start(group, fn, argument, NULL, false, __builtin_return_address(0));
 }
 
@@ -185,6 +188,7 @@ int ecru_group_create(ecru_group **group, size_t limit, unsigned flags) {
   if (!group || (flags & ~(unsigned)ECRU_GROUP_SUPERVISOR) != 0) return ECRU_EINVAL;
   ecru_group *created = ecru__calloc(1, sizeof *created);
   if (!created) return ECRU_ENOMEM;
+  ecru__handle_begin(&created->mark);
   created->limit = limit;
   created->flags = flags;
   int status = ecru_token_create(&created->token, NULL, ECRU_FOREVER);
@@ -197,6 +201,7 @@ int ecru_group_create(ecru_group **group, size_t limit, unsigned flags) {
 }
 
 int ecru_group_cancel(ecru_group *group, int cause) {
+  ECRU__CHECK_HANDLE(group);
   if (!group) return ECRU_EINVAL;
   int status = ecru_token_cancel(group->token, cause);
   if (status != 0) return status;
@@ -211,9 +216,13 @@ int ecru_group_cancel(ecru_group *group, int cause) {
   return 0;
 }
 
-ecru_token *ecru_group_token(ecru_group *group) { return group ? group->token : NULL; }
+ecru_token *ecru_group_token(ecru_group *group) {
+  ECRU__CHECK_HANDLE(group);
+  return group ? group->token : NULL;
+}
 
 size_t ecru_group_errors(ecru_group *group, int *statuses, size_t room) {
+  ECRU__CHECK_HANDLE(group);
   if (!group) return 0;
   ecru__lock_take(&group->lock);
   size_t failed = group->failed;
@@ -259,6 +268,7 @@ static int outcome(ecru_group *group) {
 }
 
 int ecru_group_wait(ecru_group *group) {
+  ECRU__CHECK_HANDLE(group);
   if (!group) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -288,6 +298,7 @@ static void free_records(child *record) {
 }
 
 void ecru_group_destroy(ecru_group *group) {
+  ECRU__CHECK_HANDLE(group);
   if (!group) return;
   ecru_group_cancel(group, 0);
   ecru__worker *w = ecru__enter();
@@ -298,5 +309,5 @@ void ecru_group_destroy(ecru_group *group) {
   ecru_token_release(group->token);
   free_records(group->failures);
   free_records(group->spare);
-  ecru__free(group);
+  ecru__handle_free(&group->mark, group, sizeof *group);
 }

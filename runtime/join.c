@@ -12,10 +12,13 @@
 enum { ON_STACK = 16 };
 
 /// returns: 0; ECRU_EINVAL a NULL; ECRU_EDEADLK the caller's own task is among them.
-static int look_at_arguments(ecru__worker *w, ecru_task *const *tasks, size_t count) {
+static int look_at_arguments(ecru__worker *w, const char *function, ecru_task *const *tasks, size_t count) {
+  (void)function; // only told of a handle that is none any more
   if (count > 0 && !tasks) return ECRU_EINVAL;
-  for (size_t i = 0; i < count; i++)
+  for (size_t i = 0; i < count; i++) {
+    ECRU__CHECK_HANDLE_FOR(function, tasks[i]);
     if (!tasks[i]) return ECRU_EINVAL;
+  }
   for (size_t i = 0; i < count; i++)
     if (ecru__task_is_self(w, tasks[i])) return ECRU_EDEADLK;
   return 0;
@@ -26,7 +29,7 @@ static int look_at_arguments(ecru__worker *w, ecru_task *const *tasks, size_t co
 int ecru_join_all(ecru_task *const *tasks, size_t count, int *statuses, void **results) {
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
-  int waited = look_at_arguments(w, tasks, count);
+  int waited = look_at_arguments(w, __func__, tasks, count);
   if (waited == 0) waited = ecru__canceled(w);
   for (size_t i = 0; i < count && waited == 0; i++)
     if (!ecru__task_has_ended(tasks[i])) waited = ecru__event_wait(&w, &tasks[i]->ended, ECRU__WAIT_JOIN, tasks[i]);
@@ -134,7 +137,7 @@ int ecru_join_any(ecru_task *const *tasks, size_t count, void **result) {
   if (!w) return ecru__enter_status();
   struct race race;
   size_t winner = 0;
-  int status = look_at_arguments(w, tasks, count);
+  int status = look_at_arguments(w, __func__, tasks, count);
   if (status == 0) status = race_begin(w, &race, tasks, count);
   if (status != 0) {
     ecru__leave(w);
@@ -159,7 +162,7 @@ int ecru_join_each(ecru_task *const *tasks, size_t count,
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
   struct race race;
-  int status = look_at_arguments(w, tasks, count);
+  int status = look_at_arguments(w, __func__, tasks, count);
   if (status == 0) status = race_begin(w, &race, tasks, count);
   if (status != 0) {
     ecru__leave(w);

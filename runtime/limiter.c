@@ -36,6 +36,7 @@ struct ecru_limiter {
   bool armed;                  // lock: invariant 3
   ecru__queue waiters;         // lock; node->data: how many events it wants
   ecru__timer_node timer;      // lock
+  ecru__mark mark; // handle.h
 };
 
 static bool timer_claim(ecru__worker *w, ecru__timer_node *timer);
@@ -49,6 +50,7 @@ int ecru_limiter_create(ecru_limiter **limiter, double rate, int64_t burst) {
   if (!w) return ecru__enter_status();
   ecru_limiter *made = ecru__calloc(1, sizeof *made);
   if (made) {
+    ecru__handle_begin(&made->mark);
     atomic_init(&made->references, 1);
     made->event_ns = event_ns;
     made->burst = burst;
@@ -64,15 +66,18 @@ int ecru_limiter_create(ecru_limiter **limiter, double rate, int64_t burst) {
 
 static void drop_reference(ecru_limiter *limiter) {
   // acq_rel: whatever the others did with it happens before the free
-  if (atomic_fetch_sub_explicit(&limiter->references, 1, memory_order_acq_rel) == 1) ecru__free(limiter);
+  if (atomic_fetch_sub_explicit(&limiter->references, 1, memory_order_acq_rel) == 1)
+    ecru__handle_free(&limiter->mark, limiter, sizeof *limiter);
 }
 
 void ecru_limiter_destroy(ecru_limiter *limiter) {
+  ECRU__CHECK_HANDLE(limiter);
   if (!limiter) return;
   ecru__lock_take(&limiter->lock);
   bool waited_on = limiter->waiters.head != NULL;
   ecru__lock_drop(&limiter->lock);
   if (waited_on) ecru__panic("ecru_limiter_destroy", limiter, "somebody waits for it");
+  ecru__handle_end(&limiter->mark);
   drop_reference(limiter);
 }
 
@@ -221,6 +226,7 @@ static int wait_for(ecru__worker **w, ecru_limiter *limiter, int64_t n) {
 }
 
 int ecru_limiter_wait(ecru_limiter *limiter, int64_t n) {
+  ECRU__CHECK_HANDLE(limiter);
   if (!limiter || n <= 0 || n > limiter->burst) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -231,6 +237,7 @@ int ecru_limiter_wait(ecru_limiter *limiter, int64_t n) {
 }
 
 int ecru_limiter_try(ecru_limiter *limiter, int64_t n) {
+  ECRU__CHECK_HANDLE(limiter);
   if (!limiter || n <= 0 || n > limiter->burst) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();

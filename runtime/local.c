@@ -18,6 +18,7 @@ enum { DESTRUCTOR_ROUNDS = 4, FIRST_ROOM = 4 };
 struct ecru_local_key {
   uint32_t slot;   // set once
   uint64_t serial; // set once: unique
+  ecru__mark mark; // handle.h
 };
 
 struct value {
@@ -45,6 +46,7 @@ static struct {
 struct ecru_scoped_key {
   void (*release)(void *value); // set once
   _Atomic uint64_t bindings;    // atomic
+  ecru__mark mark; // handle.h
 };
 
 struct ecru__binding {
@@ -111,6 +113,7 @@ int ecru_local_key_create(ecru_local_key **result, void (*destructor)(void *)) {
   if (!result) return ECRU_EINVAL;
   ecru_local_key *key = ecru__malloc(sizeof *key);
   if (!key) return ECRU_ENOMEM;
+  ecru__handle_begin(&key->mark);
   int status = register_key(key, destructor);
   if (status == 0) *result = key;
   else ecru__free(key);
@@ -118,9 +121,10 @@ int ecru_local_key_create(ecru_local_key **result, void (*destructor)(void *)) {
 }
 
 void ecru_local_key_destroy(ecru_local_key *key) {
+  ECRU__CHECK_HANDLE(key);
   if (!key) return;
   unregister_key(key);
-  ecru__free(key);
+  ecru__handle_free(&key->mark, key, sizeof *key);
 }
 
 // ---- local values ------------------------------------------------------------------------------------------------------
@@ -154,6 +158,7 @@ static int set_value(ecru__waiter *x, const ecru_local_key *key, void *value) {
 }
 
 int ecru_local_set(ecru_local_key *key, void *value) {
+  ECRU__CHECK_HANDLE(key);
   if (!key) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -163,6 +168,7 @@ int ecru_local_set(ecru_local_key *key, void *value) {
 }
 
 void *ecru_local_get(ecru_local_key *key) {
+  ECRU__CHECK_HANDLE(key);
   if (!key) return NULL;
   ecru__worker *w = ecru__enter();
   if (!w) return NULL;
@@ -200,6 +206,7 @@ int ecru_scoped_key_create(ecru_scoped_key **result, void (*release)(void *)) {
   if (!result) return ECRU_EINVAL;
   ecru_scoped_key *key = ecru__malloc(sizeof *key);
   if (!key) return ECRU_ENOMEM;
+  ecru__handle_begin(&key->mark);
   key->release = release;
   atomic_init(&key->bindings, 0);
   *result = key;
@@ -207,10 +214,11 @@ int ecru_scoped_key_create(ecru_scoped_key **result, void (*release)(void *)) {
 }
 
 void ecru_scoped_key_destroy(ecru_scoped_key *key) {
+  ECRU__CHECK_HANDLE(key);
   if (!key) return;
   if (atomic_load_explicit(&key->bindings, memory_order_acquire) != 0)
     ecru__panic("ecru_scoped_key_destroy", key, "values are still bound to this key");
-  ecru__free(key);
+  ecru__handle_free(&key->mark, key, sizeof *key);
 }
 
 ecru__binding *ecru__scoped_retain(ecru__binding *binding) {
@@ -247,6 +255,7 @@ static uint64_t id_of_caller(const ecru__worker *w) {
 }
 
 int ecru_scoped_enter(ecru_scoped_key *key, void *value) {
+  ECRU__CHECK_HANDLE(key);
   if (!key) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -266,6 +275,7 @@ int ecru_scoped_enter(ecru_scoped_key *key, void *value) {
 }
 
 int ecru_scoped_leave(ecru_scoped_key *key) {
+  ECRU__CHECK_HANDLE(key);
   if (!key) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -277,6 +287,7 @@ int ecru_scoped_leave(ecru_scoped_key *key) {
 }
 
 void *ecru_scoped_get(ecru_scoped_key *key) {
+  ECRU__CHECK_HANDLE(key);
   if (!key) return NULL;
   ecru__worker *w = ecru__enter();
   if (!w) return NULL;

@@ -56,6 +56,7 @@ struct ecru_mutex {
   ecru__queue waiters;           // lock: place's. node->data: since when, node->index: times woken in vain
   ecru_mutex *next, *prev;       // lock: place's
   bool starving;                 // lock: place's; invariant 7
+  ecru__mark mark; // handle.h
 };
 
 static place places[PLACES];
@@ -65,12 +66,14 @@ int ecru_mutex_create(ecru_mutex **mutex) {
   if (!mutex) return ECRU_EINVAL;
   ecru_mutex *made = ecru__calloc(1, sizeof *made);
   if (!made) return ECRU_ENOMEM;
+  ecru__handle_begin(&made->mark);
   made->place = &places[atomic_fetch_add_explicit(&next_place, 1, memory_order_relaxed) % PLACES];
   *mutex = made;
   return 0;
 }
 
 void ecru_mutex_destroy(ecru_mutex *mutex) {
+  ECRU__CHECK_HANDLE(mutex);
   if (!mutex) return;
   // acquire: pairs with the release in unlock: what its last holder did to it comes before the free
   if (atomic_load_explicit(&mutex->word, memory_order_acquire) != FREE)
@@ -79,7 +82,7 @@ void ecru_mutex_destroy(ecru_mutex *mutex) {
   bool waited_on = mutex->waiters.head != NULL;
   ecru__lock_drop(&mutex->place->lock);
   if (waited_on) ecru__panic("ecru_mutex_destroy", mutex, "somebody waits for the mutex");
-  ecru__free(mutex);
+  ecru__handle_free(&mutex->mark, mutex, sizeof *mutex);
 }
 
 // ---- under the place's lock ---------------------------------------------------------------------------------------
@@ -224,6 +227,7 @@ static __attribute__((noinline)) int unlock_refused(void) {
 }
 
 int ecru_mutex_unlock(ecru_mutex *mutex) {
+  ECRU__CHECK_HANDLE(mutex);
   if (ECRU__UNLIKELY(!mutex)) return ECRU_EINVAL;
   ecru__worker *w = ecru__worker_here();
   if (ECRU__UNLIKELY(!w || !ecru__mutex_is_held_by(mutex, w->self))) return unlock_refused();
@@ -237,6 +241,7 @@ int ecru_mutex_unlock(ecru_mutex *mutex) {
 }
 
 bool ecru__mutex_is_held_by(ecru_mutex *mutex, const ecru__waiter *x) {
+  ECRU__CHECK_HANDLE_FOR("ecru_cond_wait", mutex); // the calls of this file have looked before
   return atomic_load_explicit(&mutex->owner, memory_order_relaxed) == x;
 }
 
@@ -301,6 +306,7 @@ static __attribute__((noinline)) int lock_slowly(ecru_mutex *mutex) {
 }
 
 int ecru_mutex_lock(ecru_mutex *mutex) {
+  ECRU__CHECK_HANDLE(mutex);
   if (ECRU__UNLIKELY(!mutex)) return ECRU_EINVAL;
   ecru__worker *w = ecru__worker_here(); // not entered: nothing but the mutex is touched
   if (ECRU__UNLIKELY(!w || ecru__canceled(w) != 0 || !take(mutex))) return lock_slowly(mutex);
@@ -309,6 +315,7 @@ int ecru_mutex_lock(ecru_mutex *mutex) {
 }
 
 int ecru_mutex_try_lock(ecru_mutex *mutex) {
+  ECRU__CHECK_HANDLE(mutex);
   if (!mutex) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter(); // the owner must be known: a foreign thread is adopted here
   if (!w) return ecru__enter_status();

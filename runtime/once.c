@@ -12,6 +12,7 @@
 struct ecru_once {
   ecru__event done;               // invariant 2
   _Atomic(ecru__waiter *) runner; // atomic: invariant 1
+  ecru__mark mark; // handle.h
 };
 
 static ecru__waiter done_mark;
@@ -21,15 +22,17 @@ int ecru_once_create(ecru_once **once) {
   if (!once) return ECRU_EINVAL;
   ecru_once *made = ecru__calloc(1, sizeof *made);
   if (!made) return ECRU_ENOMEM;
+  ecru__handle_begin(&made->mark);
   *once = made;
   return 0;
 }
 
 void ecru_once_destroy(ecru_once *once) {
+  ECRU__CHECK_HANDLE(once);
   if (!once) return;
   ecru__waiter *runner = atomic_load_explicit(&once->runner, memory_order_relaxed);
   if (runner && runner != DONE) ecru__panic("ecru_once_destroy", once, "its function is running");
-  ecru__free(once);
+  ecru__handle_free(&once->mark, once, sizeof *once);
 }
 
 static void run(ecru__worker **w, ecru_once *once, ecru_fn fn, void *argument) {
@@ -53,6 +56,7 @@ static int run_or_wait(ecru__worker **w, ecru_once *once, ecru_fn fn, void *argu
 }
 
 int ecru_once_do(ecru_once *once, ecru_fn fn, void *argument) {
+  ECRU__CHECK_HANDLE(once);
   if (!once || !fn) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();

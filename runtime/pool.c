@@ -14,6 +14,7 @@ struct ecru_pool {
   int (*work)(void *context, void *item); // set once
   void *context;                          // set once
   _Atomic int status;                     // atomic: 0, or why the pool has stopped; the first stays
+  ecru__mark mark; // handle.h
 };
 
 static int status_of(ecru_pool *pool) {
@@ -49,6 +50,7 @@ int ecru_pool_create(ecru_pool **pool, size_t workers, size_t queue, int (*work)
   if (!pool || workers == 0 || !work) return ECRU_EINVAL;
   ecru_pool *created = ecru__calloc(1, sizeof *created);
   if (!created) return ECRU_ENOMEM;
+  ecru__handle_begin(&created->mark);
   created->work = work;
   created->context = context;
   int status = ecru_chan_create(&created->queue, sizeof(void *), queue);
@@ -64,6 +66,7 @@ int ecru_pool_create(ecru_pool **pool, size_t workers, size_t queue, int (*work)
 }
 
 int ecru_pool_submit(ecru_pool *pool, void *item) {
+  ECRU__CHECK_HANDLE(pool);
   if (!pool) return ECRU_EINVAL;
   int status = ecru_chan_send(pool->queue, &item);
   if (status != ECRU_ECLOSED) return status;
@@ -72,6 +75,7 @@ int ecru_pool_submit(ecru_pool *pool, void *item) {
 }
 
 int ecru_pool_wait(ecru_pool *pool) {
+  ECRU__CHECK_HANDLE(pool);
   if (!pool) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -85,9 +89,10 @@ int ecru_pool_wait(ecru_pool *pool) {
 }
 
 void ecru_pool_destroy(ecru_pool *pool) {
+  ECRU__CHECK_HANDLE(pool);
   if (!pool) return;
   if (pool->queue) ecru_chan_close(pool->queue);
   ecru_group_destroy(pool->group);
   ecru_chan_release(pool->queue);
-  ecru__free(pool);
+  ecru__handle_free(&pool->mark, pool, sizeof *pool);
 }

@@ -18,6 +18,7 @@ struct ecru_registration {
   bool orphaned;                  // lock: token's: unregistered from inside the run, which then frees it
   ecru__waiter *runner;           // lock: token's: who runs it
   ecru__queue unregistering;      // lock: token's: who waits for the end of the run
+  ecru__mark mark; // handle.h
 };
 
 static const int64_t hand_over_again_ns = 1000000;
@@ -47,7 +48,7 @@ static void unlink_locked(ecru_token *token, ecru_registration *registration) {
 
 static void free_registration(ecru_registration *registration) {
   ecru_token_release(registration->token);
-  ecru__free(registration);
+  ecru__handle_free(&registration->mark, registration, sizeof *registration);
 }
 
 /// Runs a registration in state RUNNING; it may be gone afterwards.
@@ -151,6 +152,7 @@ void ecru__registrations_start(void) {
 // ---- public ------------------------------------------------------------------------------------------------------------
 
 int ecru_token_on_cancel(ecru_token *token, ecru_fn fn, void *argument, ecru_registration **result) {
+  ECRU__CHECK_HANDLE(token);
   if (!token || !fn || !result) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -160,6 +162,7 @@ int ecru_token_on_cancel(ecru_token *token, ecru_fn fn, void *argument, ecru_reg
     return ECRU_ENOMEM;
   }
   registration->token = ecru_token_retain(token);
+  ecru__handle_begin(&registration->mark);
   registration->fn = fn;
   registration->argument = argument;
   *result = registration;
@@ -195,6 +198,7 @@ static bool await_run(ecru__worker **w, ecru_registration *registration) {
 }
 
 int ecru_token_unregister(ecru_registration *registration) {
+  ECRU__CHECK_HANDLE(registration);
   if (!registration) return ECRU_EINVAL;
   if (ecru__worker_forked()) return ECRU_EFORKED; // the lock may be a thread's that is not there (G14)
   ecru_token *token = registration->token;

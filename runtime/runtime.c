@@ -1,4 +1,5 @@
 /// runtime/runtime.c: start, stop, run (G1, G13), maxprocs (G5), blocking sections (G3), the scan of all waiters.
+#include "runtime/handle.h"
 #include "runtime/sanitize.h"
 #include "runtime/seed.h"
 #include "runtime/state.h"
@@ -148,6 +149,7 @@ static void take_down(void) {
   ecru__queue_release_global();
   ecru__foreign_forget_all();
   ecru__clock_use(NULL); // a virtual clock may go now
+  ecru__handles_release_all();
 }
 
 static int set_up(const ecru_options *options) {

@@ -26,17 +26,20 @@ struct ecru_rwmutex {
   _Atomic(ecru__waiter *) owner; // atomic: invariant 5
   ecru__lock lock;
   ecru__queue writers, readers;  // lock
+  ecru__mark mark; // handle.h
 };
 
 int ecru_rwmutex_create(ecru_rwmutex **mutex) {
   if (!mutex) return ECRU_EINVAL;
   ecru_rwmutex *made = ecru__calloc(1, sizeof *made);
   if (!made) return ECRU_ENOMEM;
+  ecru__handle_begin(&made->mark);
   *mutex = made;
   return 0;
 }
 
 void ecru_rwmutex_destroy(ecru_rwmutex *mutex) {
+  ECRU__CHECK_HANDLE(mutex);
   if (!mutex) return;
   ecru__lock_take(&mutex->lock);
   bool waited_on = mutex->writers.head || mutex->readers.head;
@@ -45,7 +48,7 @@ void ecru_rwmutex_destroy(ecru_rwmutex *mutex) {
   ecru__lock_drop(&mutex->lock);
   if (waited_on) ecru__panic("ecru_rwmutex_destroy", mutex, "somebody waits for the mutex");
   if (locked) ecru__panic("ecru_rwmutex_destroy", mutex, "the mutex is locked");
-  ecru__free(mutex);
+  ecru__handle_free(&mutex->mark, mutex, sizeof *mutex);
 }
 
 static void set_owner(ecru_rwmutex *mutex, ecru__waiter *x) {
@@ -212,12 +215,28 @@ static int refuse(void) {
   return ECRU_EPERM;
 }
 
-int ecru_rwmutex_lock(ecru_rwmutex *mutex) { return lock(mutex, HELD); }
-int ecru_rwmutex_try_lock(ecru_rwmutex *mutex) { return try_lock(mutex, HELD); }
-int ecru_rwmutex_read_lock(ecru_rwmutex *mutex) { return lock(mutex, READER); }
-int ecru_rwmutex_try_read_lock(ecru_rwmutex *mutex) { return try_lock(mutex, READER); }
+int ecru_rwmutex_lock(ecru_rwmutex *mutex) {
+  ECRU__CHECK_HANDLE(mutex);
+  return lock(mutex, HELD);
+}
+
+int ecru_rwmutex_try_lock(ecru_rwmutex *mutex) {
+  ECRU__CHECK_HANDLE(mutex);
+  return try_lock(mutex, HELD);
+}
+
+int ecru_rwmutex_read_lock(ecru_rwmutex *mutex) {
+  ECRU__CHECK_HANDLE(mutex);
+  return lock(mutex, READER);
+}
+
+int ecru_rwmutex_try_read_lock(ecru_rwmutex *mutex) {
+  ECRU__CHECK_HANDLE(mutex);
+  return try_lock(mutex, READER);
+}
 
 int ecru_rwmutex_unlock(ecru_rwmutex *mutex) {
+  ECRU__CHECK_HANDLE(mutex);
   if (ECRU__UNLIKELY(!mutex)) return ECRU_EINVAL;
   ecru__worker *w = ecru__worker_here();
   if (ECRU__UNLIKELY(!w || !is_owner(mutex, w->self))) return refuse();
@@ -226,6 +245,7 @@ int ecru_rwmutex_unlock(ecru_rwmutex *mutex) {
 }
 
 int ecru_rwmutex_read_unlock(ecru_rwmutex *mutex) {
+  ECRU__CHECK_HANDLE(mutex);
   if (ECRU__UNLIKELY(!mutex)) return ECRU_EINVAL;
   int outcome = ECRU__LIKELY(ecru__worker_here() != NULL) ? give_back(mutex, READER) : CLOSED;
   if (ECRU__LIKELY(outcome == DONE)) return 0;

@@ -1,4 +1,5 @@
-/// runtime/sanitize.h: what AddressSanitizer, ThreadSanitizer and valgrind must be told about stacks (D5). Nothing in plain builds.
+/// runtime/sanitize.h: what AddressSanitizer, ThreadSanitizer and valgrind must be told about stacks, and of memory
+/// that is kept (D5). Nothing in plain builds.
 #ifndef ECRU_RUNTIME_SANITIZE_H
 #define ECRU_RUNTIME_SANITIZE_H
 #include <stddef.h>
@@ -23,7 +24,16 @@ void __sanitizer_start_switch_fiber(void **fake_stack, const void *low, size_t b
 void __sanitizer_finish_switch_fiber(void *fake_stack, const void **low, size_t *bytes);
 #define ECRU__ASAN_LEAVE(save, low, bytes) __sanitizer_start_switch_fiber(save, low, bytes)
 #define ECRU__ASAN_ARRIVE(saved) __sanitizer_finish_switch_fiber(saved, NULL, NULL)
+void __asan_poison_memory_region(const volatile void *low, size_t bytes);
+void __asan_unpoison_memory_region(const volatile void *low, size_t bytes);
+#define ECRU__ASAN_POISON(low, bytes) __asan_poison_memory_region(low, bytes)
+#define ECRU__ASAN_UNPOISON(low, bytes) __asan_unpoison_memory_region(low, bytes)
+/// May look at what is poisoned.
+#define ECRU__NO_ASAN __attribute__((no_sanitize("address")))
 #else
+#define ECRU__ASAN_POISON(low, bytes) ((void)(low), (void)(bytes))
+#define ECRU__ASAN_UNPOISON(low, bytes) ((void)(low), (void)(bytes))
+#define ECRU__NO_ASAN
 #define ECRU__ASAN_LEAVE(save, low, bytes) ((void)0)
 #define ECRU__ASAN_ARRIVE(saved) ((void)0)
 #endif

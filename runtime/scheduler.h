@@ -17,6 +17,7 @@
 #include <ecru/debug.h>
 #include <ecru/runtime.h>
 
+#include "runtime/handle.h"
 #include "runtime/park.h"
 #include "platform/fence.h"
 #include "runtime/timers.h"

@@ -168,6 +168,7 @@ static int enter_fresh(ecru__worker *w, ecru_token *parent, int64_t deadline_ns)
 }
 
 int ecru_token_enter(ecru_token *token) {
+  ECRU__CHECK_HANDLE(token);
   if (!token) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();

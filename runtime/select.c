@@ -50,9 +50,13 @@ static inline int resolve(const ecru_case *c, void **thing) {
   *thing = c->object;
   switch (c->kind) {
   case ECRU_CASE_READ:
-  case ECRU_CASE_WRITE:
-  case ECRU_CASE_RECV: return 0;
-  case ECRU_CASE_SEND: return c->value || !c->object || ((ecru_chan *)c->object)->element_bytes == 0 ? 0 : ECRU_EINVAL;
+  case ECRU_CASE_WRITE: return 0;
+  case ECRU_CASE_RECV:
+    ECRU__CHECK_HANDLE_FOR("ecru_select", (ecru_chan *)c->object);
+    return 0;
+  case ECRU_CASE_SEND:
+    ECRU__CHECK_HANDLE_FOR("ecru_select", (ecru_chan *)c->object);
+    return c->value || !c->object || ((ecru_chan *)c->object)->element_bytes == 0 ? 0 : ECRU_EINVAL;
   case ECRU_CASE_TOKEN:
     if (c->object) *thing = ecru__token_event(c->object);
     return 0;

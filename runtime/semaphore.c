@@ -21,12 +21,14 @@ struct ecru_semaphore {
   int64_t permits;      // set once
   ecru__lock lock;
   ecru__queue waiters;  // lock; node->data: how many it wants
+  ecru__mark mark; // handle.h
 };
 
 int ecru_semaphore_create(ecru_semaphore **semaphore, int64_t permits) {
   if (!semaphore || permits <= 0 || permits > PERMITS_MAX) return ECRU_EINVAL;
   ecru_semaphore *made = ecru__calloc(1, sizeof *made);
   if (!made) return ECRU_ENOMEM;
+  ecru__handle_begin(&made->mark);
   made->permits = permits;
   atomic_init(&made->word, permits * PERMIT);
   *semaphore = made;
@@ -34,12 +36,13 @@ int ecru_semaphore_create(ecru_semaphore **semaphore, int64_t permits) {
 }
 
 void ecru_semaphore_destroy(ecru_semaphore *semaphore) {
+  ECRU__CHECK_HANDLE(semaphore);
   if (!semaphore) return;
   ecru__lock_take(&semaphore->lock);
   bool waited_on = semaphore->waiters.head != NULL;
   ecru__lock_drop(&semaphore->lock);
   if (waited_on) ecru__panic("ecru_semaphore_destroy", semaphore, "somebody waits for permits");
-  ecru__free(semaphore);
+  ecru__handle_free(&semaphore->mark, semaphore, sizeof *semaphore);
 }
 
 // ---- without the lock ---------------------------------------------------------------------------------------------
@@ -144,6 +147,7 @@ static __attribute__((noinline)) int acquire_slowly(ecru_semaphore *semaphore, i
 }
 
 int ecru_semaphore_acquire(ecru_semaphore *semaphore, int64_t n) {
+  ECRU__CHECK_HANDLE(semaphore);
   if (!semaphore || n <= 0 || n > semaphore->permits) return ECRU_EINVAL;
   ecru__worker *w = ecru__worker_here(); // not entered: nothing but the semaphore is touched
   if (ECRU__LIKELY(w && ecru__canceled(w) == 0 && take(semaphore, n) == DONE)) return 0;
@@ -164,6 +168,7 @@ static int try_slowly(ecru_semaphore *semaphore, int64_t n) {
 }
 
 int ecru_semaphore_try_acquire(ecru_semaphore *semaphore, int64_t n) {
+  ECRU__CHECK_HANDLE(semaphore);
   if (!semaphore || n <= 0 || n > semaphore->permits) return ECRU_EINVAL;
   if (ECRU__LIKELY(ecru__worker_here() && take(semaphore, n) == DONE)) return 0;
   return try_slowly(semaphore, n);
@@ -184,6 +189,7 @@ static __attribute__((noinline)) int release_slowly(ecru_semaphore *semaphore, i
 }
 
 int ecru_semaphore_release(ecru_semaphore *semaphore, int64_t n) {
+  ECRU__CHECK_HANDLE(semaphore);
   if (!semaphore || n <= 0) return ECRU_EINVAL;
   int outcome = ECRU__LIKELY(ecru__worker_here() != NULL) ? give(semaphore, n) : CLOSED;
   if (ECRU__UNLIKELY(outcome == CLOSED)) return release_slowly(semaphore, n);

@@ -45,6 +45,7 @@ struct ecru_singleflight {
   uint64_t runs;               // lock: in the table
   uint64_t slot_count;         // lock: a power of two
   run **slots;                 // lock
+  ecru__mark mark; // handle.h
 };
 
 int ecru_singleflight_create(ecru_singleflight **flight) {
@@ -55,6 +56,7 @@ int ecru_singleflight_create(ecru_singleflight **flight) {
     ecru__free(made);
     return ECRU_ENOMEM;
   }
+  ecru__handle_begin(&made->mark);
   atomic_init(&made->references, 1);
   made->slot_count = SLOTS_AT_FIRST;
   made->slots = slots;
@@ -66,15 +68,17 @@ static void drop_flight(ecru_singleflight *flight) {
   // acq_rel: whatever the others did with it happens before the free
   if (atomic_fetch_sub_explicit(&flight->references, 1, memory_order_acq_rel) != 1) return;
   ecru__free(flight->slots);
-  ecru__free(flight);
+  ecru__handle_free(&flight->mark, flight, sizeof *flight);
 }
 
 void ecru_singleflight_destroy(ecru_singleflight *flight) {
+  ECRU__CHECK_HANDLE(flight);
   if (!flight) return;
   ecru__lock_take(&flight->lock);
   bool waited_on = flight->callers > 0;
   ecru__lock_drop(&flight->lock);
   if (waited_on) ecru__panic("ecru_singleflight_destroy", flight, "somebody waits for a run");
+  ecru__handle_end(&flight->mark);
   drop_flight(flight);
 }
 
@@ -274,6 +278,7 @@ static int wait_for(ecru__worker **w, run *r, void **result, int *shared) {
 
 int ecru_singleflight_do(ecru_singleflight *flight, const char *key, ecru_task_fn fn, void *argument, void **result,
                          int *shared) {
+  ECRU__CHECK_HANDLE(flight);
   if (!flight || !key || !fn) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -289,6 +294,7 @@ int ecru_singleflight_do(ecru_singleflight *flight, const char *key, ecru_task_f
 }
 
 int ecru_singleflight_forget(ecru_singleflight *flight, const char *key) {
+  ECRU__CHECK_HANDLE(flight);
   if (!flight || !key) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();

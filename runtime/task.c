@@ -63,7 +63,7 @@ void ecru__task_drop_block(ecru_task *task) {
   // acq_rel: what the others did with the block happens before it is freed
   if (atomic_load_explicit(&task->parts, memory_order_acquire) == 1 ||
       atomic_fetch_sub_explicit(&task->parts, 1, memory_order_acq_rel) == 1)
-    ecru__free(task);
+    ecru__handle_free(&task->mark, task, sizeof *task);
 }
 
 static void task_free(ecru_task *task) {
@@ -74,6 +74,7 @@ static void task_free(ecru_task *task) {
 }
 
 ecru_task *ecru_task_retain(ecru_task *task) {
+  ECRU__CHECK_HANDLE(task);
   // relaxed: the caller's own handle keeps it alive
   if (task) atomic_fetch_add_explicit(&task->handles, 1, memory_order_relaxed);
   return task;
@@ -101,7 +102,10 @@ static bool has_let_go(ecru_task *task) {
 }
 
 void ecru_task_release(ecru_task *task) {
-  if (task && is_last_handle(task) && has_let_go(task)) task_free(task);
+  ECRU__CHECK_HANDLE(task);
+  if (!task || !is_last_handle(task)) return;
+  ecru__handle_end(&task->mark);
+  if (has_let_go(task)) task_free(task);
 }
 
 static ecru__goroutine *goroutine_here(ecru__worker *w) {
@@ -309,6 +313,7 @@ static ecru_task *create(ecru_token *parent, ecru_task_fn fn, void *argument) {
   if (!task) return NULL;
   // Field by field: name and token_storage are written before they are looked at, and a memset of the rest takes 8 ns.
   task->ended = (ecru__event){0};
+  ecru__handle_begin(&task->mark);
   atomic_init(&task->handles, 1);
   atomic_init(&task->observed, 0);
   task->status = ECRU_ECANCELED; // what joiners see if it ends by ecru_exit
@@ -332,6 +337,7 @@ static int spawn(ecru_task **out, const ecru_go_options *options, ecru_task_fn f
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
   bool has_token = options && options->size >= sizeof *options && options->token;
+  if (has_token) ECRU__CHECK_HANDLE_FOR("ecru_spawn_with", options->token);
   ecru_token *parent = has_token ? options->token : ecru__token_own(w);
   ecru_task *task = create(parent, fn, argument);
   int status = ECRU_ENOMEM;
@@ -364,6 +370,7 @@ bool ecru__task_is_self(ecru__worker *w, ecru_task *task) {
 }
 
 int ecru_task_join(ecru_task *task, int *status, void **result) {
+  ECRU__CHECK_HANDLE(task);
   if (!task) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -380,7 +387,10 @@ int ecru_task_join(ecru_task *task, int *status, void **result) {
   return 0;
 }
 
-ecru__event *ecru__task_event(ecru_task *task) { return &task->ended; }
+ecru__event *ecru__task_event(ecru_task *task) {
+  ECRU__CHECK_HANDLE_FOR("ecru_select", task);
+  return &task->ended;
+}
 
 void ecru__task_observe(ecru_task *task) {
   // relaxed: read by who drops the last reference, after this holder has dropped its own
@@ -418,11 +428,13 @@ void ecru__task_unwatch(ecru__watcher *watcher) {
 // ---- what a handle tells ------------------------------------------------------------------------------------------
 
 int ecru_task_state(ecru_task *task) {
+  ECRU__CHECK_HANDLE(task);
   if (!task) return ECRU_EINVAL;
   return ecru__task_has_ended(task) ? (int)task->state : ECRU_TASK_RUNNING;
 }
 
 ecru_token *ecru_task_token(ecru_task *task) {
+  ECRU__CHECK_HANDLE(task);
   if (!task) return NULL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__background_token; // a forked child
@@ -432,10 +444,12 @@ ecru_token *ecru_task_token(ecru_task *task) {
 }
 
 int ecru_task_cancel(ecru_task *task, int cause) {
+  ECRU__CHECK_HANDLE(task);
   if (!task || cause > 0) return ECRU_EINVAL;
   return ecru__task_has_ended(task) ? 0 : ecru_token_cancel(ecru_task_token(task), cause);
 }
 
 uint64_t ecru_task_id(ecru_task *task) {
+  ECRU__CHECK_HANDLE(task);
   return task ? atomic_load_explicit(&task->id, memory_order_relaxed) : 0;
 }

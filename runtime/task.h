@@ -42,6 +42,7 @@ struct ecru_task {
   bool is_taken;                 // lock: ended.lock: see invariant 3
   _Atomic uint32_t parts;        // atomic: see invariant 4
   char name[ECRU__NAME_BYTES];   // see invariant 1: the goroutine's, kept only for a report
+  ecru__mark mark;               // handle.h; of the handles: dead although the goroutine may go on
   _Alignas(ecru_token) char token_storage[ECRU__TOKEN_BYTES];
 };
 

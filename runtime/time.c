@@ -76,6 +76,7 @@ struct ecru_timer {
   void *argument;              // set once
   ecru_token *token;           // set once, counted: its creator's, as for any goroutine
   struct ecru__binding *scoped; // set once, counted: its creator's
+  ecru__mark mark; // handle.h
 };
 
 /// What an after-func's goroutine needs.
@@ -91,7 +92,8 @@ static ecru_timer *timer_of(ecru__timer_node *node) { return (ecru_timer *)(void
 
 static void drop_reference(ecru_timer *timer) {
   // acq_rel: all that was done with it happens before it is freed
-  if (atomic_fetch_sub_explicit(&timer->references, 1, memory_order_acq_rel) == 1) ecru__free(timer);
+  if (atomic_fetch_sub_explicit(&timer->references, 1, memory_order_acq_rel) == 1)
+    ecru__handle_free(&timer->mark, timer, sizeof *timer);
 }
 
 /// Under the lock. returns: 0; ECRU_ENOMEM (it is then not active).
@@ -188,6 +190,7 @@ static int create(ecru_timer **result, enum kind kind, int64_t duration_ns, ecru
   ecru_timer *timer = ecru__calloc(1, sizeof *timer);
   int status = timer ? 0 : ECRU_ENOMEM;
   if (timer) {
+    ecru__handle_begin(&timer->mark);
     timer->node.claim = claim;
     timer->node.run = run;
     atomic_init(&timer->references, 1);
@@ -229,6 +232,7 @@ static int look_for_lost(ecru__worker *w, ecru_timer *timer) {
 }
 
 int ecru_timer_wait(ecru_timer *timer, int64_t *scheduled_ns) {
+  ECRU__CHECK_HANDLE(timer);
   if (!timer || timer->kind == AFTER_FUNC) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -240,6 +244,7 @@ int ecru_timer_wait(ecru_timer *timer, int64_t *scheduled_ns) {
 }
 
 int ecru_timer_try(ecru_timer *timer, int64_t *scheduled_ns) {
+  ECRU__CHECK_HANDLE(timer);
   if (!timer || timer->kind == AFTER_FUNC) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -250,6 +255,7 @@ int ecru_timer_try(ecru_timer *timer, int64_t *scheduled_ns) {
 }
 
 int ecru_timer_stop(ecru_timer *timer) {
+  ECRU__CHECK_HANDLE(timer);
   if (!timer) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -261,6 +267,7 @@ int ecru_timer_stop(ecru_timer *timer) {
 }
 
 int ecru_timer_reset(ecru_timer *timer, int64_t duration_ns) {
+  ECRU__CHECK_HANDLE(timer);
   if (!timer || (timer->kind == TICKER && duration_ns <= 0)) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -274,16 +281,21 @@ int ecru_timer_reset(ecru_timer *timer, int64_t duration_ns) {
 }
 
 void ecru_timer_destroy(ecru_timer *timer) {
+  ECRU__CHECK_HANDLE(timer);
   if (!timer || ecru__worker_forked()) return; // in a forked child the lock may be a thread's that is not there (G14)
   ecru__lock_take(&timer->box.lock);
   bool awaited = timer->box.waiters.head != NULL;
   disarm(timer);
   ecru__lock_drop(&timer->box.lock);
   if (awaited) ecru__panic("ecru_timer_destroy", timer, "somebody waits for it");
+  ecru__handle_end(&timer->mark);
   // No run counts any more, so these are ours alone. A run under way frees only the memory: user code could not run there.
   ecru_token_release(timer->token);
   if (timer->scoped) release_scoped(timer->scoped);
   drop_reference(timer);
 }
 
-ecru__tickbox *ecru__timer_tickbox(ecru_timer *timer) { return timer->kind == AFTER_FUNC ? NULL : &timer->box; }
+ecru__tickbox *ecru__timer_tickbox(ecru_timer *timer) {
+  ECRU__CHECK_HANDLE_FOR("ecru_select", timer);
+  return timer->kind == AFTER_FUNC ? NULL : &timer->box;
+}

@@ -14,8 +14,8 @@
 
 enum { ROOT_FAMILIES = 16, LINKED_MAX = 64 };
 
-static ecru_token root_token = {.deadline_ns = ECRU_FOREVER, .id = 1};
-static ecru_token background_token = {.deadline_ns = ECRU_FOREVER, .id = 2};
+static ecru_token root_token = {.deadline_ns = ECRU_FOREVER, .id = 1, .mark = ECRU__MARK_ALIVE};
+static ecru_token background_token = {.deadline_ns = ECRU_FOREVER, .id = 2, .mark = ECRU__MARK_ALIVE};
 ecru_token *const ecru__root_token = &root_token, *const ecru__background_token = &background_token;
 
 /// The root is everybody's parent: its children are spread by processor, or scopes under it would meet on one lock.
@@ -111,6 +111,7 @@ static ecru_token *take_child(ecru__family *family) {
 // ---- the end of a token --------------------------------------------------------------------------------------------
 
 void ecru_token_release(ecru_token *token) {
+  ECRU__CHECK_HANDLE(token);
   if (!token || ecru__worker_forked() || !drop_reference(token)) return;
   token->next = NULL;
   for (ecru_token *dead = token; dead;) { // the last child of a parent takes it along, and so on up
@@ -123,13 +124,18 @@ void ecru_token_release(ecru_token *token) {
       parent->next = rest;
       rest = parent;
     }
-    if (dead->task) ecru__task_drop_block(dead->task);
-    else ecru__free(dead);
+    if (dead->task) {
+      ecru__handle_end(&dead->mark);
+      ecru__task_drop_block(dead->task);
+    } else {
+      ecru__handle_free(&dead->mark, dead, sizeof *dead + dead->links_count * sizeof dead->links[0]);
+    }
     dead = rest;
   }
 }
 
 ecru_token *ecru_token_retain(ecru_token *token) {
+  ECRU__CHECK_HANDLE(token);
   if (token) retain(token);
   return token;
 }
@@ -280,6 +286,7 @@ static void fire_like(ecru__worker *w, ecru_token *token, ecru_token *parent) {
 }
 
 static void init(ecru_token *token, int64_t deadline_ns) {
+  ecru__handle_begin(&token->mark);
   atomic_init(&token->references, 1);
   atomic_init(&token->deadline_ns, deadline_ns);
   token->timer.claim = deadline_claim;
@@ -323,8 +330,10 @@ int ecru__token_create(ecru__worker *w, ecru_token **result, ecru_token *const *
 
 int ecru_token_create_linked(ecru_token **token, ecru_token *const *parents, size_t count, int64_t deadline_ns) {
   if (!token || !parents || count == 0 || count > LINKED_MAX) return ECRU_EINVAL;
-  for (size_t i = 0; i < count; i++)
+  for (size_t i = 0; i < count; i++) {
+    ECRU__CHECK_HANDLE(parents[i]);
     if (!parents[i]) return ECRU_EINVAL;
+  }
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
   int status = ecru__token_create(w, token, parents, count, deadline_ns);
@@ -333,6 +342,7 @@ int ecru_token_create_linked(ecru_token **token, ecru_token *const *parents, siz
 }
 
 int ecru_token_create(ecru_token **token, ecru_token *parent, int64_t deadline_ns) {
+  ECRU__CHECK_HANDLE(parent);
   if (!token) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -343,6 +353,7 @@ int ecru_token_create(ecru_token **token, ecru_token *parent, int64_t deadline_n
 }
 
 int ecru_token_without_cancel(ecru_token **token, ecru_token *parent) {
+  ECRU__CHECK_HANDLE(parent);
   (void)parent; // scoped values belong to the goroutine: a token carries nothing but cancellation
   if (!token) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
@@ -358,6 +369,7 @@ ecru_token *ecru_token_background(void) { return &background_token; }
 ecru_token *ecru_token_root(void) { return &root_token; }
 
 int ecru_token_cancel(ecru_token *token, int cause) {
+  ECRU__CHECK_HANDLE(token);
   if (!token || cause > 0) return ECRU_EINVAL;
   if (token == &background_token) return ECRU_EPERM;
   ecru__worker *w = ecru__enter();
@@ -367,16 +379,24 @@ int ecru_token_cancel(ecru_token *token, int cause) {
   return 0;
 }
 
-int ecru_token_err(ecru_token *token) { return token ? ecru__token_fired(token) : ECRU_EINVAL; }
+int ecru_token_err(ecru_token *token) {
+  ECRU__CHECK_HANDLE(token);
+  return token ? ecru__token_fired(token) : ECRU_EINVAL;
+}
 
 int ecru_token_cause(ecru_token *token) {
+  ECRU__CHECK_HANDLE(token);
   if (!token) return ECRU_EINVAL;
   return ecru__token_fired(token) ? atomic_load_explicit(&token->cause, memory_order_relaxed) : 0;
 }
 
-uint64_t ecru_token_id(ecru_token *token) { return token ? id_of(token) : 0; }
+uint64_t ecru_token_id(ecru_token *token) {
+  ECRU__CHECK_HANDLE(token);
+  return token ? id_of(token) : 0;
+}
 
 uint64_t ecru_token_origin(ecru_token *token) {
+  ECRU__CHECK_HANDLE(token);
   return token && ecru__token_fired(token) ? atomic_load_explicit(&token->origin, memory_order_relaxed) : 0;
 }
 
@@ -406,6 +426,7 @@ static int64_t earliest_deadline_in_graph(ecru_token *token) {
 }
 
 int64_t ecru_token_deadline(ecru_token *token) {
+  ECRU__CHECK_HANDLE(token);
   int64_t earliest = ECRU_FOREVER;
   while (token) { // parents live as long as their children
     int64_t deadline = token->links_count > 1 ? earliest_deadline_in_graph(token) : own_deadline(token);
@@ -416,6 +437,7 @@ int64_t ecru_token_deadline(ecru_token *token) {
 }
 
 int ecru_token_wait(ecru_token *token) {
+  ECRU__CHECK_HANDLE(token);
   if (!token) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -443,6 +465,7 @@ static int rearm(ecru__worker *w, ecru_token *token, int64_t deadline_ns) {
 }
 
 int ecru_token_reset(ecru_token *token, int64_t deadline_ns) {
+  ECRU__CHECK_HANDLE(token);
   if (!token) return ECRU_EINVAL;
   if (ecru__token_is_static(token)) return ECRU_EPERM;
   ecru__worker *w = ecru__enter();
@@ -457,4 +480,7 @@ int ecru_token_reset(ecru_token *token, int64_t deadline_ns) {
   return status;
 }
 
-ecru__event *ecru__token_event(ecru_token *token) { return &token->done; }
+ecru__event *ecru__token_event(ecru_token *token) {
+  ECRU__CHECK_HANDLE_FOR("ecru_select", token);
+  return &token->done;
+}

@@ -66,6 +66,7 @@ struct ecru_token {
   ecru_task *task;               // set once: the task in whose block it lies (task.c), or NULL
   ecru_token *walk_next;         // lock: walk_lock (token.c)
   uint64_t walk_stamp;           // lock: walk_lock
+  ecru__mark mark; // handle.h
   ecru__scope scope;             // the owner's, of a token made to be entered by its creator at once
   ecru__family family;           // its children (the root's are spread over several)
   uint32_t links_count;          // set once

@@ -30,23 +30,26 @@ struct ecru_waitgroup {
   _Atomic uint64_t word; // atomic: invariant 1
   ecru__lock lock;
   ecru__queue waiters;   // lock
+  ecru__mark mark; // handle.h
 };
 
 int ecru_waitgroup_create(ecru_waitgroup **group) {
   if (!group) return ECRU_EINVAL;
   ecru_waitgroup *made = ecru__calloc(1, sizeof *made);
   if (!made) return ECRU_ENOMEM;
+  ecru__handle_begin(&made->mark);
   *group = made;
   return 0;
 }
 
 void ecru_waitgroup_destroy(ecru_waitgroup *group) {
+  ECRU__CHECK_HANDLE(group);
   if (!group) return;
   ecru__lock_take(&group->lock);
   bool waited_on = group->waiters.head != NULL;
   ecru__lock_drop(&group->lock);
   if (waited_on) ecru__panic("ecru_waitgroup_destroy", group, "somebody waits for the group");
-  ecru__free(group);
+  ecru__handle_free(&group->mark, group, sizeof *group);
 }
 
 /// Swaps the word. acq_rel: every done happens before the wait that reads 0 or is woken by the last done; add is as good.
@@ -103,16 +106,21 @@ static __attribute__((noinline)) int add_from_stranger(ecru_waitgroup *group, in
 }
 
 int ecru_waitgroup_add(ecru_waitgroup *group, int64_t delta) {
+  ECRU__CHECK_HANDLE(group);
   if (ECRU__UNLIKELY(!group)) return ECRU_EINVAL;
   if (ECRU__UNLIKELY(delta == 0)) return 0;
   return ECRU__LIKELY(ecru__worker_here() != NULL) ? add(group, delta) : add_from_stranger(group, delta);
 }
 
-int ecru_waitgroup_done(ecru_waitgroup *group) { return ecru_waitgroup_add(group, -1); }
+int ecru_waitgroup_done(ecru_waitgroup *group) {
+  ECRU__CHECK_HANDLE(group);
+  return ecru_waitgroup_add(group, -1);
+}
 
 static void end_of_goroutine(void *group) { add(group, -1); }
 
 int ecru_waitgroup_go(ecru_waitgroup *group, ecru_fn fn, void *argument) {
+  ECRU__CHECK_HANDLE(group);
   if (!group || !fn) return ECRU_EINVAL;
   int status = add(group, 1);
   if (status != 0) return status;
@@ -160,6 +168,7 @@ static int wait_for(ecru__worker **w, ecru_waitgroup *group) {
 }
 
 int ecru_waitgroup_wait(ecru_waitgroup *group) {
+  ECRU__CHECK_HANDLE(group);
   if (!group) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();

@@ -127,6 +127,8 @@ typedef void (*ecru_fn)(void *argument);
 /// What a task runs: 0 or a negative status; a result may be left in *result.
 typedef int (*ecru_task_fn)(void *argument, void **result);
 
+/// Handles. One that was destroyed, or released by its last holder, must not be used again: in a library built with
+/// ECRU_CHECK_HANDLES that is a panic with function, object and goroutine.
 typedef struct ecru_chan ecru_chan;
 typedef struct ecru_tx ecru_tx;
 typedef struct ecru_rx ecru_rx;
