@@ -180,14 +180,16 @@ static int send_dropping(ecru__worker *w, ecru_chan *chan, const void *element) 
     return ECRU_ENOMEM;
   }
   ecru__node *peer = NULL;
+  void (*dropped)(void *, void *) = chan->dropped;
+  void *context = chan->context;
   ecru__lock_take(&chan->lock);
   int status = ecru__chan_send_locked(chan, element, &peer);
   bool full = status == ECRU__WOULD_WAIT;
   if (full) ecru__chan_replace_locked(chan, element, victim);
-  ecru__lock_drop(&chan->lock);
+  ecru__lock_drop(&chan->lock); // from here on the receiver may release the channel
   if (peer) ecru__ready(w, peer->waiter);
   ecru__leave(w);
-  if (full) chan->dropped(chan->context, victim);
+  if (full) dropped(context, victim);
   if (victim != small) ecru__free(victim);
   return full ? 0 : status;
 }

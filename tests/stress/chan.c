@@ -761,3 +761,77 @@ static void check_beside_poller(void *unused) {
 TEST(stress_chan, ping_pong_beside_a_poller) { // C5, S3, G2, G4
   with_procs(1, check_beside_poller);
 }
+
+// ---- the receiver releases the channel while the last send returns ------------------------------------------------
+
+enum { LAST = 1000 };
+static _Atomic long victims;
+
+static void count_victim(void *context, void *element) {
+  CHECK(context == &victims);
+  CHECK_EQ(*(int *)element, 1);
+  atomic_fetch_add(&victims, 1);
+}
+static void send_last(void *chan) { send_int(chan, LAST); }
+static void try_to_send_last(void *chan) {
+  int last = LAST, status;
+  while ((status = ecru_chan_try_send(chan, &last)) == ECRU_EAGAIN) sched_yield();
+  CHECK_EQ(status, 0);
+}
+
+static ecru_chan *chan_with(size_t capacity, int unbounded, int full) {
+  ecru_chan_options options = ECRU_CHAN_OPTIONS;
+  options.unbounded = unbounded;
+  options.full = full;
+  options.dropped = full == ECRU_FULL_WAIT ? NULL : count_victim;
+  options.context = &victims;
+  ecru_chan *chan = NULL;
+  CHECK_EQ(ecru_chan_create_with(&chan, sizeof(int), capacity, &options), 0);
+  return chan;
+}
+
+/// The last one lies in the ring: whatever the send did for it is done.
+static bool holds_last(ecru_chan *chan) {
+  ecru__lock_take(&chan->lock);
+  bool holds = ecru__chan_count(chan) > 0 && *(int *)ecru__chan_slot(chan, chan->head) == LAST;
+  ecru__lock_drop(&chan->lock);
+  return holds;
+}
+
+/// Takes values until the last, by polling or parking, then releases the channel at once. returns: how many came before it.
+static int take_until_last(ecru_chan *chan, bool polls) {
+  for (int before = 0;; before++) {
+    int value = 0, status;
+    while ((status = polls ? ecru_chan_try_recv(chan, &value) : ecru_chan_recv(chan, &value)) == ECRU_EAGAIN) sched_yield();
+    CHECK_EQ(status, 0);
+    if (value != LAST) continue;
+    ecru_chan_release(chan);
+    return before;
+  }
+}
+
+static void check_early_release(void *unused) {
+  (void)unused;
+  static const struct { size_t capacity; int unbounded, full; } kinds[] = {
+      {0, 0, ECRU_FULL_WAIT}, {1, 0, ECRU_FULL_WAIT}, {0, 1, ECRU_FULL_WAIT},
+      {1, 0, ECRU_FULL_DROP_NEWEST}, {1, 0, ECRU_FULL_DROP_OLDEST}};
+  long rounds = test_scaled(3000), seen = 0, full_rounds = 0;
+  for (long round = 0; round < rounds; round++) {
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+      ecru_chan *chan = chan_with(kinds[i].capacity, kinds[i].unbounded, kinds[i].full);
+      bool fills = kinds[i].capacity > 0 && round % 4 < 2; // the sender parks, or drops what is there
+      if (fills) send_int(chan, 1);
+      if (fills && kinds[i].full != ECRU_FULL_WAIT) full_rounds++;
+      bool polls = round % 3 == 0; // two that poll never meet in an unbuffered channel
+      go(round % 3 == 1 ? try_to_send_last : send_last, chan);
+      while (fills && kinds[i].full != ECRU_FULL_WAIT && !holds_last(chan)) sched_yield(); // while that send drops the first
+      int before = take_until_last(chan, polls);
+      if (kinds[i].full != ECRU_FULL_WAIT) seen += before;
+    }
+  }
+  UNTIL(atomic_load(&victims) + seen == full_rounds); // none was lost either
+}
+
+TEST(stress_chan, the_last_receiver_releases_before_the_send_returns) { // C1, C6
+  with_procs(3, check_early_release);
+}

@@ -35,7 +35,9 @@ ECRU_API int ecru_chan_create_with(ecru_chan **chan, size_t element_bytes, size_
 /// Takes one more reference. effects: any thread; never parks. returns: chan; NULL is passed through. since: 0.1
 ECRU_API ecru_chan *ecru_chan_retain(ecru_chan *chan);
 /// Gives one reference back; the last frees the channel and drops what is buffered. It is a panic if somebody is
-/// parked on it then. effects: any thread; never parks but in dropped. NULL is ignored. since: 0.1
+/// parked on it then. Who has received the last value may release the channel at once, even if the ecru_chan_send or
+/// ecru_chan_try_send of that value has not returned yet (a select must have returned).
+/// effects: any thread; never parks but in dropped. NULL is ignored. since: 0.1
 ECRU_API void ecru_chan_release(ecru_chan *chan);
 /// Sends a copy of *element, parking while there is neither a receiver nor room (C2, C3). element may be NULL if
 /// element_bytes is 0. effects: any thread; parks; allocates only to grow an unbounded channel and to drop an element of
