@@ -247,7 +247,8 @@ int ecru_stop(void) {
   ecru__leave(w);
   int64_t now = ecru__clock_now(), grace = ecru__sched.options.grace_ns;
   if (!wait_until_none_is_left(grace < ECRU_FOREVER - now ? now + grace : ECRU_FOREVER)) {
-    fprintf(stderr, "ecru: stop: %llu goroutines did not end within the grace period\n", (unsigned long long)ecru__alive());
+    unsigned long long left = ecru__alive();
+    fprintf(stderr, "ecru: stop: %llu goroutine%s did not end within the grace period\n", left, left == 1 ? "" : "s");
     ecru_dump(2, ECRU_DUMP_TEXT);
     atomic_store(&stopping, 0);
     return ECRU_ETIMEDOUT;
@@ -300,11 +301,10 @@ int ecru_run_with(const ecru_options *options, ecru_fn fn, void *argument) {
 int ecru_run(ecru_fn fn, void *argument) { return run(NULL, fn, argument, __builtin_return_address(0)); }
 
 int ecru_maxprocs(void) {
-  ecru__worker *w = ecru__enter();
-  if (!w) return ecru__enter_status();
-  int n = (int)atomic_load(&ecru__sched.maxprocs);
-  ecru__leave(w);
-  return n;
+  if (ecru__worker_forked()) return ECRU_EFORKED;
+  uint32_t state;
+  while ((state = atomic_load(&ecru__sched.state)) == ECRU__STARTING) ecru__thread_yield();
+  return state == ECRU__STOPPED ? default_maxprocs() : (int)atomic_load(&ecru__sched.maxprocs);
 }
 
 /// The processors from the count-th on are to be given up by whoever has them.

@@ -98,7 +98,7 @@ static inline void check_json(const char *text) {
 /// Returns when so many goroutines wait, and nothing else does anything.
 static inline void await_waiting(uint64_t count) {
   for (;;) {
-    ecru_counters now = {.size = sizeof now};
+    ecru_counters now = ECRU_COUNTERS;
     CHECK_EQ(ecru_get_counters(&now), 0);
     if (now.waiting == count && now.runnable == 0) {
       if (count > 1000) return;

@@ -267,7 +267,7 @@ static void use_locals(void) {
 
 static void use_diagnostics(void) {
   int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-  ecru_counters counters = {.size = sizeof counters};
+  ecru_counters counters = ECRU_COUNTERS;
   CHECK_EQ(ecru_get_counters(&counters), 0);
   (void)had(ecru_dump(nowhere, ECRU_DUMP_TEXT));
   (void)had(ecru_dump(nowhere, ECRU_DUMP_JSON));

@@ -927,7 +927,7 @@ TEST(goroutine, starts_with_errno_0_and_default_rounding) { // G11
 static void keep_errno_in_plain_calls(void *unused) {
   (void)unused;
   char name[32];
-  ecru_counters counters = {.size = sizeof counters};
+  ecru_counters counters = ECRU_COUNTERS;
   ecru_token *token = NULL;
   ecru_chan *chan = NULL;
 #define KEEPS(call)              \

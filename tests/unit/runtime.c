@@ -373,3 +373,18 @@ TEST(runtime, options_of_an_older_header_are_taken) { // G13
   CHECK_EQ(ecru_start((const ecru_options *)(const void *)&older), 0);
   CHECK_EQ(ecru_maxprocs(), 3);
 }
+
+static void count_procs(void *procs) { *(int *)procs = ecru_maxprocs(); }
+TEST(runtime, asking_for_maxprocs_does_not_start_it) { // G1, G5, G13
+  int threads = test_threads(), procs = 0;
+  CHECK(ecru_maxprocs() >= 1);
+  CHECK_EQ(test_threads(), threads);
+  ecru_options options = ECRU_OPTIONS;
+  options.maxprocs = 3;
+  CHECK_EQ(ecru_run_with(&options, count_procs, &procs), 0); // not ECRU_EBUSY
+  CHECK_EQ(procs, 3);
+  CHECK_EQ(ecru_set_maxprocs(2), 0); // that one does
+  CHECK_EQ(ecru_run_with(&options, count_procs, &procs), ECRU_EBUSY);
+  CHECK_EQ(ecru_run(count_procs, &procs), 0);
+  CHECK_EQ(procs, 2);
+}

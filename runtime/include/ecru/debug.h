@@ -3,22 +3,36 @@
 #define ECRU_DEBUG_H
 #include <ecru/base.h>
 enum { ECRU_DUMP_TEXT = 0, ECRU_DUMP_JSON = 1 };
+
+/// What ecru_get_counters fills in. "now": a snapshot, taken while all goes on; the others count since the runtime's start.
 typedef struct ecru_counters {
-  size_t size;            ///< sizeof(ecru_counters), set by the caller
-  uint64_t goroutines;    ///< alive now
-  uint64_t runnable, running, waiting, blocking; ///< by state, a snapshot
-  uint64_t spawned;       ///< since start
-  uint64_t switches;      ///< goroutine switches
-  uint64_t parks, steals, handoffs, thread_wakes, timers_fired, poll_wakes;
-  uint64_t threads, threads_created, threads_idle;
-  uint64_t stacks_mapped, stacks_cached; ///< stacks reserved; of these unused
-  uint64_t latency_ns[32]; ///< scheduling latency (ready -> running) sampled; bucket i: [2^i, 2^(i+1)) ns
+  size_t size;              ///< sizeof(ecru_counters), set by ECRU_COUNTERS; what a smaller one has no room for is left out
+  uint64_t goroutines;      ///< alive now
+  uint64_t runnable;        ///< now: ready, waiting for a processor
+  uint64_t running;         ///< now: on a thread
+  uint64_t waiting;         ///< now: parked
+  uint64_t blocking;        ///< now: in ecru_blocking_enter ... exit
+  uint64_t spawned;         ///< goroutines started
+  uint64_t switches;        ///< times a processor went on to another goroutine
+  uint64_t parks;           ///< times a goroutine parked
+  uint64_t steals;          ///< times a processor took goroutines out of another's queue
+  uint64_t handoffs;        ///< times a processor was given to another thread, its own being blocked or busy for long (G3, G4)
+  uint64_t thread_wakes;    ///< times a sleeping thread was woken because there was work
+  uint64_t timers_fired;    ///< timers, sleeps and deadlines that came due
+  uint64_t poll_wakes;      ///< goroutines made ready by the I/O poller: 0 as long as there is no I/O
+  uint64_t threads;         ///< now: threads of the runtime, the monitor included
+  uint64_t threads_created; ///< threads started to run goroutines
+  uint64_t threads_idle;    ///< now: of `threads`, asleep for want of work
+  uint64_t stacks_mapped;   ///< now: stacks reserved
+  uint64_t stacks_cached;   ///< now: of these, unused
+  uint64_t latency_ns[32];  ///< sampled scheduling latency (ready -> running): bucket i counts those of [2^i, 2^(i+1)) ns
 } ecru_counters;
+#define ECRU_COUNTERS {sizeof(ecru_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}}
 ECRU_BEGIN
 /// Writes a dump of all goroutines to a file descriptor (D2). effects: any thread; blocks. returns: 0; ECRU_EINVAL; ECRU_EIO. since: 0.1
 ECRU_API int ecru_dump(int fd, int format);
-/// Fills counters (D4), with zeros if the runtime is not up. effects: any thread; never parks.
-/// returns: 0; ECRU_EINVAL NULL or a bad size. since: 0.1
+/// Fills counters (D4), as much as counters->size says, with zeros if the runtime is not up. effects: any thread; never parks.
+/// returns: 0; ECRU_EINVAL NULL, a size smaller than size_t or larger than this version knows. since: 0.1
 ECRU_API int ecru_get_counters(ecru_counters *counters);
 /// Called instead of abort when all goroutines sleep and nothing can wake them (D1); NULL restores the default:
 /// report on stderr and exit code 2. The hook runs in a thread of the runtime, once for one

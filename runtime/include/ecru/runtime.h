@@ -51,7 +51,8 @@ ECRU_API int ecru_start(const ecru_options *options);
 /// since: 0.1
 ECRU_API int ecru_stop(void);
 /// Starts the runtime if needed, runs fn(argument) as a goroutine, waits for it, then stops the runtime (G13).
-/// A runtime that is up already is used, and stopped in the end.
+/// A runtime that is up already is used, and stopped in the end. It is up from the first use on: most functions that need
+/// it (ecru_go, ecru_sleep, a channel's send ...) start it with the default options, whoever calls them (G1).
 /// effects: a foreign thread only; blocks. returns: 0; ECRU_EINVAL fn is NULL; ECRU_EDEADLK from a goroutine; as ecru_start
 /// and ecru_go (then fn has not run); as ecru_stop. since: 0.1
 ECRU_API int ecru_run(ecru_fn fn, void *argument);
@@ -90,10 +91,11 @@ ECRU_API int ecru_name(char *buffer, size_t bytes);
 /// effects: any thread; never parks. returns: 0; ECRU_EPERM from a foreign thread. since: 0.1
 ECRU_API int ecru_set_name(const char *name);
 
-/// How many goroutines can run in parallel (G5). effects: any thread; never parks; starts the runtime.
-/// returns: the number; as ecru_start. since: 0.1
+/// How many goroutines can run in parallel (G5); before the runtime is started: how many there would be by default.
+/// effects: any thread; never parks; does not start the runtime. returns: the number. since: 0.1
 ECRU_API int ecru_maxprocs(void);
-/// Changes it while running; 0 restores the default. effects: any thread; never parks; starts the runtime; allocates.
+/// Changes it while running; 0 restores the default. It starts the runtime, so that an ecru_start or ecru_run_with with
+/// options comes too late (ECRU_EBUSY): give those options.maxprocs. effects: any thread; never parks; allocates.
 /// returns: 0; ECRU_EINVAL out of 0..256; ECRU_ENOMEM; as ecru_start. since: 0.1
 ECRU_API int ecru_set_maxprocs(int maxprocs);
 
