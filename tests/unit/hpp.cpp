@@ -4,6 +4,7 @@
 #include <atomic>
 #include <csignal>
 #include <map>
+#include <shared_mutex>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -177,6 +178,42 @@ TEST(hpp, task_frees_captures_at_its_end_and_results_with_the_last_handle) { // 
     CHECK_EQ(counted::alive, 1);
   });
   CHECK_EQ(counted::alive, 0);
+}
+
+TEST(hpp, join_all_waits_for_all_and_throws_the_first_in_order) { // T3
+  ecru_set_unobserved_hook([](void *, uint64_t, const char *, int) { reports++; }, nullptr);
+  ecru::run([] {
+    ecru::join_all(ecru::spawn([] {}), ecru::spawn([] { return 1; }), ecru::spawn([] { return std::string("of any type"); }));
+    std::atomic<int> ended{0};
+    std::vector<ecru::task<int>> tasks;
+    ecru::join_all(tasks); // none
+    for (int i = 0; i < 10; i++) {
+      tasks.push_back(ecru::spawn([&ended, i] {
+        ecru::sleep((10 - i) * 1ms); // the last in order is the first in time
+        ended++;
+        if (i >= 5) throw std::out_of_range(std::to_string(i));
+        return i;
+      }));
+    }
+    CHECK_STR(thrown_by<std::out_of_range>([&] { ecru::join_all(tasks); }).c_str(), "5");
+    CHECK_EQ(ended, 10);
+    CHECK_EQ(tasks[3].join(), 3);
+    CHECK_STR(thrown_by<std::out_of_range>([&] { tasks[9].join(); }).c_str(), "9");
+    tasks.clear();
+    CHECK_EQ(reports, 3); // 6, 7, 8: nobody has looked at those
+
+    auto exits = ecru::spawn([] { ecru::exit(); });
+    CHECK_EQ(status_of([&] { ecru::join_all(exits, ecru::spawn([] {})); }), ECRU_ECANCELED);
+    auto sleeps = ecru::spawn([] { ecru::sleep(24h); });
+    {
+      ecru::deadline_scope soon(1ms);
+      CHECK_EQ(status_of([&] { ecru::join_all(sleeps); }), ECRU_ETIMEDOUT); // the caller's
+    }
+    CHECK_EQ(sleeps.state(), ECRU_TASK_RUNNING);
+    sleeps.cancel();
+    CHECK_EQ(status_of([&] { ecru::join_all(sleeps); }), ECRU_ECANCELED);
+  });
+  CHECK_EQ(reports, 3);
 }
 
 // ---- groups -------------------------------------------------------------------------------------------------------
@@ -502,6 +539,134 @@ TEST(hpp, mutex_works_with_the_guards_of_std) { // L1
     CHECK_EQ(status_of([&] { first.lock(); }), ECRU_EDEADLK);
     CHECK_EQ(status_of([&] { second.unlock(); }), ECRU_EPERM);
   });
+}
+
+TEST(hpp, rwmutex_works_with_the_guards_of_std) { // L1
+  ecru::run([] {
+    ecru::rwmutex both;
+    long first = 0, second = 0;
+    ecru::group all;
+    for (int i = 0; i < 10; i++) {
+      all.go([&, writes = i % 2 == 0] {
+        for (int k = 0; k < 100; k++) {
+          if (writes) {
+            std::unique_lock<ecru::rwmutex> alone(both);
+            first++;
+            if (k % 10 == 0) ecru::yield();
+            second++;
+          } else {
+            std::shared_lock<ecru::rwmutex> shared(both);
+            CHECK_EQ(first, second);
+          }
+        }
+      });
+    }
+    all.wait();
+    CHECK_EQ(first, 500);
+    {
+      std::shared_lock<ecru::rwmutex> reader(both), another(both, std::try_to_lock);
+      CHECK(another.owns_lock());
+      CHECK(!both.try_lock());
+    }
+    CHECK(both.try_lock());
+    CHECK(!both.try_lock_shared());
+    CHECK_EQ(status_of([&] { both.lock(); }), ECRU_EDEADLK);
+    both.unlock();
+    CHECK_EQ(status_of([&] { both.unlock_shared(); }), ECRU_EPERM);
+  });
+}
+
+TEST(hpp, cond_waits_with_a_unique_lock) { // L1, K2
+  ecru::run([] {
+    ecru::mutex guard;
+    ecru::cond changed;
+    int stage = 0;
+    ecru::group all;
+    for (int i = 0; i < 3; i++) {
+      all.go([&] {
+        std::unique_lock<ecru::mutex> hold(guard);
+        changed.wait(hold, [&] { return stage == 1; });
+        CHECK(hold.owns_lock());
+      });
+    }
+    all.go([&] {
+      std::unique_lock<ecru::mutex> hold(guard);
+      stage = 1;
+      changed.signal();
+      changed.broadcast();
+    });
+    all.wait();
+    {
+      std::unique_lock<ecru::mutex> hold(guard);
+      ecru::deadline_scope soon(1ms);
+      CHECK_EQ(status_of([&] { changed.wait(hold); }), ECRU_ETIMEDOUT);
+      CHECK_EQ(status_of([&] { guard.lock(); }), ECRU_ETIMEDOUT);
+      CHECK(!guard.try_lock()); // it is held all the same
+    }
+    CHECK(guard.try_lock());
+    guard.unlock();
+    std::unique_lock<ecru::mutex> without(guard, std::defer_lock);
+    CHECK_EQ(status_of([&] { changed.wait(without); }), ECRU_EPERM);
+  });
+}
+
+TEST(hpp, once_runs_once_and_throws_to_its_runner) { // L1
+  ecru::run([] {
+    ecru::once first;
+    std::atomic<int> runs{0};
+    ecru::group all;
+    for (int i = 0; i < 20; i++) {
+      all.go([&] {
+        first.call([&] {
+          ecru::yield();
+          runs++;
+        });
+        CHECK_EQ(runs, 1);
+      });
+    }
+    all.wait();
+    ecru::once failing;
+    CHECK_STR(thrown_by<std::runtime_error>([&] { failing.call([] { throw std::runtime_error("inside"); }); }).c_str(), "inside");
+    failing.call([&] { runs++; });
+    CHECK_EQ(runs, 1); // it has run
+    ecru::once own;
+    CHECK_EQ(status_of([&] { own.call([&] { own.call([] {}); }); }), ECRU_EDEADLK);
+  });
+}
+
+TEST(hpp, timers_and_tickers) { // K6, S1
+  ecru_clock *clock = nullptr;
+  CHECK_EQ(ecru_clock_virtual_create(&clock, 1000), 0);
+  ecru_options options = ECRU_OPTIONS;
+  options.clock = clock;
+  CHECK_EQ(ecru_start(&options), 0);
+  ecru::run([] {
+    ecru::timer alarm(1h);
+    CHECK(!alarm.try_wait());
+    int64_t due = ecru_after(std::chrono::nanoseconds(1h).count());
+    CHECK_EQ(alarm.wait(), due);
+    CHECK(!alarm.stop());
+    CHECK(!alarm.reset(1min));
+    CHECK(alarm.reset(1s));
+    CHECK(alarm.stop());
+    {
+      ecru::deadline_scope soon(2s);
+      CHECK_EQ(status_of([&] { alarm.wait(); }), ECRU_ETIMEDOUT);
+    }
+    ecru::ticker ticks(10ms);
+    int64_t first = ticks.wait(), second = ticks.wait();
+    CHECK_EQ(second - first, 10 * ECRU_MILLISECOND);
+    ecru::sleep(35ms); // three more are due: one is kept
+    CHECK(ticks.try_wait());
+    CHECK(!ticks.try_wait());
+    CHECK(ticks.reset(1s));
+    int picked = 0;
+    ecru::chan<int> never;
+    CHECK_EQ(ecru::select(ecru::on_recv(never, [](std::optional<int>) { FAIL("called"); }), ecru::on_tick(ticks, [&] { picked++; })), 1);
+    CHECK_EQ(picked, 1);
+    CHECK_EQ(status_of([] { ecru::ticker none(0ns); }), ECRU_EINVAL);
+  });
+  ecru_clock_destroy(clock);
 }
 
 TEST(hpp, waitgroup_and_semaphore) { // L1

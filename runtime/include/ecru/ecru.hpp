@@ -337,6 +337,34 @@ template <class F, class... Arguments> auto spawn(F &&fn, Arguments &&...argumen
   return started;
 }
 
+namespace detail {
+/// join_all of handles. Returns whether one has not ended well; throws if it is the caller's token that ended the wait.
+inline bool any_failed(ecru_task *const *tasks, std::size_t count) {
+  if (count == 0) return false;
+  char unchanged;
+  std::vector<void *> results(count, &unchanged); // looking at them is not looking at the errors (T2)
+  int status = ecru_join_all(tasks, count, nullptr, results.data());
+  if (results[0] == &unchanged) check(status);
+  return status < 0;
+}
+template <class T> void join_if_failed(const task<T> &ended) {
+  if (ended.state() != ECRU_TASK_DONE) ended.join();
+}
+} // namespace detail
+
+/// Waits for all tasks, then throws what the first of them in order threw, if any did (T3). The exceptions of the others are
+/// there for their join(), and reported if nobody looks. Throws canceled or timed_out if the caller's own token fires first.
+template <class... T> void join_all(const task<T> &...tasks) {
+  ecru_task *const handles[] = {tasks.get()..., nullptr};
+  if (detail::any_failed(handles, sizeof...(T))) (detail::join_if_failed(tasks), ...);
+}
+template <class T> void join_all(const std::vector<task<T>> &tasks) {
+  std::vector<ecru_task *> handles;
+  for (const task<T> &each : tasks) handles.push_back(each.get());
+  if (!detail::any_failed(handles.data(), handles.size())) return;
+  for (const task<T> &each : tasks) detail::join_if_failed(each);
+}
+
 // ---- tokens and scopes --------------------------------------------------------------------------------------------
 
 /// A counted token.
@@ -528,6 +556,82 @@ class mutex {
   detail::owned<ecru_mutex, ecru_mutex_destroy> handle_;
 };
 
+/// Lockable and SharedLockable: for std::unique_lock and std::shared_lock. A waiting writer keeps new readers out.
+class rwmutex {
+ public:
+  rwmutex() {
+    ecru_rwmutex *created = nullptr;
+    check(ecru_rwmutex_create(&created));
+    handle_.reset(created);
+  }
+  void lock() { check(ecru_rwmutex_lock(get())); }
+  bool try_lock() { return taken(ecru_rwmutex_try_lock(get())); }
+  void unlock() { check(ecru_rwmutex_unlock(get())); }
+  void lock_shared() { check(ecru_rwmutex_read_lock(get())); }
+  bool try_lock_shared() { return taken(ecru_rwmutex_try_read_lock(get())); }
+  void unlock_shared() { check(ecru_rwmutex_read_unlock(get())); }
+  ecru_rwmutex *get() const noexcept { return handle_.get(); }
+
+ private:
+  static bool taken(int status) { return status != ECRU_EAGAIN && check(status) == 0; }
+  detail::owned<ecru_rwmutex, ecru_rwmutex_destroy> handle_;
+};
+
+/// A condition variable for ecru::mutex; nobody wakes without a signal.
+class cond {
+ public:
+  cond() {
+    ecru_cond *created = nullptr;
+    check(ecru_cond_create(&created));
+    handle_.reset(created);
+  }
+  /// Unlocks, waits for a signal, locks again: also before it throws canceled or timed_out.
+  void wait(std::unique_lock<mutex> &held) { check(ecru_cond_wait(get(), held.mutex()->get())); }
+  /// Waits until ready() says true; it is called with the mutex held.
+  template <class F> void wait(std::unique_lock<mutex> &held, F &&ready) {
+    while (!ready()) wait(held);
+  }
+  void signal() { check(ecru_cond_signal(get())); }
+  void broadcast() { check(ecru_cond_broadcast(get())); }
+  ecru_cond *get() const noexcept { return handle_.get(); }
+
+ private:
+  detail::owned<ecru_cond, ecru_cond_destroy> handle_;
+};
+
+class once {
+ public:
+  once() {
+    ecru_once *created = nullptr;
+    check(ecru_once_create(&created));
+    handle_.reset(created);
+  }
+  /// Runs fn() if no call has yet; returns when it has run, in whichever caller. An exception goes to the caller that ran it:
+  /// fn has run even so (unlike std::call_once).
+  template <class F> void call(F &&fn) {
+    struct call {
+      std::remove_reference_t<F> *fn;
+      std::exception_ptr exception;
+    } mine{&fn, nullptr};
+    check(ecru_once_do(
+        get(),
+        [](void *data) {
+          auto *self = static_cast<struct call *>(data);
+          try {
+            static_cast<void>((*self->fn)());
+          } catch (...) {
+            self->exception = std::current_exception();
+          }
+        },
+        &mine));
+    if (mine.exception) std::rethrow_exception(mine.exception);
+  }
+  ecru_once *get() const noexcept { return handle_.get(); }
+
+ private:
+  detail::owned<ecru_once, ecru_once_destroy> handle_;
+};
+
 class waitgroup {
  public:
   waitgroup() {
@@ -567,6 +671,45 @@ class semaphore {
 
  private:
   detail::owned<ecru_semaphore, ecru_semaphore_destroy> handle_;
+};
+
+// ---- timers -------------------------------------------------------------------------------------------------------
+
+/// Due once, after a duration; again after a reset (K6).
+class timer {
+ public:
+  explicit timer(std::chrono::nanoseconds duration) : timer(ecru_timer_create, duration) {}
+  /// Waits for the next tick and takes it. Returns the instant of ecru_now at which it was due.
+  std::int64_t wait() {
+    std::int64_t scheduled_ns = 0;
+    check(ecru_timer_wait(get(), &scheduled_ns));
+    return scheduled_ns;
+  }
+  /// Takes a tick if there is one.
+  bool try_wait() {
+    int status = ecru_timer_try(get(), nullptr);
+    return status != ECRU_EAGAIN && check(status) == 0;
+  }
+  /// No older tick is received after it. Returns whether it prevented one.
+  bool stop() { return check(ecru_timer_stop(get())) == 1; }
+  /// Stops it and starts it anew, a ticker with a new period. Returns whether it was active.
+  bool reset(std::chrono::nanoseconds duration) { return check(ecru_timer_reset(get(), duration.count())) == 1; }
+  ecru_timer *get() const noexcept { return handle_.get(); }
+
+ protected:
+  timer(int (*create)(ecru_timer **, std::int64_t), std::chrono::nanoseconds duration) {
+    ecru_timer *created = nullptr;
+    check(create(&created, duration.count()));
+    handle_.reset(created);
+  }
+
+ private:
+  detail::owned<ecru_timer, ecru_timer_destroy> handle_;
+};
+/// Due every period: ticks nobody takes are dropped, the phase does not drift.
+class ticker : public timer {
+ public:
+  explicit ticker(std::chrono::nanoseconds period) : timer(ecru_ticker_create, period) {}
 };
 
 // ---- channels -----------------------------------------------------------------------------------------------------
@@ -804,7 +947,7 @@ template <class... Cases> int wait_for_one(ecru_case *entries, std::int64_t dead
 }
 } // namespace detail
 
-/// Cases of select. on_recv: fn(std::optional<T>), nothing when closed; on_send, on_cancel, on_end: fn().
+/// Cases of select. on_recv: fn(std::optional<T>), nothing when closed; on_send, on_cancel, on_end, on_tick: fn().
 template <class T, class F> detail::recv_case<T, std::decay_t<F>> on_recv(const chan<T> &from, F &&fn) {
   return {from.get(), std::decay_t<F>(std::forward<F>(fn))};
 }
@@ -816,6 +959,9 @@ template <class F> detail::event_case<std::decay_t<F>> on_cancel(const token &wa
 }
 template <class T, class F> detail::event_case<std::decay_t<F>> on_end(const task<T> &watched, F &&fn) {
   return {ECRU_CASE_TASK, watched.get(), std::decay_t<F>(std::forward<F>(fn))};
+}
+template <class F> detail::event_case<std::decay_t<F>> on_tick(const timer &watched, F &&fn) {
+  return {ECRU_CASE_TIMER, watched.get(), std::decay_t<F>(std::forward<F>(fn))};
 }
 /// If nothing else can happen for so long.
 template <class F> detail::else_case<std::decay_t<F>, false> on_timeout(std::chrono::nanoseconds duration, F &&fn) {
