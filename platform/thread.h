@@ -5,7 +5,8 @@
 #include <stdint.h>
 
 /// Starts a thread (all signals but SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP blocked); *handle is for ecru__thread_join.
-/// stack_bytes 0: the system's default. returns: 0 or ECRU_ETHREADS.
+/// stack_bytes 0: the system's default. Below its stack lie ECRU__THREAD_GUARD_BYTES that fault. returns: 0 or ECRU_ETHREADS.
+enum { ECRU__THREAD_GUARD_BYTES = 64 << 10 }; // no less: gcc's -fstack-clash-protection probes every 64 KiB on arm64
 int ecru__thread_start(void **handle, void (*fn)(void *argument), void *argument, const char *name, size_t stack_bytes);
 /// Waits for the thread's end and frees the handle.
 void ecru__thread_join(void *handle);
@@ -26,7 +27,7 @@ uint64_t ecru__thread_id(void);
 int ecru__thread_count(void);
 /// Asks for timers as exact as the system can (timer slack 1 us) in the calling thread.
 void ecru__thread_exact_timers(void);
-/// Lowest address and size of the calling thread's stack. returns: 0 or ECRU_ENOTSUP.
+/// Lowest address (above the guard) and size of the calling thread's stack. returns: 0 or ECRU_ENOTSUP.
 int ecru__thread_stack(void **low, size_t *bytes);
 /// min(CPU affinity, ceil(cgroup v1/v2 quota / period over all ancestors)), at least 1 (G5).
 int ecru__cpu_budget(void);

@@ -47,7 +47,7 @@ static void walk(void *argument) {
 }
 
 static size_t room(const ecru__goroutine *g) {
-  return (size_t)((char *)__builtin_frame_address(0) - g->stack->low) - ecru__vm_page();
+  return (size_t)((char *)__builtin_frame_address(0) - g->stack->low) - ecru__stack_guard_bytes(g->stack->log2);
 }
 #endif
 
@@ -82,7 +82,7 @@ static void take_frames(ecru__goroutine *g, ecru__snapshot *snapshot) {
   snapshot->no_frames = ECRU__FRAMES_NOT_HERE;
 #else
   snapshot->no_frames = ECRU__FRAMES_NOT_WALKED;
-  if ((char *)g->waiter.context - g->stack->low < (ptrdiff_t)(ecru__vm_page() + INSPECTION_BYTES)) return;
+  if ((char *)g->waiter.context - g->stack->low < (ptrdiff_t)(ecru__stack_guard_bytes(g->stack->log2) + INSPECTION_BYTES)) return;
   struct request request = {NULL, NULL, snapshot};
 #ifdef ECRU__ASAN
   void *fake_stack;

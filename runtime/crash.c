@@ -1,6 +1,7 @@
 /// runtime/crash.c: the last words of a goroutine (G8, G11).
 ///
-/// A SIGSEGV or SIGBUS whose address lies in the guard of a goroutine's stack is told with the goroutine's id, name,
+/// A SIGSEGV or SIGBUS whose address lies in the guard of a goroutine's stack, or of the thread's stack that a goroutine
+/// runs on (ECRU_OWN_THREAD, ecru_on_thread_stack), is told with the goroutine's id, name,
 /// stack size and creation site; then, as for every other fault, what was installed before takes over. The handler runs on
 /// an alternate stack of the worker and uses only async-signal-safe calls. What matters most is written first: should
 /// looking up the symbol fault in turn, that is not lost.
@@ -11,7 +12,6 @@
 #include "platform/signal.h"
 #include "platform/symbol.h"
 #include "platform/unwind.h"
-#include "platform/vm.h"
 #include "runtime/debug.h"
 #include "runtime/text.h"
 
@@ -40,22 +40,42 @@ static void put_origin(ecru__text *text, const ecru__goroutine *g) {
   ecru__put(text, "\n");
 }
 
-/// In a fault handler.
-static void explain(const void *address) {
-  const ecru__stack *stack = ecru__stack_at(address);
-  if (!stack || (const char *)address >= stack->low + ecru__vm_page()) return;
-  if (!atomic_load_explicit(&stack->in_use, memory_order_relaxed)) return;
-  const ecru__goroutine *g = ecru__stack_goroutine(stack);
+static void put_overflow(const ecru__goroutine *g, const char *which, size_t bytes, const char *remedy) {
   char buffer[ROOM];
   ecru__text text = ecru__text_to(2, buffer, sizeof buffer);
   ecru__put(&text, "ecru: stack overflow: ");
   put_who(&text, g);
-  ecru__put(&text, " needs more than its stack of ");
-  ecru__put_number(&text, ((uint64_t)1 << stack->log2) >> 10);
-  ecru__put(&text, " KiB (ecru_go_options.stack_bytes, ecru_options.stack_bytes)\n");
+  ecru__put(&text, " needs more than ");
+  ecru__put(&text, which);
+  ecru__put(&text, " of ");
+  ecru__put_number(&text, bytes >> 10);
+  ecru__put(&text, " KiB (");
+  ecru__put(&text, remedy);
+  ecru__put(&text, ")\n");
   (void)ecru__text_end(&text);
   put_origin(&text, g);
   (void)ecru__text_end(&text);
+}
+
+static bool in_guard_of_thread(const char *address, const ecru__worker *w) {
+  const char *low = w->native_stack_low; // NULL: a foreign thread
+  return low && address < low && address >= low - ECRU__THREAD_GUARD_BYTES;
+}
+
+/// In a fault handler, in the thread that faulted.
+static void explain(const void *address) {
+  const ecru__stack *stack = ecru__stack_at(address);
+  if (stack) {
+    bool overflown = (const char *)address < stack->low + ecru__stack_guard_bytes(stack->log2);
+    if (!overflown || !atomic_load_explicit(&stack->in_use, memory_order_relaxed)) return;
+    put_overflow(ecru__stack_goroutine(stack), "its stack", (size_t)1 << stack->log2,
+                 "ecru_go_options.stack_bytes, ecru_options.stack_bytes");
+    return;
+  }
+  ecru__worker *w = ecru__worker_here();
+  if (!w || !in_guard_of_thread(address, w)) return;
+  if (w->own_goroutine) put_overflow(w->own_goroutine, "its thread's stack", w->native_stack_bytes, "ecru_go_options.stack_bytes");
+  else if (w->on_native) put_overflow(ecru__goroutine_here(w), "the thread's stack", w->native_stack_bytes, "ecru_on_thread_stack; ulimit -s");
 }
 
 /// Something unwinds out of the entry of the goroutine that runs here.

@@ -342,6 +342,8 @@ static void own_thread_main(void *argument) {
   ecru__worker_set_here(w);
   ecru__worker_prepare(w);
   ecru__thread_exact_timers();
+  ecru__thread_stack(&w->native_stack_low, &w->native_stack_bytes);
+  ecru__crash_thread(w);
   w->self = &g->waiter;
   g->waiter.is_thread = 1;
   atomic_store_explicit(&g->status, ECRU__ON_CPU, memory_order_relaxed);
@@ -364,6 +366,7 @@ static void own_thread_main(void *argument) {
   w->all_next = ecru__sched.finished; // the monitor joins the thread
   ecru__sched.finished = w;
   ecru__lock_drop(&ecru__sched.lock);
+  ecru__crash_thread_end();
   atomic_fetch_sub_explicit(&ecru__sched.threads, 1, memory_order_relaxed);
   ecru__worker_set_here(NULL);
   count_ended(NULL);

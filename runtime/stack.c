@@ -1,7 +1,7 @@
 /// runtime/stack.c: the stacks of goroutines (G8, G9).
 ///
 /// Stacks are cut from slabs: one mapping holds up to 64 of them, so that a million cost a few hundred mappings. The lowest
-/// page of each is a guard, the control block of the goroutine lies at the top: a parked goroutine touches one page.
+/// sixteenth of each (a page at least, 64 KiB at most) is a guard, the control block of the goroutine lies at the top: a parked goroutine touches one page.
 /// Sizes are powers of two, one depot for each. The default size is cached by processors (goroutine.c) in front of its
 /// depot. What lies unused in a depot for a second is given back to the system in batches (its address space is kept).
 /// Slabs live until the runtime stops, so a pointer to a control block can always be read (it may be all zero: dead).
@@ -32,6 +32,14 @@ typedef struct depot {
 
 static depot depots[LOG2_MAX + 1];
 
+/// More than a page, so that fewer large frames step over it; it costs address space only (its entries stand in a page table that the
+/// stack needs anyway).
+size_t ecru__stack_guard_bytes(uint32_t log2) {
+  enum { SHARE_LOG2 = 4, MOST = 64 << 10 };
+  size_t page = ecru__vm_page(), share = (size_t)1 << (log2 - SHARE_LOG2);
+  return share < page ? page : share < MOST ? share : MOST < page ? page : MOST;
+}
+
 static slab *slab_create(uint32_t log2) {
   size_t stack_bytes = (size_t)1 << log2;
   uint32_t count = log2 >= SLAB_LOG2_MAX ? 1 : 1u << (SLAB_LOG2_MAX - log2);
@@ -45,12 +53,12 @@ static slab *slab_create(uint32_t log2) {
     ecru__free(s);
     return NULL;
   }
-  size_t page = ecru__vm_page();
+  size_t guard = ecru__stack_guard_bytes(log2);
   for (uint32_t i = 0; i < count; i++) {
     ecru__stack *stack = &s->stacks[i];
     stack->low = s->base + i * stack_bytes;
     stack->log2 = log2;
-    if (ecru__vm_guard(stack->low, page) != 0) { // never an unguarded stack: what is guarded can be used, no more
+    if (ecru__vm_guard(stack->low, guard) != 0) { // never an unguarded stack: what is guarded can be used, no more
       s->count = i;
       break;
     }
@@ -170,13 +178,13 @@ static void put_cold(depot *d, ecru__stack **batch, uint32_t count) {
 void ecru__stacks_trim(int64_t now, int64_t age_ns) {
   enum { BATCH = 512 };
   ecru__stack *batch[BATCH];
-  size_t page = ecru__vm_page();
   for (uint32_t log2 = LOG2_MIN; log2 <= LOG2_MAX; log2++) {
     depot *d = &depots[log2];
+    size_t guard = ecru__stack_guard_bytes(log2);
     if (!atomic_load_explicit(&d->slabs, memory_order_acquire)) continue;
     for (uint32_t count = BATCH, rounds = 0; count == BATCH && rounds < 64; rounds++) {
       count = take_old(d, now - age_ns, batch, BATCH);
-      for (uint32_t i = 0; i < count; i++) ecru__vm_trim(batch[i]->low + page, ((size_t)1 << log2) - page);
+      for (uint32_t i = 0; i < count; i++) ecru__vm_trim(batch[i]->low + guard, ((size_t)1 << log2) - guard);
       put_cold(d, batch, count);
     }
   }

@@ -129,7 +129,7 @@ static inline ecru__goroutine *ecru__goroutine_here(ecru__worker *w) {
 // stack.c
 typedef struct ecru__stack {
   struct ecru__stack *next; // lock: depot's
-  char *low;                // set once: start of the reservation; the guard is its first page
+  char *low;                // set once: start of the reservation; the guard is its first ecru__stack_guard_bytes
   int64_t freed_ns;         // lock: depot's: when it was given back
   uint32_t log2;            // set once: size of the reservation
   _Atomic uint32_t in_use;  // atomic
@@ -142,6 +142,7 @@ static inline ecru__goroutine *ecru__stack_goroutine(const ecru__stack *stack) {
   size_t colour = ((uintptr_t)stack->low >> stack->log2) % COLOURS;
   return (ecru__goroutine *)(void *)(ecru__stack_end(stack) - ((sizeof(ecru__goroutine) + LINE - 1) & ~(size_t)(LINE - 1)) - colour * LINE);
 }
+size_t ecru__stack_guard_bytes(uint32_t log2); // safe in a signal handler
 int ecru__stack_take(ecru__stack **stack, size_t bytes); // 0, ECRU_EINVAL, ECRU_ENOMEM
 void ecru__stack_give(ecru__stack *stack);
 void ecru__stacks_give_list(ecru__goroutine *head); // through queue_next

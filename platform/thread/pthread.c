@@ -56,8 +56,10 @@ static void block_signals(sigset_t *before) {
   pthread_sigmask(SIG_SETMASK, &blocked, before);
 }
 
+/// The guard comes on top of the size (glibc since 2.27, musl).
 static int set_stack_size(pthread_attr_t *attributes, size_t stack_bytes) {
-  if (stack_bytes == 0) return 0;
+  int error = pthread_attr_setguardsize(attributes, ECRU__THREAD_GUARD_BYTES);
+  if (error != 0 || stack_bytes == 0) return error;
   size_t page = (size_t)sysconf(_SC_PAGESIZE);
   size_t least = (size_t)PTHREAD_STACK_MIN;
   if (stack_bytes < least) stack_bytes = least;

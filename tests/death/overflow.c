@@ -84,6 +84,93 @@ TEST(overflow, both_kinds_of_guard_hold) { // G8
   if (ecru__vm_guard_kind() == ECRU__GUARD_MADVISE) test_death(guarded_by_madvise, BY_FAULT, "ecru: stack overflow: goroutine ");
 }
 
+/// Frames larger than a page of which only the lowest byte is touched step over a guard of one page.
+__attribute__((noinline)) static int stride(volatile char *above, int depth) {
+  volatile char here[12 << 10];
+  here[0] = (char)depth;
+  return depth > 1 << 24 || above == here ? here[0] : stride(here, depth + 1) + here[0];
+}
+
+static void overflow_in_strides(void *unused) {
+  (void)unused;
+  sink = stride(NULL, 0);
+}
+
+static void large_frames(void) {
+  ecru_go(overflow_in_strides, NULL);
+  wait_forever();
+}
+
+TEST(overflow, frames_of_several_pages_do_not_step_over_the_guard) { // G8
+  only_where_faults_end_a_process();
+  test_death(large_frames, BY_FAULT, " needs more than its stack of 256 KiB");
+}
+
+// ---- on a thread's stack --------------------------------------------------------------------------------------------
+
+static void go_on_own_thread(ecru_fn fn) {
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  options.name = "owner";
+  options.stack_bytes = 512 << 10;
+  options.flags = ECRU_OWN_THREAD;
+  ecru_go_with(&options, fn, NULL);
+  wait_forever();
+}
+static void own_thread(void) { go_on_own_thread(overflow); }
+static void own_thread_in_strides(void) { go_on_own_thread(overflow_in_strides); }
+
+static void own_thread_after_a_park(void *unused) {
+  (void)unused;
+  ecru_sleep(ECRU_MILLISECOND);
+  ecru_on_thread_stack(overflow, NULL); // it is there already
+}
+static void own_thread_parked_before(void) { go_on_own_thread(own_thread_after_a_park); }
+
+TEST(overflow, is_told_on_a_thread_of_its_own) { // G8, G10
+  only_where_faults_end_a_process();
+  test_death(own_thread, BY_FAULT, " \"owner\" needs more than its thread's stack of 512 KiB");
+  test_death(own_thread, BY_FAULT, "created by a foreign thread at ");
+  test_death(own_thread_in_strides, BY_FAULT, " \"owner\" needs more than its thread's stack of 512 KiB");
+  test_death(own_thread_parked_before, BY_FAULT, " \"owner\" needs more than its thread's stack of 512 KiB");
+}
+
+static void hop_and_overflow(void *unused) {
+  (void)unused;
+  ecru_yield();
+  ecru_on_thread_stack(overflow, NULL);
+}
+
+static void on_a_workers_stack(void) {
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  options.name = "guest";
+  ecru_go_with(&options, hop_and_overflow, NULL);
+  wait_forever();
+}
+
+TEST(overflow, is_told_on_the_threads_stack) { // G8
+  only_where_faults_end_a_process();
+  test_death(on_a_workers_stack, BY_FAULT, " \"guest\" needs more than the thread's stack of ");
+  test_death(on_a_workers_stack, BY_FAULT, "created by a foreign thread at ");
+}
+
+static void *overflow_in_thread(void *unused) {
+  ecru_yield(); // ecru knows the thread; its stack is not ours
+  overflow(unused);
+  return NULL;
+}
+
+static void foreign_thread(void) {
+  ecru_start(NULL);
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, overflow_in_thread, NULL) != 0) _exit(95);
+  wait_forever();
+}
+
+TEST(overflow, foreign_threads_are_left_alone) { // G8
+  only_where_faults_end_a_process();
+  test_death(foreign_thread, BY_FAULT, NULL);
+}
+
 static void after_a_park(void *unused) {
   (void)unused;
   ecru_sleep(ECRU_MILLISECOND);

@@ -23,7 +23,7 @@ static const ecru__stack *stack_here(void) { return ecru__goroutine_here(ecru__w
 /// How much of the running goroutine's stack lies below this frame, without its guard.
 __attribute__((noinline)) static size_t room_below(void) {
   volatile char here = 0;
-  return (size_t)((char *)(uintptr_t)&here - stack_here()->low) - ecru__vm_page();
+  return (size_t)((char *)(uintptr_t)&here - stack_here()->low) - ecru__stack_guard_bytes(stack_here()->log2);
 }
 
 /// Uses all but `slack` of the stack in frames of `frame` bytes, marks each, parks at the bottom, and checks the marks on the way up.
@@ -52,7 +52,7 @@ __attribute__((noinline)) static long dig_large(size_t slack, unsigned mark) {
 static void use_it_all(void *expected_bytes) {
   size_t bytes = (size_t)1 << stack_here()->log2;
   CHECK_EQ(bytes, *(size_t *)expected_bytes);
-  CHECK(room_below() > bytes - bytes / 8 - 2048 - ecru__vm_page()); // what else lies on it, and one page of guard
+  CHECK(room_below() > bytes - bytes / 8 - 2048 - ecru__stack_guard_bytes(stack_here()->log2)); // what else lies on it, and the guard
   if (bytes <= 1 << 20) CHECK(dig_small(SLACK, 1) > 1 || SANITIZED);
   else CHECK(dig_large(SLACK, 1) > (long)(bytes >> 19));
   atomic_fetch_add(&runs, 1);
