@@ -280,10 +280,12 @@ static int spawn_own_thread(ecru__worker *w, const ecru__spawn_spec *spec, uint6
     own->worker.is_foreign = 1;
     if (id) *id = own->g.id;
     count_spawned(NULL);
+    atomic_fetch_add_explicit(&ecru__sched.own_awake, 1, memory_order_seq_cst); // its spawner is awake until then
     size_t bytes = spec->options && spec->options->stack_bytes ? spec->options->stack_bytes : 0;
     status = ecru__thread_start(&own->worker.thread, own_thread_main, &own->worker, own->g.name[0] ? own->g.name : "ecru-own", bytes);
     if (status == 0) atomic_store_explicit(&own->worker.started, 1, memory_order_release); // pairs with ecru__worker_join
     if (status == 0) return 0;
+    atomic_fetch_sub_explicit(&ecru__sched.own_awake, 1, memory_order_seq_cst);
     count_ended(NULL);
     ecru__token_forget(&own->g.waiter);
     if (own->g.waiter.scoped) ecru__locals_end(&w, &own->g.waiter);
@@ -345,7 +347,7 @@ static void own_thread_main(void *argument) {
   ecru__thread_stack(&w->native_stack_low, &w->native_stack_bytes);
   ecru__crash_thread(w);
   w->self = &g->waiter;
-  g->waiter.is_thread = 1;
+  g->waiter.is_thread = ECRU__OWN;
   atomic_store_explicit(&g->status, ECRU__ON_CPU, memory_order_relaxed);
   ecru__lock_take(&ecru__sched.lock);
   w->epoch = atomic_load_explicit(&ecru__sched.epoch, memory_order_relaxed);
@@ -370,6 +372,7 @@ static void own_thread_main(void *argument) {
   atomic_fetch_sub_explicit(&ecru__sched.threads, 1, memory_order_relaxed);
   ecru__worker_set_here(NULL);
   count_ended(NULL);
+  ecru__own_sleeps();
   ecru__monitor_nudge();
   if (atomic_load_explicit(&ecru__sched.state, memory_order_relaxed) == ECRU__STOPPING) ecru__stop_check();
 }

@@ -116,6 +116,8 @@ void ecru__park_thread(ecru__worker *w, ecru__waiter *x, void (*release)(void *)
     x->wake_status = fired;
     atomic_fetch_sub_explicit(&ecru__sched.foreign_parked, 1, memory_order_seq_cst);
   } else {
+    // Armed, it may have been woken and counted as awake by ecru__ready already: it counts twice then, never not at all.
+    if (x->is_thread == ECRU__OWN) ecru__own_sleeps();
     ecru__lend_processor(w);
     ecru__monitor_nudge(); // the last one awake may be going to sleep
     // acquire: pairs with the release in ecru__ready
@@ -166,6 +168,7 @@ void ecru__ready(ecru__worker *w, ecru__waiter *x) {
   if (ECRU__UNLIKELY(x->is_thread)) {
     // release: pairs with the acquire in ecru__park_thread. x may be gone right after it; its address is only a key then.
     _Atomic uint32_t *futex = &x->futex;
+    if (x->is_thread == ECRU__OWN) atomic_fetch_add_explicit(&ecru__sched.own_awake, 1, memory_order_seq_cst);
     atomic_fetch_sub_explicit(&ecru__sched.foreign_parked, 1, memory_order_seq_cst);
     atomic_store_explicit(futex, 1, memory_order_release);
     ecru__wake_one(futex);

@@ -413,7 +413,7 @@ int ecru_on_thread_stack(ecru_fn fn, void *argument) {
   ecru__goroutine *g = ecru__goroutine_of(w->self);
   struct native_call call = {fn, argument, NULL, w, g};
   w->on_native = 1;
-  g->waiter.is_thread = 1; // what it waits for while there it waits for natively: its frames lie on this thread's stack
+  g->waiter.is_thread = ECRU__THREAD; // what it waits for while there it waits for natively: its frames lie on this thread's stack
   ecru__leave(w);
   ECRU__ASAN_LEAVE(&call.fake_stack, w->native_stack_low, w->native_stack_bytes);
   void *top = (void *)(((uintptr_t)w->native - 256) & ~(uintptr_t)15);

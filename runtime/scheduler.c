@@ -341,23 +341,34 @@ static bool native_parked(const ecru__worker *w) {
   return atomic_load_explicit(&x->state, memory_order_acquire) == ECRU__ARMED;
 }
 
-/// With a virtual clock: if nothing runs and nothing blocks, time jumps to the next timer (K7).
-static bool advance_virtual_clock(void) {
-  if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_acquire) < atomic_load_explicit(&ecru__sched.maxprocs, memory_order_acquire))
+/// sched.lock is held. false: a goroutine runs or is about to, or computes or blocks somewhere without a processor.
+static bool all_goroutines_parked(void) {
+  // seq_cst: pairs with count_idle, global_push and ecru__own_sleeps: of two that fall asleep the later sees both
+  if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_seq_cst) < atomic_load_explicit(&ecru__sched.maxprocs, memory_order_acquire))
     return false;
-  if (atomic_load_explicit(&ecru__sched.global_count, memory_order_acquire) != 0) return false;
+  if (atomic_load_explicit(&ecru__sched.global_count, memory_order_seq_cst) != 0) return false;
+  if (atomic_load_explicit(&ecru__sched.own_awake, memory_order_seq_cst) != 0) return false;
+  for (ecru__worker *w = ecru__sched.workers; w; w = w->all_next)
+    if (w->listed == ECRU__LISTED_NOT && atomic_load_explicit(&w->stopping, memory_order_relaxed) == 0 && !native_parked(w)) return false;
+  return true;
+}
+
+static int64_t earliest_timer(void) {
   int64_t earliest = ECRU_FOREVER;
-  bool busy = false;
-  ecru__lock_take(&ecru__sched.lock);
-  for (ecru__worker *w = ecru__sched.workers; w && !busy; w = w->all_next)
-    busy = w->listed == ECRU__LISTED_NOT && atomic_load_explicit(&w->stopping, memory_order_relaxed) == 0 && !native_parked(w);
-  ecru__lock_drop(&ecru__sched.lock);
-  if (busy) return false; // a goroutine computes or blocks somewhere, without a processor
   for (uint32_t i = 0; i < ECRU__MAXPROCS_LIMIT; i++) {
     int64_t at = atomic_load_explicit(&ecru__timer_table[i].earliest, memory_order_acquire);
     if (at < earliest) earliest = at;
   }
-  return earliest != ECRU_FOREVER && ecru__clock_virtual_advance(earliest);
+  return earliest;
+}
+
+/// With a virtual clock: if nothing runs and nothing blocks, time jumps to the next timer (K7). The look comes first, and all of it
+/// under the lock without which nobody leaves the idle list: else a goroutine woken by another's jump could run between look and jump.
+static bool advance_virtual_clock(void) {
+  ecru__lock_take(&ecru__sched.lock);
+  bool moved = all_goroutines_parked() && ecru__clock_virtual_advance(earliest_timer());
+  ecru__lock_drop(&ecru__sched.lock);
+  return moved;
 }
 
 /// After a virtual jump somebody else's timers may be due: its keeper must look.
@@ -373,6 +384,11 @@ void ecru__wake_due_keepers(void) {
 /// Called by whoever may have been the last one awake.
 void ecru__try_virtual_jump(void) {
   if (ECRU__UNLIKELY(ecru__clock_is_virtual()) && advance_virtual_clock()) ecru__wake_due_keepers();
+}
+
+void ecru__own_sleeps(void) {
+  atomic_fetch_sub_explicit(&ecru__sched.own_awake, 1, memory_order_seq_cst); // seq_cst: pairs with the look in all_goroutines_parked
+  ecru__try_virtual_jump();
 }
 
 /// When a thread that has had nothing to do since then is to end.

@@ -36,6 +36,7 @@ typedef struct ecru__scheduler {
   _Atomic uint64_t next_id;      // atomic
   _Atomic uint32_t threads;      // atomic: scheduler threads alive, own-thread ones included
   _Atomic uint32_t foreign_parked; // atomic: foreign threads asleep in ecru
+  _Atomic uint32_t own_awake;    // atomic: own-thread goroutines that are not parked, from before they start till after they end (K7)
   _Atomic uint32_t stop_word;    // atomic: futex of ecru_stop
   _Atomic int64_t coarse_now;    // atomic: the clock as of the last look by anyone
   uint32_t starting;             // lock: workers being started
@@ -91,6 +92,7 @@ void ecru__wake_keeper(ecru__processor *p);
 void ecru__wake_due_keepers(void); // the virtual clock was moved
 void ecru__withdraw_unmanned(ecru__processor *p); // retired before a worker was started for it
 void ecru__try_virtual_jump(void);
+void ecru__own_sleeps(void); // an own-thread goroutine has parked or ended
 void ecru__take_idle_stacks(void); // what idle processors cache goes to the depot
 bool ecru__take_idle_processor(ecru__worker *w);
 int ecru__handoff(ecru__processor *p);

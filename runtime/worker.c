@@ -41,7 +41,7 @@ void ecru__worker_prepare(ecru__worker *w) {
   w->thread_id = ecru__thread_id();
   w->tsan_fiber = ECRU__TSAN_CURRENT();
   w->self = &w->waiter;
-  w->waiter.is_thread = 1;
+  w->waiter.is_thread = ECRU__THREAD;
   if (!w->waiter.token) w->waiter.token = ecru__root_token;
 }
 

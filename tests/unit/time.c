@@ -428,6 +428,53 @@ static void standing_body(void *unused) {
 }
 TEST(time, a_virtual_clock_stands_still_while_somebody_runs) { run_virtual(standing_body); } // K7
 
+static void go_on_own_thread(ecru_fn fn, void *argument) {
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  options.flags = ECRU_OWN_THREAD;
+  CHECK_EQ(ecru_go_with(&options, fn, argument), 0);
+}
+static void compute_at(int64_t expected) {
+  for (int64_t end = monotonic() + 10 * ECRU_MILLISECOND; monotonic() < end;) CHECK_EQ(ecru_now(), expected);
+}
+static void compute_sleep_compute(void *unused) {
+  (void)unused;
+  compute_at(START);
+  CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
+  compute_at(START + ECRU_MILLISECOND);
+  atomic_fetch_add(&woken, 1);
+}
+static void own_thread_body(void *unused) {
+  (void)unused;
+  go_on_own_thread(compute_sleep_compute, NULL);
+  CHECK_EQ(ecru_sleep(ECRU_SECOND), 0); // nobody else but it is left
+  CHECK_EQ(ecru_now(), START + ECRU_SECOND);
+  CHECK_EQ(atomic_load(&woken), 1);
+}
+TEST(time, a_virtual_clock_stands_still_while_a_thread_of_its_own_computes) { run_virtual(own_thread_body); } // K7, G10
+
+static void take_rounds(void *chan) {
+  int64_t sent;
+  while (ecru_chan_recv(chan, &sent) == 0) CHECK_EQ(ecru_now(), sent); // woken is awake, if not running yet
+  atomic_fetch_add(&woken, 1);
+}
+static void own_threads_woken_body(void *unused) {
+  (void)unused;
+  ecru_chan *chan;
+  CHECK_EQ(ecru_chan_create(&chan, sizeof(int64_t), 0), 0);
+  for (int i = 0; i < 3; i++) go_on_own_thread(take_rounds, chan);
+  long rounds = test_scaled(300);
+  for (long i = 0; i < rounds; i++) {
+    for (int64_t now = ecru_now(), k = 0; k < 3; k++) CHECK_EQ(ecru_chan_send(chan, &now), 0);
+    CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
+    CHECK_EQ(ecru_now(), START + (i + 1) * ECRU_MILLISECOND);
+  }
+  CHECK_EQ(ecru_chan_close(chan), 0);
+  CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
+  CHECK_EQ(atomic_load(&woken), 3); // time went on only when they had ended
+  ecru_chan_release(chan);
+}
+TEST(time, a_virtual_clock_waits_for_threads_that_have_been_woken) { run_virtual(own_threads_woken_body); } // K7, G10
+
 static void early_bird(void *unused) {
   (void)unused;
   CHECK_EQ(ecru_sleep_until(START + ECRU_MILLISECOND), 0);
