@@ -1,22 +1,24 @@
 /// runtime/monitor.c: the thread that watches the others (G2, G3, G4, D1).
 ///
-/// It owns no processor. On each look it takes processors from workers that block (lent: at once; undeclared: after 10 ms) or
-/// compute (after 10 ms) while others wait, serves timers whose processor is busy, wakes workers for work that was put where
-/// nobody looks, trims stacks, ends the program when all sleep for good. It looks every 250 us when there is something to
-/// do, ever more rarely (2 ms) when there is not, every 25 us while a processor is lent and work waits; when all is idle for
-/// long it sleeps until somebody wakes a worker. So the scheduler's hot paths need no clock and few fences.
+/// It owns no processor. On each look it takes processors from workers that block (lent: after 10 us, so that short calls
+/// are left alone; undeclared: after 10 ms) or compute (after 10 ms) while others wait, serves timers whose processor is
+/// busy, wakes workers for work that was put where nobody looks, trims stacks, ends the program when all sleep for good. It
+/// looks every 250 us when there is something to do, ever more rarely (2 ms) when there is not, every 25 us while
+/// a processor is lent and work waits; when all is idle for long it sleeps until somebody wakes a worker. So the scheduler's hot
+/// paths need few clocks and few fences.
 #include "runtime/io.h"
 #include "runtime/state.h"
 
 enum {
   FAST_NS = 25 * 1000,
+  GRACE_NS = 10 * 1000, // about what a hand-off costs; with FAST_NS and a late timer within the 50 us of G3
   BASE_NS = 250 * 1000,
   SLOW_NS = 2 * 1000 * 1000,
   IDLE_NS = 2 * 1000 * 1000,
   SLICE_NS = 10 * 1000 * 1000,
   LATE_NS = 200 * 1000,   // a timer so late is served by the monitor
   SERVED_NS = 700 * 1000, // and one of G2's 1 ms after which the goroutine in its way is asked to let it go first
-  FAST_LOOKS = 100,
+  FAST_LOOKS = 20,
   IDLE_LOOKS = 50,
 };
 
@@ -25,7 +27,7 @@ enum {
 static struct {
   int quiet;          // looks in a row that found nothing to do
   int idle;           // looks in a row that found all processors idle
-  int fast;           // looks left at the fast pace
+  int fast;           // looks left at the fast pace; sched.fast_watch is up until the last but one
   bool saw_lent;      // on this look
   bool neglected;     // on this look: nobody has looked at the poller since the last one
   int64_t looked_ns;  // when it looked last
@@ -98,7 +100,7 @@ static bool expose(ecru__worker *w, ecru__processor *p) {
   return exposed;
 }
 
-/// p has been lent by ecru_blocking_enter and work waits for it.
+/// p has been lent by ecru_blocking_enter for some time and work waits for it.
 static bool retake_lent(ecru__worker *w, ecru__processor *p) {
   if (atomic_load_explicit(&w->lent, memory_order_relaxed) != p) return false;
   ecru__processor *taken = atomic_exchange_explicit(&w->lent, NULL, memory_order_acq_rel); // pairs with the owner's exchange
@@ -106,6 +108,15 @@ static bool retake_lent(ecru__worker *w, ecru__processor *p) {
   atomic_store_explicit(&taken->owner, NULL, memory_order_relaxed);
   ecru__handoff(taken);
   return true;
+}
+
+/// w has lent p. returns: whether there was something to do.
+static bool look_at_lent(ecru__worker *w, ecru__processor *p, int64_t now, bool wanted) {
+  watch.saw_lent = true;
+  if (!wanted) return false;
+  watch.fast = FAST_LOOKS;
+  atomic_store_explicit(&ecru__sched.fast_watch, 1, memory_order_relaxed); // a hint to who lends: no need to wake us
+  return now - ECRU__LOOK(w->lent_ns) < GRACE_NS || retake_lent(w, p);
 }
 
 /// One processor. returns: whether there was something to do.
@@ -130,12 +141,8 @@ static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
       ecru__lock_drop(&w->lock);
     }
   }
-  if (atomic_load_explicit(&w->lent, memory_order_relaxed) == p) {
-    watch.saw_lent = true;
-    if (!others_wait(p) && !late && !watch.neglected) return false;
-    watch.fast = FAST_LOOKS;
-    return retake_lent(w, p);
-  }
+  // acquire: pairs with the release in lend: lent_ns belongs to this lending, or to a later one
+  if (atomic_load_explicit(&w->lent, memory_order_acquire) == p) return look_at_lent(w, p, now, late || watch.neglected || others_wait(p));
   if (moves) return late;
   if (now - p->seen_since >= SLICE_NS && (late || watch.neglected || others_wait(p))) return retake(w, p) || late;
   if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0 &&
@@ -228,17 +235,25 @@ static void join_finished(void) {
   }
 }
 
+/// Whether the next look comes soon. The flag stays up meanwhile, so that who lends wakes nobody; it comes down before the last of these
+/// looks, which therefore sees what was lent under it.
+static bool keep_fast(void) {
+  if (watch.fast == 0 && atomic_load_explicit(&ecru__sched.fast_watch, memory_order_relaxed)) watch.fast = FAST_LOOKS;
+  if (watch.fast == 0) return false;
+  watch.fast = all_idle() ? 0 : watch.fast - 1;
+  if (watch.fast > 0) return true;
+  atomic_store_explicit(&ecru__sched.fast_watch, 0, memory_order_relaxed);
+  atomic_thread_fence(memory_order_seq_cst); // pairs with those in lend and global_push: they see the flag down or we what they did
+  return true;
+}
+
 static int64_t pace(bool busy, int64_t now) {
-  if (atomic_exchange_explicit(&ecru__sched.fast_watch, 0, memory_order_relaxed)) watch.fast = FAST_LOOKS;
+  if (keep_fast()) return now + FAST_NS;
   if (all_idle()) {
     watch.idle++;
     return now + IDLE_NS;
   }
   watch.idle = 0;
-  if (watch.fast > 0) {
-    watch.fast--;
-    return now + FAST_NS;
-  }
   watch.quiet = busy ? 0 : watch.quiet + 1;
   int64_t nap = (int64_t)BASE_NS << (watch.quiet / 8 < 3 ? watch.quiet / 8 : 3);
   int64_t until = now + (nap < SLOW_NS ? nap : SLOW_NS);

@@ -352,12 +352,15 @@ static void lend(ecru__worker *w) {
   ecru__lock_drop(&w->lock);
   int64_t soon = atomic_load_explicit(&ecru__sched.coarse_now, memory_order_relaxed) + 12 * ECRU_MILLISECOND;
   bool waiting = p->next || p->bed.count > 0 || !ecru__queue_is_empty(p) ||
-                 atomic_load_explicit(&p->timers->earliest, memory_order_relaxed) < soon; // nobody sleeps on its behalf now
+                 atomic_load_explicit(&p->timers->earliest, memory_order_relaxed) < soon || // nobody sleeps on its behalf now
+                 atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed) != 0;
+  ECRU__SET(w->lent_ns, waiting ? ecru__clock_now() : 0);
   // release: pairs with the exchange of whoever takes it
   atomic_store_explicit(&w->lent, p, memory_order_release);
   atomic_store_explicit(&ecru__sched.some_lent, 1, memory_order_relaxed);
   atomic_thread_fence(memory_order_seq_cst); // pairs with global_push: it sees the hint or we see its goroutine
-  if (waiting || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed)) ecru__watch_fast();
+  if (!waiting && !atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed)) return;
+  if (!atomic_load_explicit(&ecru__sched.fast_watch, memory_order_relaxed)) ecru__watch_fast();
 }
 
 void ecru__watch_fast(void) {

@@ -109,6 +109,7 @@ struct ecru__worker {
   uint32_t on_native;           // owner: the goroutine runs on the thread's native stack (ecru_on_thread_stack)
   void *native;                 // owner: context of the scheduling loop on the thread's native stack
   _Atomic(ecru__processor *) lent; // atomic: the processor left behind by ecru_blocking_enter; who swaps it out owns it
+  int64_t lent_ns;              // owner, read racily by the monitor: when it lent its processor, if others waited for it; else 0
   ecru__lock lock;              // guards hand-off (invariant 3) and `pinned_*`
   ecru__goroutine *pinned_head, *pinned_tail; // lock: runnable goroutines that must run here
   _Atomic uint32_t pinned_count; // atomic: written under lock, looked at without

@@ -42,7 +42,7 @@ typedef struct ecru__scheduler {
   uint32_t starting;             // lock: workers being started
   bool ending;                   // lock: no worker may be started any more
   _Atomic uint32_t some_lent;    // atomic: a hint: some worker has lent its processor
-  _Atomic uint32_t fast_watch;   // atomic: a processor is lent while work waits: look every 25 us
+  _Atomic uint32_t fast_watch;   // atomic: a processor is lent while work waits: the monitor looks every 25 us, or has been woken to
   _Atomic uint64_t threads_created, handoffs, thread_wakes, timers_fired;
   ecru__worker *monitor;         // set at start
   void *monitor_thread;          // set at start
