@@ -3,9 +3,9 @@
 /// It owns no processor. On each look it takes processors from workers that block (lent: after 10 us, so that short calls
 /// are left alone; undeclared: after 10 ms) or compute (after 10 ms) while others wait, serves timers whose processor is
 /// busy, wakes workers for work that was put where nobody looks, trims stacks, ends the program when all sleep for good. It
-/// looks every 250 us when there is something to do, ever more rarely (2 ms) when there is not, every 25 us while
-/// a processor is lent and work waits; when all is idle for long it sleeps until somebody wakes a worker. So the scheduler's hot
-/// paths need few clocks and few fences.
+/// looks every 250 us when there is something to do, ever more rarely (2 ms; who then adds a timer due soon wakes it) when
+/// there is not, every 25 us while a processor is lent and work waits; when all is idle for long it sleeps until somebody
+/// wakes a worker. So the scheduler's hot paths need few clocks and few fences.
 #include "runtime/io.h"
 #include "runtime/state.h"
 
@@ -13,6 +13,7 @@ enum {
   FAST_NS = 25 * 1000,
   GRACE_NS = 10 * 1000, // about what a hand-off costs; with FAST_NS and a late timer within the 50 us of G3
   BASE_NS = 250 * 1000,
+  KEEN_NS = 500 * 1000, // so often it sees all in time (G2)
   SLOW_NS = 2 * 1000 * 1000,
   IDLE_NS = 2 * 1000 * 1000,
   SLICE_NS = 10 * 1000 * 1000,
@@ -30,6 +31,7 @@ static struct {
   int fast;           // looks left at the fast pace; sched.fast_watch is up until the last but one
   bool saw_lent;      // on this look
   bool neglected;     // on this look: nobody has looked at the poller since the last one
+  bool naps;          // it has put sched.monitor_naps up
   int64_t looked_ns;  // when it looked last
   int64_t trimmed_ns; // when stacks were last trimmed
   int64_t trace_ns;   // when ecru__trace_tick wants to be called
@@ -247,6 +249,28 @@ static bool keep_fast(void) {
   return true;
 }
 
+void ecru__monitor_tell(int64_t when) {
+  int64_t looked = atomic_load_explicit(&ecru__sched.coarse_now, memory_order_relaxed);
+  if (when > looked + 3 * SLOW_NS) return; // it looks before, even if it has just looked and we have not seen that yet
+  if (!atomic_exchange_explicit(&ecru__sched.monitor_naps, 0, memory_order_relaxed)) return;
+  atomic_store_explicit(&ecru__sched.monitor_word, 1, memory_order_release);
+  ecru__wake_one(&ecru__sched.monitor_word);
+}
+
+/// returns: a timer was added since the flag was put up.
+static bool timer_came(void) {
+  bool came = watch.naps && !atomic_load_explicit(&ecru__sched.monitor_naps, memory_order_relaxed);
+  if (came) watch.naps = false;
+  return came;
+}
+
+static void nap_long(bool naps) {
+  if (naps == watch.naps) return;
+  watch.naps = naps;
+  atomic_store_explicit(&ecru__sched.monitor_naps, naps, memory_order_relaxed);
+  if (naps) ecru__fence_heavy(); // pairs with the light fence in ecru__monitor_heed; the look at the heaps comes after it
+}
+
 static int64_t pace(bool busy, int64_t now) {
   if (keep_fast()) return now + FAST_NS;
   if (all_idle()) {
@@ -254,10 +278,12 @@ static int64_t pace(bool busy, int64_t now) {
     return now + IDLE_NS;
   }
   watch.idle = 0;
-  watch.quiet = busy ? 0 : watch.quiet + 1;
+  watch.quiet = busy || timer_came() ? 0 : watch.quiet + 1;
   int64_t nap = (int64_t)BASE_NS << (watch.quiet / 8 < 3 ? watch.quiet / 8 : 3);
+  if (nap > KEEN_NS && atomic_load_explicit(&ecru__sched.poller, memory_order_relaxed)) nap = KEEN_NS; // descriptors tell nobody
   int64_t until = now + (nap < SLOW_NS ? nap : SLOW_NS);
   if (ecru__clock_is_virtual()) return until;
+  nap_long(nap > KEEN_NS);
   uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
   for (uint32_t i = 0; i < created; i++) { // be there when a timer is late
     int64_t due = atomic_load_explicit(&processor(i)->timers->earliest, memory_order_acquire);
@@ -345,11 +371,13 @@ static void monitor_main(void *argument) {
 
 int ecru__monitor_start(void) {
   watch.quiet = watch.idle = watch.fast = 0;
+  watch.naps = false;
   watch.trimmed_ns = watch.looked_ns = ecru__clock_now();
   watch.asleep_mark = UINT64_MAX;
   atomic_store(&ecru__sched.monitor_stop, 0);
   atomic_store(&ecru__sched.monitor_word, 0);
   atomic_store(&ecru__sched.monitor_deep, 0);
+  atomic_store(&ecru__sched.monitor_naps, 0);
   ecru__worker *w = ecru__calloc(1, sizeof *w);
   if (!w) return ECRU_ENOMEM;
   w->is_foreign = 1;

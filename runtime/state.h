@@ -48,6 +48,7 @@ typedef struct ecru__scheduler {
   void *monitor_thread;          // set at start
   _Atomic uint32_t monitor_word; // atomic: futex of the monitor: 1 = look now
   _Atomic uint32_t monitor_deep; // atomic: it sleeps until woken
+  _Atomic uint32_t monitor_naps; // atomic: it looks so rarely that who adds a timer due soon wakes it
   _Atomic uint32_t monitor_stop; // atomic
   _Atomic(struct ecru__poller *) poller; // atomic: NULL until the first I/O
   _Atomic uint32_t poll_slot;    // atomic: a worker sleeps in the poller (or is about to)
@@ -162,6 +163,12 @@ void ecru__stacks_count(uint64_t *mapped, uint64_t *unused);
 // monitor.c
 int ecru__monitor_start(void);
 void ecru__monitor_join(void);
+void ecru__monitor_tell(int64_t when);
+/// A heap's earliest timer is now one due at `when`.
+static inline void ecru__monitor_heed(int64_t when) {
+  ecru__fence_light(); // pairs with the heavy fence in nap_long: we see the flag or it sees the timer
+  if (ECRU__UNLIKELY(atomic_load_explicit(&ecru__sched.monitor_naps, memory_order_relaxed))) ecru__monitor_tell(when);
+}
 static inline void ecru__monitor_nudge(void) {
   // seq_cst: pairs with the monitor's store of monitor_deep before its last look
   if (ECRU__UNLIKELY(atomic_load_explicit(&ecru__sched.monitor_deep, memory_order_seq_cst))) {

@@ -68,7 +68,9 @@ static void insert(ecru__timers *t, ecru__timer_node *node, int64_t when) {
   atomic_store_explicit(&node->heap, t, memory_order_release);
   t->count++;
   sift_up(t, t->count - 1, when, place);
-  if (t->heap[0].place == place) note_earliest(t);
+  if (t->heap[0].place != place) return;
+  note_earliest(t);
+  ecru__monitor_heed(when);
 }
 
 static void extract(ecru__timers *t, ecru__timer_node *node) {

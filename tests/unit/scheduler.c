@@ -243,6 +243,30 @@ static void compare_turns(void *unused) {
   await(done, CROWD);
   ecru_chan_release(done);
 }
+static bool monitor_naps(void) { return atomic_load(&ecru__sched.monitor_naps) != 0; }
+/// returns: whether the monitor, which looks but rarely, was told of a timer due so much later.
+static bool is_told_of_timer(int64_t after_ns) {
+  while (!monitor_naps()) CHECK_EQ(ecru_yield(), 0);
+  ecru_timer *timer;
+  CHECK_EQ(ecru_timer_create(&timer, after_ns), 0);
+  bool told = !monitor_naps();
+  ecru_timer_destroy(timer);
+  return told;
+}
+static void add_timers_while_it_naps(void *unused) {
+  (void)unused;
+  enum { ROUNDS = 10 };
+  long told = 0;
+  for (long i = 0; i < ROUNDS; i++) told += is_told_of_timer(300 * ECRU_MICROSECOND);
+  CHECK(told > 0); // not if we were stopped in between for long
+  told = 0;
+  for (long i = 0; i < ROUNDS; i++) told += is_told_of_timer(ECRU_SECOND);
+  CHECK(told < ROUNDS); // it looks long before
+}
+TEST(scheduler, a_monitor_that_naps_is_told_of_timers) { // G2
+  with_procs(1, add_timers_while_it_naps);
+}
+
 TEST(scheduler, a_crowd_takes_turns) { // G2, G6
   if (test_scaled(100) < 100) SKIP("so slow that time slices end within a turn");
   with_procs(1, compare_turns);
