@@ -13,6 +13,7 @@ enum { DEFAULT_ROOM = 4096 };
 #define ROOM_MAX ((size_t)1 << 30)
 
 struct ecru_reader {
+  ecru__mark mark;
   ecru_io *io;
   size_t room;
   char *data;         // NULL: none is needed now
@@ -21,6 +22,7 @@ struct ecru_reader {
 };
 
 struct ecru_writer {
+  ecru__mark mark;
   ecru_io *io;
   size_t room, used;
   char *data;         // NULL while used == 0
@@ -33,19 +35,24 @@ int ecru_reader_create(ecru_reader **reader, ecru_io *io, size_t bytes) {
   if (!made) return ECRU_ENOMEM;
   made->io = ecru_io_retain(io);
   made->room = bytes ? bytes : DEFAULT_ROOM;
+  ecru__handle_begin(&made->mark);
   *reader = made;
   return 0;
 }
 
 void ecru_reader_destroy(ecru_reader *reader) {
+  ECRU__CHECK_HANDLE(reader);
   if (!reader) return;
   ecru_io_release(reader->io);
   ecru__free(reader->data);
-  ecru__free(reader);
+  ecru__handle_free(&reader->mark, reader, sizeof *reader);
 }
 
 static size_t buffered(const ecru_reader *reader) { return reader->end - reader->first; }
-size_t ecru_reader_buffered(const ecru_reader *reader) { return reader ? buffered(reader) : 0; }
+size_t ecru_reader_buffered(const ecru_reader *reader) {
+  ECRU__CHECK_HANDLE(reader);
+  return reader ? buffered(reader) : 0;
+}
 
 static void consume(ecru_reader *reader, size_t bytes) { reader->first += bytes; }
 
@@ -81,6 +88,7 @@ static size_t take(ecru_reader *reader, void *buffer, size_t bytes) {
 }
 
 int64_t ecru_reader_read(ecru_reader *reader, void *buffer, size_t bytes) {
+  ECRU__CHECK_HANDLE(reader);
   if (!reader || (!buffer && bytes > 0)) return ECRU_EINVAL;
   if (bytes == 0) return 0;
   if (buffered(reader) == 0) {
@@ -92,6 +100,7 @@ int64_t ecru_reader_read(ecru_reader *reader, void *buffer, size_t bytes) {
 }
 
 int ecru_reader_read_exactly(ecru_reader *reader, void *buffer, size_t bytes, size_t *got) {
+  ECRU__CHECK_HANDLE(reader);
   if (got) *got = 0;
   if (!reader || (!buffer && bytes > 0)) return ECRU_EINVAL;
   size_t done = 0;
@@ -102,6 +111,7 @@ int ecru_reader_read_exactly(ecru_reader *reader, void *buffer, size_t bytes, si
 }
 
 int64_t ecru_reader_until(ecru_reader *reader, char delimiter, const char **data) {
+  ECRU__CHECK_HANDLE(reader);
   if (!reader || !data) return ECRU_EINVAL;
   for (size_t looked = 0;;) {
     const char *begin = reader->data ? reader->data + reader->first : NULL;
@@ -120,6 +130,7 @@ int64_t ecru_reader_until(ecru_reader *reader, char delimiter, const char **data
 }
 
 int ecru_reader_line(ecru_reader *reader, const char **line, size_t *length) {
+  ECRU__CHECK_HANDLE(reader);
   int64_t count = ecru_reader_until(reader, '\n', line);
   if (count <= 0) return (int)count;
   size_t bare = (size_t)count;
@@ -130,6 +141,7 @@ int ecru_reader_line(ecru_reader *reader, const char **line, size_t *length) {
 }
 
 int64_t ecru_reader_peek(ecru_reader *reader, size_t bytes, const char **data) {
+  ECRU__CHECK_HANDLE(reader);
   if (!reader || !data || bytes > reader->room) return ECRU_EINVAL;
   if (reader->room - reader->first < bytes && buffered(reader) > 0) { // make room behind
     memmove(reader->data, reader->data + reader->first, buffered(reader));
@@ -146,6 +158,7 @@ int64_t ecru_reader_peek(ecru_reader *reader, size_t bytes, const char **data) {
 }
 
 int ecru_reader_skip(ecru_reader *reader, uint64_t bytes) {
+  ECRU__CHECK_HANDLE(reader);
   if (!reader) return ECRU_EINVAL;
   while (bytes > 0) {
     if (buffered(reader) == 0) {
@@ -167,18 +180,23 @@ int ecru_writer_create(ecru_writer **writer, ecru_io *io, size_t bytes) {
   if (!made) return ECRU_ENOMEM;
   made->io = ecru_io_retain(io);
   made->room = bytes ? bytes : DEFAULT_ROOM;
+  ecru__handle_begin(&made->mark);
   *writer = made;
   return 0;
 }
 
 void ecru_writer_destroy(ecru_writer *writer) {
+  ECRU__CHECK_HANDLE(writer);
   if (!writer) return;
   ecru_io_release(writer->io);
   ecru__free(writer->data);
-  ecru__free(writer);
+  ecru__handle_free(&writer->mark, writer, sizeof *writer);
 }
 
-size_t ecru_writer_buffered(const ecru_writer *writer) { return writer ? writer->used : 0; }
+size_t ecru_writer_buffered(const ecru_writer *writer) {
+  ECRU__CHECK_HANDLE(writer);
+  return writer ? writer->used : 0;
+}
 
 /// Writes what waits and `bytes` more, in one call.
 static int64_t write_through(ecru_writer *writer, const void *data, size_t bytes) {
@@ -192,6 +210,7 @@ static int64_t write_through(ecru_writer *writer, const void *data, size_t bytes
 }
 
 int64_t ecru_writer_write(ecru_writer *writer, const void *data, size_t bytes) {
+  ECRU__CHECK_HANDLE(writer);
   if (!writer || (!data && bytes > 0)) return ECRU_EINVAL;
   if (writer->failed) return writer->failed;
   if (bytes == 0) return 0;
@@ -203,6 +222,7 @@ int64_t ecru_writer_write(ecru_writer *writer, const void *data, size_t bytes) {
 }
 
 int ecru_writer_flush(ecru_writer *writer) {
+  ECRU__CHECK_HANDLE(writer);
   if (!writer) return ECRU_EINVAL;
   if (writer->failed) return (int)writer->failed;
   if (writer->used == 0) return 0;

@@ -80,6 +80,8 @@ static int64_t copy_in_turn(ecru__worker **w, copying *c) {
 }
 
 int64_t ecru_io_copy(ecru_io *to, ecru_io *from, uint64_t most, uint64_t *copied) {
+  ECRU__CHECK_HANDLE(to);
+  ECRU__CHECK_HANDLE(from);
   if (copied) *copied = 0;
   if (!to || !from || from->pollee.kind == ECRU__IS_DATAGRAM || to->pollee.kind == ECRU__IS_DATAGRAM) return ECRU_EINVAL;
   copying c = {.to = to, .from = from, .left = least(most, INT64_MAX), .pipe = {-1, -1}};

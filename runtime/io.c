@@ -69,6 +69,7 @@ static void give_place_back(ecru_io *io) {
   ecru__lock_take(&io->lock);
   io->pollee.key = (uint64_t)generation << 32 | (uint32_t)io->pollee.key;
   ecru__lock_drop(&io->lock);
+  ecru__handle_end(&io->mark);
   io->next_free = table.free;
   table.free = io;
   table.alive--;
@@ -114,6 +115,7 @@ static ecru_io *register_io(intptr_t descriptor, enum ecru__descriptor_kind kind
   io->shut.waiters = (ecru__queue){NULL, NULL};
   atomic_store_explicit(&io->shut.set, 0, memory_order_relaxed);
   atomic_store_explicit(&io->references, 1, memory_order_relaxed);
+  ecru__handle_begin(&io->mark);
   ecru__lock_drop(&io->lock);
   if (stale && stale->pollee.fleeting && drop_reference(stale)) give_place_back(stale); // the table's reference
   return io;
@@ -365,6 +367,7 @@ static bool moves_nothing(const ecru_io *io, const void *data, size_t bytes) {
 }
 
 int64_t ecru_io_read(ecru_io *io, void *buffer, size_t bytes) {
+  ECRU__CHECK_HANDLE(io);
   if (!io || (!buffer && bytes > 0)) return ECRU_EINVAL;
   if (bytes == 0 && io->pollee.kind != ECRU__IS_DATAGRAM) return run_nothing(io);
   ecru__operation read = {.kind = io->pollee.kind == ECRU__IS_DATAGRAM ? ECRU__OP_RECEIVE : ECRU__OP_READ, .data = buffer, .bytes = bytes};
@@ -372,6 +375,7 @@ int64_t ecru_io_read(ecru_io *io, void *buffer, size_t bytes) {
 }
 
 int64_t ecru_io_readv(ecru_io *io, const ecru_buffer *buffers, size_t count) {
+  ECRU__CHECK_HANDLE(io);
   if (!io || (!buffers && count > 0) || count > BUFFERS_MAX) return ECRU_EINVAL;
   size_t bytes = 0;
   for (size_t i = 0; i < count; i++) bytes += buffers[i].bytes;
@@ -413,6 +417,7 @@ static void advance_data(ecru__operation *operation, uint64_t moved, uint64_t co
 }
 
 int64_t ecru_io_write(ecru_io *io, const void *data, size_t bytes, size_t *written) {
+  ECRU__CHECK_HANDLE(io);
   if (written) *written = 0;
   if (!io || (!data && bytes > 0)) return ECRU_EINVAL;
   if (moves_nothing(io, data, bytes) || (!data && io->pollee.kind != ECRU__IS_DATAGRAM)) return run_nothing(io);
@@ -457,6 +462,7 @@ static void advance_vector(ecru__operation *operation, uint64_t moved, uint64_t 
 }
 
 int64_t ecru_io_writev(ecru_io *io, const ecru_buffer *buffers, size_t count, size_t *written) {
+  ECRU__CHECK_HANDLE(io);
   if (written) *written = 0;
   if (!io || (!buffers && count > 0) || count > BUFFERS_MAX) return ECRU_EINVAL;
   if (io->pollee.kind == ECRU__IS_DATAGRAM && count > BUFFERS_AT_ONCE) return ECRU_EINVAL;
@@ -481,6 +487,7 @@ static void advance_file(ecru__operation *operation, uint64_t moved, uint64_t co
 }
 
 int64_t ecru_io_send_file(ecru_io *io, intptr_t file_descriptor, int64_t offset, uint64_t bytes, uint64_t *sent) {
+  ECRU__CHECK_HANDLE(io);
   if (sent) *sent = 0;
   if (!io || file_descriptor < 0 || offset < 0 || bytes > INT64_MAX) return ECRU_EINVAL;
   if (bytes == 0) return run_nothing(io);
@@ -506,6 +513,7 @@ static int64_t try_once(ecru_io *io, ecru__operation *operation) {
 }
 
 int64_t ecru_io_try_read(ecru_io *io, void *buffer, size_t bytes) {
+  ECRU__CHECK_HANDLE(io);
   if (!io || (!buffer && bytes > 0)) return ECRU_EINVAL;
   if (bytes == 0 && io->pollee.kind != ECRU__IS_DATAGRAM) return run_nothing(io);
   ecru__operation read = {.kind = io->pollee.kind == ECRU__IS_DATAGRAM ? ECRU__OP_RECEIVE : ECRU__OP_READ, .data = buffer, .bytes = bytes};
@@ -513,6 +521,7 @@ int64_t ecru_io_try_read(ecru_io *io, void *buffer, size_t bytes) {
 }
 
 int64_t ecru_io_try_write(ecru_io *io, const void *data, size_t bytes) {
+  ECRU__CHECK_HANDLE(io);
   if (!io || (!data && bytes > 0)) return ECRU_EINVAL;
   if (bytes == 0 && io->pollee.kind != ECRU__IS_DATAGRAM) return run_nothing(io);
   ecru__operation write = {.kind = ECRU__OP_WRITE, .data = (void *)(uintptr_t)data, .bytes = bytes};
@@ -602,6 +611,7 @@ static bool are_directions(unsigned directions) {
 }
 
 int ecru_io_wait(ecru_io *io, unsigned directions) {
+  ECRU__CHECK_HANDLE(io);
   if (!io || !are_directions(directions)) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -709,6 +719,7 @@ static int set_deadline(ecru__worker *w, ecru__direction *d, int64_t deadline_ns
 }
 
 int ecru_io_set_deadline(ecru_io *io, unsigned directions, int64_t deadline_ns) {
+  ECRU__CHECK_HANDLE(io);
   if (!io || !are_directions(directions)) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -752,6 +763,7 @@ int ecru_io_adopt(ecru_io **io, intptr_t descriptor, unsigned flags) {
 }
 
 ecru_io *ecru_io_retain(ecru_io *io) {
+  ECRU__CHECK_HANDLE(io);
   if (io) atomic_fetch_add_explicit(&io->references, 1, memory_order_relaxed); // relaxed: the caller's own keeps it alive
   return io;
 }
@@ -782,6 +794,7 @@ static int close_to_all(ecru__worker *w, ecru_io *io) {
 }
 
 int ecru_io_close(ecru_io *io) {
+  ECRU__CHECK_HANDLE(io);
   if (!io) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -805,6 +818,7 @@ void ecru__io_discard(ecru__worker *w, ecru_io *io) {
 }
 
 void ecru_io_release(ecru_io *io) {
+  ECRU__CHECK_HANDLE(io);
   if (!io) return;
   ecru__worker *w = ecru__worker_here() ? ecru__enter() : NULL;
   ecru__io_discard(w, io);
@@ -812,11 +826,13 @@ void ecru_io_release(ecru_io *io) {
 }
 
 intptr_t ecru_io_descriptor(ecru_io *io) {
+  ECRU__CHECK_HANDLE(io);
   if (!io) return ECRU_EINVAL;
   return run_nothing(io) == 0 ? io->pollee.descriptor : ECRU_ECLOSED;
 }
 
 int ecru_io_shutdown(ecru_io *io, unsigned directions) {
+  ECRU__CHECK_HANDLE(io);
   if (!io || !are_directions(directions)) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();

@@ -12,6 +12,7 @@
 #include <ecru/io.h>
 
 #include "platform/poller.h"
+#include "runtime/handle.h"
 #include "runtime/scheduler.h"
 
 typedef struct ecru__direction {
@@ -26,6 +27,7 @@ typedef struct ecru__direction {
 } ecru__direction;
 
 struct ecru_io {
+  ecru__mark mark;
   ecru__lock lock;
   _Atomic uint32_t references; // atomic: 0: the place is free
   ecru__pollee pollee;

@@ -114,6 +114,7 @@ static int accept_one(ecru__worker **w, ecru_io *listener, ecru_io **io, ecru_ad
 }
 
 int ecru_accept(ecru_io *listener, ecru_io **io, ecru_address *peer) {
+  ECRU__CHECK_HANDLE(listener);
   if (!listener || !io || listener->pollee.kind != ECRU__IS_LISTENER) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -151,10 +152,18 @@ static int with_descriptor(ecru_io *io, int (*ask)(intptr_t descriptor, ecru_add
   return status;
 }
 
-int ecru_io_local(ecru_io *io, ecru_address *address) { return with_descriptor(io, ecru__net_local, address); }
-int ecru_io_peer(ecru_io *io, ecru_address *address) { return with_descriptor(io, ecru__net_peer, address); }
+int ecru_io_local(ecru_io *io, ecru_address *address) {
+  ECRU__CHECK_HANDLE(io);
+  return with_descriptor(io, ecru__net_local, address);
+}
+
+int ecru_io_peer(ecru_io *io, ecru_address *address) {
+  ECRU__CHECK_HANDLE(io);
+  return with_descriptor(io, ecru__net_peer, address);
+}
 
 int ecru_io_set_option(ecru_io *io, int option, int value) {
+  ECRU__CHECK_HANDLE(io);
   if (!io) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -168,6 +177,7 @@ int ecru_io_set_option(ecru_io *io, int option, int value) {
 }
 
 int ecru_io_option(ecru_io *io, int option, int *value) {
+  ECRU__CHECK_HANDLE(io);
   if (!io || !value) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
@@ -192,6 +202,7 @@ static int64_t run_datagram(ecru_io *io, ecru__operation *operation, int reason)
 }
 
 int64_t ecru_receive_from(ecru_io *io, void *buffer, size_t bytes, ecru_address *from) {
+  ECRU__CHECK_HANDLE(io);
   if (!io || (!buffer && bytes > 0) || !is_datagram(io)) return ECRU_EINVAL;
   ecru_address sender;
   sender.bytes = sizeof sender.storage;
@@ -203,6 +214,7 @@ int64_t ecru_receive_from(ecru_io *io, void *buffer, size_t bytes, ecru_address 
 }
 
 int64_t ecru_send_to(ecru_io *io, const void *data, size_t bytes, const ecru_address *to) {
+  ECRU__CHECK_HANDLE(io);
   if (!io || (!data && bytes > 0) || !to || !is_datagram(io)) return ECRU_EINVAL;
   uint32_t address_bytes = to->bytes;
   ecru__operation send = {.kind = ECRU__OP_SEND, .data = (void *)(uintptr_t)data, .bytes = bytes,

@@ -50,7 +50,9 @@ static inline int resolve(const ecru_case *c, void **thing) {
   *thing = c->object;
   switch (c->kind) {
   case ECRU_CASE_READ:
-  case ECRU_CASE_WRITE: return 0;
+  case ECRU_CASE_WRITE:
+    ECRU__CHECK_HANDLE_FOR("ecru_select", (ecru_io *)c->object);
+    return 0;
   case ECRU_CASE_RECV:
     ECRU__CHECK_HANDLE_FOR("ecru_select", (ecru_chan *)c->object);
     return 0;

@@ -37,6 +37,9 @@ static ecru_singleflight *flight;
 static ecru_limiter *limiter;
 static ecru_local_key *local;
 static ecru_scoped_key *scoped;
+static ecru_io *io;
+static ecru_reader *reader;
+static ecru_writer *writer;
 
 static void nothing(void *unused) { (void)unused; }
 static int no_task(void *unused, void **result) {
@@ -60,6 +63,22 @@ static void end_chan(void) {
   CHECK_EQ(ecru_chan_create(&chan, sizeof element, 4), 0);
   ecru_chan_release(ecru_chan_retain(chan));
   ecru_chan_release(chan);
+}
+static void end_io(void) {
+  ecru_io *far;
+  CHECK_EQ(ecru_io_pair(&io, &far), 0);
+  ecru_io_release(io);
+  ecru_io_release(far);
+}
+static void end_reader(void) {
+  ecru_io *far;
+  CHECK_EQ(ecru_pipe(&io, &far), 0);
+  CHECK_EQ(ecru_reader_create(&reader, io, 0), 0);
+  CHECK_EQ(ecru_writer_create(&writer, far, 0), 0);
+  ecru_reader_destroy(reader);
+  ecru_writer_destroy(writer);
+  ecru_io_release(io);
+  ecru_io_release(far);
 }
 static void end_unbounded_chan(void) {
   ecru_chan_options options = ECRU_CHAN_OPTIONS;
@@ -332,6 +351,47 @@ static struct {
 #define MISTAKES(name, CALLS)                       \
   static const mistake name##_table[] = {CALLS(ROW)}; \
   static void name##_call(int which) { CALLS(CALL) }
+static ecru_address address;
+static const char *text;
+static uint64_t copied;
+static int value;
+static ecru_buffer buffer = {&element, sizeof element};
+#define IO_CALLS(X)                                                                       \
+  X(end_io, ecru_io_release, ecru_io_release(io))                                         \
+  X(end_io, ecru_io_retain, ecru_io_retain(io))                                           \
+  X(end_io, ecru_io_close, ecru_io_close(io))                                             \
+  X(end_io, ecru_io_descriptor, ecru_io_descriptor(io))                                   \
+  X(end_io, ecru_io_read, ecru_io_read(io, &element, 1))                                  \
+  X(end_io, ecru_io_write, ecru_io_write(io, &element, 1, NULL))                          \
+  X(end_io, ecru_io_readv, ecru_io_readv(io, &buffer, 1))                                 \
+  X(end_io, ecru_io_writev, ecru_io_writev(io, &buffer, 1, NULL))                         \
+  X(end_io, ecru_io_try_read, ecru_io_try_read(io, &element, 1))                          \
+  X(end_io, ecru_io_try_write, ecru_io_try_write(io, &element, 1))                        \
+  X(end_io, ecru_io_send_file, ecru_io_send_file(io, 0, 0, 1, NULL))                      \
+  X(end_io, ecru_io_copy, ecru_io_copy(io, io, 1, &copied))                               \
+  X(end_io, ecru_io_shutdown, ecru_io_shutdown(io, ECRU_IO_READ))                         \
+  X(end_io, ecru_io_set_deadline, ecru_io_set_deadline(io, ECRU_IO_READ, 0))              \
+  X(end_io, ecru_io_wait, ecru_io_wait(io, ECRU_IO_READ))                                 \
+  X(end_io, ecru_io_local, ecru_io_local(io, &address))                                   \
+  X(end_io, ecru_io_peer, ecru_io_peer(io, &address))                                     \
+  X(end_io, ecru_io_set_option, ecru_io_set_option(io, ECRU_OPTION_LINGER, 0))            \
+  X(end_io, ecru_io_option, ecru_io_option(io, ECRU_OPTION_LINGER, &value))               \
+  X(end_io, ecru_accept, ecru_accept(io, &io, NULL))                                      \
+  X(end_io, ecru_receive_from, ecru_receive_from(io, &element, 1, NULL))                  \
+  X(end_io, ecru_send_to, ecru_send_to(io, &element, 1, &address))                        \
+  X(end_io, ecru_select, select_one(ECRU_CASE_READ, io))                                  \
+  X(end_io, ecru_select, select_one(ECRU_CASE_WRITE, io))                                 \
+  X(end_reader, ecru_reader_destroy, ecru_reader_destroy(reader))                         \
+  X(end_reader, ecru_reader_read, ecru_reader_read(reader, &element, 1))                  \
+  X(end_reader, ecru_reader_read_exactly, ecru_reader_read_exactly(reader, &element, 1, NULL)) \
+  X(end_reader, ecru_reader_until, ecru_reader_until(reader, ' ', &text))                 \
+  X(end_reader, ecru_reader_peek, ecru_reader_peek(reader, 1, &text))                     \
+  X(end_reader, ecru_reader_skip, ecru_reader_skip(reader, 1))                            \
+  X(end_reader, ecru_writer_destroy, ecru_writer_destroy(writer))                         \
+  X(end_reader, ecru_writer_write, ecru_writer_write(writer, &element, 1))                \
+  X(end_reader, ecru_writer_flush, ecru_writer_flush(writer))
+MISTAKES(io, IO_CALLS)
+
 MISTAKES(channel, CHANNEL_CALLS)
 MISTAKES(token, TOKEN_CALLS)
 MISTAKES(task, TASK_CALLS)
@@ -362,6 +422,10 @@ static void make_mistakes(const mistake *table, size_t count, void (*call)(int w
 TEST(handles, channels_and_ends_are_known_to_have_ended) { // C1, C8
   MAKE(channel);
 }
+TEST(handles, descriptors_are_known_to_have_ended) { // I3
+  MAKE(io);
+}
+
 TEST(handles, tokens_and_registrations_are_known_to_have_ended) { // K1, K4
   MAKE(token);
 }
