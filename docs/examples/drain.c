@@ -56,8 +56,8 @@ static void start(void *failed) {
   }
   ecru_pool_destroy(pool);
   ecru_token_release(accepting);
-  printf("drained: %s, unanswered requests: %d\n", ecru_strerror(status), accepted - atomic_load(&answered));
-  *(int *)failed = status != 0 || accepted != atomic_load(&answered);
+  printf("drained: %s, %d requests, unanswered: %d\n", ecru_strerror(status), accepted, accepted - atomic_load(&answered));
+  *(int *)failed = status != 0 || accepted == 0 || accepted != atomic_load(&answered);
 }
 
 int main(void) {
