@@ -6,6 +6,7 @@
 /// looks every 250 us when there is something to do, ever more rarely (2 ms; who then adds a timer due soon wakes it) when
 /// there is not, every 25 us while a processor is lent and work waits; when all is idle for long it sleeps until somebody
 /// wakes a worker. So the scheduler's hot paths need few clocks and few fences.
+#include "platform/rare.h"
 #include "runtime/io.h"
 #include "runtime/state.h"
 
@@ -57,6 +58,7 @@ static bool take_baton(ecru__worker *w, ecru__processor *p) {
   ecru__fence_heavy(); // pairs with the light fence in ecru__enter: we see inside or it misses the baton
   // acquire: pairs with the release in ecru__leave: what it did to p is visible
   if (atomic_load_explicit(&w->inside, memory_order_acquire) == 0) return true;
+  ECRU__RARE(baton_put_back); // unit.time.sleepers_wake_at_their_instants
   if (!w->preempt) atomic_store_explicit(&w->baton, p, memory_order_release);
   return false;
 }
@@ -73,6 +75,7 @@ static bool retake(ecru__worker *w, ecru__processor *p) {
   ecru__lock_take(&w->lock);
   bool taken = take_baton(w, p);
   if (taken) {
+    ECRU__RARE(processor_retaken); // unit.scheduler.what_a_hog_has_started_runs
     w->preempt = 0;
     atomic_store_explicit(&w->outside, 1, memory_order_relaxed);
     atomic_store_explicit(&p->owner, NULL, memory_order_relaxed);
@@ -98,6 +101,7 @@ static bool expose(ecru__worker *w, ecru__processor *p) {
     if (!w->preempt) atomic_store_explicit(&w->baton, p, memory_order_release);
   }
   ecru__lock_drop(&w->lock);
+  if (exposed) ECRU__RARE(work_exposed); // unit.go_suite.as_many_run_in_parallel_as_there_are_processors
   if (g) ecru__queue_global(g);
   return exposed;
 }
@@ -107,6 +111,7 @@ static bool retake_lent(ecru__worker *w, ecru__processor *p) {
   if (atomic_load_explicit(&w->lent, memory_order_relaxed) != p) return false;
   ecru__processor *taken = atomic_exchange_explicit(&w->lent, NULL, memory_order_acq_rel); // pairs with the owner's exchange
   if (!taken) return false;
+  ECRU__RARE(lent_processor_retaken); // unit.scheduler.idle_threads_end
   atomic_store_explicit(&taken->owner, NULL, memory_order_relaxed);
   ecru__handoff(taken);
   return true;
@@ -125,7 +130,10 @@ static bool look_at_lent(ecru__worker *w, ecru__processor *p, int64_t now, bool 
 static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
   bool late = atomic_load_explicit(&p->timers->earliest, memory_order_acquire) <= clock_now - LATE_NS && !ecru__clock_is_virtual();
   ecru__worker *w = atomic_load_explicit(&p->owner, memory_order_acquire);
-  if (!w && late) ecru__timers_run(ecru__sched.monitor, p->timers, clock_now); // no thread could be had for p
+  if (!w && late) { // no thread could be had for p
+    ECRU__RARE(timers_of_nobody); // unit.scheduler.a_threads_timer_is_served_when_all_threads_block
+    ecru__timers_run(ecru__sched.monitor, p->timers, clock_now);
+  }
   if (!w || ECRU__LOOK(w->listed) == ECRU__LISTED_IDLE) return false;
   uint32_t tick = ECRU__LOOK(p->tick);
   bool moves = tick != p->seen_tick;
@@ -136,7 +144,10 @@ static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
   if (late || watch.neglected || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed) != 0)
     atomic_store_explicit(&p->attention, 1, memory_order_relaxed); // not only every 61st switch
   if (late) {
-    if (!moves) ecru__timers_run(ecru__sched.monitor, p->timers, clock_now);
+    if (!moves) {
+      ECRU__RARE(timers_late); // unit.scheduler.sleepers_get_their_turn_beside_greedy_ones
+      ecru__timers_run(ecru__sched.monitor, p->timers, clock_now);
+    }
     if (!moves && now - p->seen_since >= SERVED_NS) {
       ecru__lock_take(&w->lock);
       request(w, p);

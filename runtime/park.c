@@ -4,6 +4,7 @@
 /// scheduler context. Only when its processor has nothing at hand it goes to the worker's native stack, where
 /// ecru__find_work looks further. What has to happen after the switch (arm the waiter, drop the locks, queue or free the
 /// goroutine) is left in worker->post_* and done by whatever runs next on that thread.
+#include "platform/rare.h"
 #include "runtime/sanitize.h"
 #include "runtime/state.h"
 
@@ -17,7 +18,11 @@ bool ecru__claim(ecru__waiter *x) {
     if (ECRU__LIKELY(atomic_compare_exchange_strong_explicit(&x->state, &armed, ECRU__CLAIMED, memory_order_acq_rel,
                                                              memory_order_acquire)))
       return true;
-    if (armed != ECRU__INSPECTED) return false;
+    if (armed != ECRU__INSPECTED) {
+      ECRU__RARE(claim_lost); // unit.sync.what_was_given_is_not_taken_back_by_a_cancel
+      return false;
+    }
+    ECRU__RARE(claim_inspected); // stress.dump.disturbs_nobody
     ecru__thread_yield(); // a dump looks at its stack: wait until it is armed again
   }
 }
@@ -36,6 +41,7 @@ static void finish_park(ecru__worker *w) {
   if (release) release(argument);
   else ecru__lock_drop(argument);
   if (!mine) return;
+  ECRU__RARE(fired_while_parking); // stress.sync.mutex_in_a_crowd_with_cancels
   x->wake_node = NULL;
   x->wake_status = fired;
   ecru__ready(w, x);
@@ -112,6 +118,7 @@ void ecru__park_thread(ecru__worker *w, ecru__waiter *x, void (*release)(void *)
   if (release) release(argument);
   else ecru__lock_drop(argument);
   if (mine) {
+    ECRU__RARE(fired_while_thread_parks); // stress.sync.mutex_in_a_crowd_with_cancels
     x->wake_node = NULL;
     x->wake_status = fired;
     atomic_fetch_sub_explicit(&ecru__sched.foreign_parked, 1, memory_order_seq_cst);

@@ -5,6 +5,7 @@
 ///
 /// The ring follows the protocol of Go's scheduler (proved in tests/models/steal.pml): head and tail are free-running; an
 /// element is owned by whoever advances head past it; a slot is rewritten only after head has passed it.
+#include "platform/rare.h"
 #include "runtime/seed.h"
 #include "runtime/state.h"
 
@@ -121,6 +122,7 @@ static bool overflow(ecru__processor *p, ecru__goroutine *g, uint32_t head, uint
   // acq_rel: pairs with the other takers' compare-and-swap on head
   if (!atomic_compare_exchange_strong_explicit(&p->head, &head, head + HALF, memory_order_acq_rel, memory_order_relaxed))
     return false;
+  ECRU__RARE(ring_overflow); // unit.time.sleepers_wake_at_their_instants
   items[HALF] = g;
   global_push(items, HALF + 1);
   return true;
@@ -194,6 +196,7 @@ void ecru__bed_sow(ecru__worker *w, ecru__goroutine *seed, uint64_t spawner) {
   ecru__bed *bed = &p->bed;
   bool mine = bed->groups > 0 && bed->group[bed->groups - 1].spawner == spawner;
   if (ECRU__UNLIKELY(bed->end == ECRU__BED || (!mine && bed->groups == ECRU__BED_GROUPS))) {
+    ECRU__RARE(bed_overflow); // unit.scheduler.new_ones_get_their_turn_beside_greedy_ones
     ecru__bed_flush(p, bed->count / 2 + 1);
     mine = bed->groups > 0 && bed->group[bed->groups - 1].spawner == spawner;
     if (!mine && bed->groups == ECRU__BED_GROUPS) ecru__bed_flush(p, bed->count);
@@ -295,8 +298,10 @@ ecru__goroutine *ecru__queue_steal(ecru__processor *p, ecru__processor *victim) 
       atomic_store_explicit(&p->ring[(tail + i) % ECRU__RING], g, memory_order_relaxed);
     }
     // acq_rel: pairs with the other takers' compare-and-swap: only now the copies are ours
-    if (!atomic_compare_exchange_strong_explicit(&victim->head, &head, head + count, memory_order_acq_rel, memory_order_acquire))
+    if (!atomic_compare_exchange_strong_explicit(&victim->head, &head, head + count, memory_order_acq_rel, memory_order_acquire)) {
+      ECRU__RARE(steal_lost); // stress.stress_scheduler.random_lives_on_many_processors
       continue;
+    }
     count--;
     ecru__goroutine *g = atomic_load_explicit(&p->ring[(tail + count) % ECRU__RING], memory_order_relaxed);
     if (count > 0) atomic_store_explicit(&p->tail, tail + count, memory_order_release);

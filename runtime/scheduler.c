@@ -8,6 +8,7 @@
 /// Waking is rare on purpose: a wake across CPUs costs 30 us on virtual machines. Work put into `next` wakes nobody (it is about to
 /// run here); work put into a ring wakes one worker if none is looking already; that one wakes the next if it finds more
 /// than it can run. What this misses (a goroutine alone in `next` behind one that computes) the monitor finds.
+#include "platform/rare.h"
 #include "runtime/io.h"
 #include "runtime/seed.h"
 #include "runtime/state.h"
@@ -152,6 +153,7 @@ static void start_or_shelve(ecru__processor *p) {
     return;
   }
   if (ecru__worker_start(p) == 0) return;
+  ECRU__RARE(processor_shelved); // unit.scheduler.all_goes_on_when_no_more_threads_are_allowed
   ecru__queue_flush(p); // others run its goroutines until a thread is to be had
   give_cache_back(p);   // and use its stacks
   ecru__lock_take(&ecru__sched.lock);
@@ -282,6 +284,7 @@ void ecru__deliver_pinned(ecru__worker *w, ecru__goroutine *g) {
   ecru__lock_take(&ecru__sched.lock);
   bool asleep = target->listed != ECRU__LISTED_NOT; // else it runs, or is on its way back, and looks at its queue itself
   if (target->listed == ECRU__LISTED_SPARE) {
+    ECRU__RARE(pinned_to_spare); // unit.goroutine.pins_nest
     ecru__processor *p = w->processor;
     ecru__worker_give(w, NULL);
     unlist(target);
@@ -308,7 +311,10 @@ static ecru__goroutine *take_pinned(ecru__worker *w) {
 
 /// Its goroutines can only run here, but there is no processor: back into the global queue; whoever finds them brings one along.
 static void return_pinned(ecru__worker *w) {
-  for (ecru__goroutine *g; (g = take_pinned(w)) != NULL;) ecru__queue_global(g);
+  for (ecru__goroutine *g; (g = take_pinned(w)) != NULL;) {
+    ECRU__RARE(pinned_returned); // unit.goroutine.pins_nest
+    ecru__queue_global(g);
+  }
 }
 
 static void stop_spinning(ecru__worker *w) {
@@ -457,6 +463,7 @@ static bool go_idle(ecru__worker *w) {
   ecru__lock_drop(&ecru__sched.lock);
   atomic_thread_fence(memory_order_seq_cst); // pairs with the one in queue.c's global_push
   if (work_anywhere(w)) {
+    ECRU__RARE(work_came_while_going_idle); // stress.stress_scheduler.random_lives_on_many_processors
     ecru__lock_take(&ecru__sched.lock);
     uint32_t listed = w->listed; // spare: its processor was taken at once; goroutines pinned here may have come before it was listed
     unlist(w);

@@ -4,6 +4,7 @@
 /// call, its worker lies in its thread-local storage and never owns a processor. This is the one file that names a thread-local:
 /// compilers cache their addresses across switches, so they are only reached through functions that are not
 /// inlined and launder what they return (docs/internals/architecture.md, "Portability of thread-locals").
+#include "platform/rare.h"
 #include "runtime/sanitize.h"
 #include "runtime/state.h"
 
@@ -126,6 +127,7 @@ static bool settle(ecru__worker *w) {
   ecru__lock_take(&w->lock);
   bool preempted = w->preempt != 0;
   w->preempt = 0;
+  if (preempted) ECRU__RARE(lets_others_go); // unit.time.sleepers_wake_at_their_instants
   if (preempted) atomic_store_explicit(&w->baton, w->processor, memory_order_release);
   else if (!atomic_load_explicit(&w->baton, memory_order_relaxed)) w->processor = NULL;
   atomic_store_explicit(&w->outside, 0, memory_order_relaxed);
