@@ -1,5 +1,5 @@
 /// tests/stress/million.c: one million goroutines parked at once, with default settings on a stock kernel (G9), and what that
-/// takes: mappings and memory. Where things are scaled down it is a smaller crowd, and its memory is not judged.
+/// takes: mappings and memory. Where things are scaled down it is a smaller crowd, and neither is judged.
 #include <sys/mman.h>
 
 #include "goroutines.h"
@@ -63,8 +63,10 @@ static void park_crowd(void *unused) {
   long maps = mappings() - maps_before, maps_most = number_in("/proc/sys/vm/max_map_count", "");
   printf("%ld parked: %.2f KiB each, %ld mappings of %ld\n", crowd, each_kib, maps, maps_most);
   CHECK_EQ(counters_now().goroutines, crowd + 1);
-  CHECK(maps < maps_most / 100);
-  if (crowd == CROWD) CHECK(each_kib <= 4.9);
+  if (crowd == CROWD) { // else a tool adds its own
+    CHECK(maps < maps_most / 100);
+    CHECK(each_kib <= 4.9);
+  }
   CHECK_EQ(ecru_chan_close(gate), 0);
   CHECK_EQ(ecru_waitgroup_wait(gone), 0);
   ecru_waitgroup_destroy(arrived);
@@ -73,7 +75,7 @@ static void park_crowd(void *unused) {
 }
 
 TEST(million, goroutines_are_parked_at_once) { // G9, G8 serial
-  crowd = test_scaled(100) == 100 ? CROWD : test_scaled(30000);
+  crowd = test_scaled(100) == 100 ? CROWD : test_scaled(20000);
   long room_kib = number_in("/proc/meminfo", "MemAvailable:");
   if (room_kib < 0) SKIP("memory and mappings are only known on Linux");
   if (crowd == CROWD && room_kib < ROOM_NEEDED_KIB) SKIP("%ld MiB of memory are available, %d needed", room_kib / 1024, ROOM_NEEDED_KIB / 1024);
