@@ -265,6 +265,53 @@ static void use_locals(void) {
   ecru_scoped_key_destroy(scoped);
 }
 
+/// What was written to one end is read from the other, once directly and once through buffers.
+static void use_connection(ecru_io *from, ecru_io *to) {
+  char text[16] = "";
+  size_t written = 0;
+  if (had((int)ecru_io_write(to, "hello\n", 6, &written))) CHECK_EQ(written, 6);
+  if (written == 6 && had((int)ecru_io_read(from, text, sizeof text))) CHECK_STR(text, "hello\n");
+  ecru_writer *writer = NULL;
+  ecru_reader *reader = NULL;
+  const char *line = "";
+  size_t length = 0;
+  if (written == 6 && had(ecru_writer_create(&writer, to, 100)) && had(ecru_reader_create(&reader, from, 100)) &&
+      had((int)ecru_writer_write(writer, "again\n", 6)) && had(ecru_writer_flush(writer)) && had(ecru_reader_line(reader, &line, &length)))
+    CHECK(strncmp(line, "again", 5) == 0);
+  ecru_writer_destroy(writer);
+  ecru_reader_destroy(reader);
+  if (had(ecru_io_set_deadline(from, ECRU_IO_READ, ecru_after(1)))) {
+    int64_t status = ecru_io_read(from, text, sizeof text);
+    if (status < 0 && status != ECRU_ETIMEDOUT) (void)had((int)status);
+  }
+  ecru_case cases[] = {{ECRU_CASE_WRITE, 0, to, NULL}};
+  (void)had(ecru_select(cases, 1, 0));
+  CHECK_EQ(ecru_io_close(to), 0);
+}
+static void use_io(void) {
+  ecru_io *from = NULL, *to = NULL, *listener = NULL;
+  if (had(ecru_pipe(&from, &to))) use_connection(from, to);
+  ecru_io_release(from);
+  ecru_io_release(to);
+  from = to = NULL;
+  if (had(ecru_io_pair(&from, &to))) use_connection(from, to);
+  ecru_io_release(from);
+  ecru_io_release(to);
+  from = to = NULL;
+  ecru_address here;
+  if (had(ecru_listen(&listener, "tcp", "127.0.0.1:0"))) {
+    CHECK_EQ(ecru_io_local(listener, &here), 0);
+    if (had(ecru_dial_address(&to, "tcp", &here)) && had(ecru_accept(listener, &from, NULL))) use_connection(from, to);
+  }
+  ecru_io_release(from);
+  ecru_io_release(to);
+  ecru_io_release(listener);
+  int ends[2];
+  CHECK_EQ(pipe(ends), 0);
+  (void)had(ecru_wait_fd(ends[1], ECRU_IO_WRITE));
+  CHECK_EQ(close(ends[0]) + close(ends[1]), 0);
+}
+
 static void use_diagnostics(void) {
   int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
   ecru_counters counters = ECRU_COUNTERS;
@@ -284,6 +331,7 @@ static void use_everything(void *unused) {
   use_groups();
   use_sync();
   use_locals();
+  use_io();
   use_diagnostics();
   use_threads();
 }
@@ -317,6 +365,7 @@ static void in_thread(void) { // the runtime starts implicitly, in whatever call
 static void walk(int kind, void (*run)(void), int repeat, uint64_t step) {
   CHECK_EQ(ecru_set_unobserved_hook(say_nothing, NULL), 0);
   uint64_t nth = 1, calls;
+  int descriptors = test_open_fds();
   for (;; nth += step) {
     atomic_store(&refused, 0);
     ecru__fault_set(kind, nth, repeat);
@@ -324,6 +373,7 @@ static void walk(int kind, void (*run)(void), int repeat, uint64_t step) {
     calls = ecru__fault_count(kind);
     ecru__fault_set(kind, 0, 0);
     CHECK_EQ(atomic_load(&live), 0);
+    CHECK_EQ(test_open_fds(), descriptors);
     if (calls < nth) break;
   }
   CHECK_EQ(atomic_load(&refused), 0); // when nothing failed nothing was refused
