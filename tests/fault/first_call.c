@@ -340,7 +340,7 @@ typedef struct first_call {
 #define CALL(function) {#function, function}
 static const first_call calls[] = {
     CALL(start_and_stop), CALL(run_something), CALL(go_plain), CALL(go_pinned), CALL(go_own_thread), CALL(go_with_copy),
-    CALL(ecru_yield), CALL(ecru_check), CALL(ecru_maxprocs), CALL(sleep_shortly), CALL(sleep_until_soon), CALL(change_maxprocs),
+    CALL(ecru_yield), CALL(ecru_check), CALL(sleep_shortly), CALL(sleep_until_soon), CALL(change_maxprocs),
     CALL(block_in_function), CALL(block_in_section), CALL(use_thread_stack), CALL(pin_and_unpin),
     CALL(chan_create), CALL(chan_send), CALL(chan_try_send), CALL(chan_recv), CALL(chan_try_recv), CALL(chan_close),
     CALL(chan_close_with), CALL(tx_open), CALL(rx_open), CALL(tx_send), CALL(tx_try_send), CALL(rx_recv), CALL(rx_try_recv),
