@@ -186,8 +186,7 @@ static void wake_in_order(void *unused) {
   static char letters[] = "abcdefgh";
   create();
   lock();
-  for (int i = 0; letters[i]; i++) start(queue_up, &letters[i]);
-  all_others_parked();
+  for (int i = 0; letters[i]; i++) start(queue_up, &letters[i]), all_others_parked(); // each waits before the next comes
   unlock();
   join_crew();
   CHECK_STR(history, letters);
