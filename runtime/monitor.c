@@ -126,13 +126,17 @@ static bool look_at_lent(ecru__worker *w, ecru__processor *p, int64_t now, bool 
   return now - ECRU__LOOK(w->lent_ns) < GRACE_NS || retake_lent(w, p);
 }
 
+static void fire_all(ecru__timers *t, int64_t now) {
+  while (ecru__timers_run(ecru__sched.monitor, t, now) > 0) {}
+}
+
 /// One processor. returns: whether there was something to do.
 static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
   bool late = atomic_load_explicit(&p->timers->earliest, memory_order_acquire) <= clock_now - LATE_NS && !ecru__clock_is_virtual();
   ecru__worker *w = atomic_load_explicit(&p->owner, memory_order_acquire);
   if (!w && late) { // no thread could be had for p
     ECRU__RARE(timers_of_nobody); // unit.scheduler.a_threads_timer_is_served_when_all_threads_block
-    ecru__timers_run(ecru__sched.monitor, p->timers, clock_now);
+    fire_all(p->timers, clock_now);
   }
   if (!w || ECRU__LOOK(w->listed) == ECRU__LISTED_IDLE) return false;
   uint32_t tick = ECRU__LOOK(p->tick);
@@ -146,7 +150,7 @@ static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
   if (late) {
     if (!moves) {
       ECRU__RARE(timers_late); // unit.scheduler.sleepers_get_their_turn_beside_greedy_ones
-      ecru__timers_run(ecru__sched.monitor, p->timers, clock_now);
+      fire_all(p->timers, clock_now);
     }
     if (!moves && now - p->seen_since >= SERVED_NS) {
       ecru__lock_take(&w->lock);

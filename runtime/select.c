@@ -319,26 +319,13 @@ static int decide(selection *s, ecru__worker *w, int *status) {
 
 // ---- the wait -------------------------------------------------------------------------------------------------------
 
-struct alarm_clock {
-  ecru__timer_node timer;
-  ecru__waiter *sleeper;
-};
-
-static bool alarm_rings(ecru__worker *w, ecru__timer_node *timer) {
-  ecru__waiter *sleeper = ((struct alarm_clock *)(void *)timer)->sleeper;
-  if (!ecru__claim(sleeper)) return false;
-  sleeper->wake_node = NULL;
-  sleeper->wake_status = ECRU_ETIMEDOUT;
-  ecru__ready(w, sleeper);
-  return false;
-}
+static bool alarm_rings(ecru__worker *w, ecru__timer_node *node) { return ecru__timer_wake(w, node, ECRU_ETIMEDOUT); }
 
 static int park(selection *s, ecru__worker **w) {
   int reason = s->locks[0] == &s->none ? ECRU__WAIT_FOREVER : ECRU__WAIT_SELECT;
   if (s->deadline == ECRU_FOREVER) return ecru__park_with(w, unlock_all, s, reason, s->cases);
-  struct alarm_clock alarm = {.sleeper = (*w)->self};
-  alarm.timer.claim = alarm_rings;
-  return ecru__timer_park(w, &alarm.timer, s->deadline, unlock_all, s, ECRU__WAIT_SELECT, s->cases);
+  ecru__timer_node alarm = {.claim = alarm_rings, .waiter = (*w)->self};
+  return ecru__timer_park(w, &alarm, s->deadline, unlock_all, s, ECRU__WAIT_SELECT, s->cases);
 }
 
 /// An event of a descriptor only says that something has happened, and another may have taken what it told of.

@@ -19,23 +19,11 @@
 
 // ---- sleeping ----------------------------------------------------------------------------------------------------------
 
-struct sleeper {
-  ecru__timer_node timer;
-  ecru__waiter *waiter;
-};
-
-static bool wake_sleeper(ecru__worker *w, ecru__timer_node *timer) {
-  ecru__waiter *x = ((struct sleeper *)(void *)timer)->waiter;
-  if (!ecru__claim(x)) return false;
-  x->wake_node = NULL;
-  x->wake_status = 0;
-  ecru__ready(w, x);
-  return false;
-}
+static bool wake_sleeper(ecru__worker *w, ecru__timer_node *node) { return ecru__timer_wake(w, node, 0); }
 
 static int sleep_until(ecru__worker **w, int64_t instant_ns) {
-  struct sleeper sleeper = {.timer = {.claim = wake_sleeper}, .waiter = (*w)->self};
-  return ecru__timer_park(w, &sleeper.timer, instant_ns, NULL, NULL, ECRU__WAIT_SLEEP, NULL);
+  ecru__timer_node node = {.claim = wake_sleeper, .waiter = (*w)->self};
+  return ecru__timer_park(w, &node, instant_ns, NULL, NULL, ECRU__WAIT_SLEEP, NULL);
 }
 
 int ecru_sleep(int64_t duration_ns) {

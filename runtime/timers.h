@@ -16,6 +16,7 @@ struct ecru__timer_node {
   bool (*claim)(ecru__worker *w, ecru__timer_node *node); // set before add
   void (*run)(ecru__worker *w, ecru__timer_node *node);   // set before add; may be NULL if claim never says true
   ecru__timer_node *run_next;            // whoever fires it: chain of nodes to run
+  ecru__waiter *waiter;                  // set before add: whom claim wakes, fetched ahead; NULL: nobody
 };
 typedef struct ecru__timers {
   ecru__lock lock;
@@ -33,7 +34,10 @@ bool ecru__timer_remove(ecru__timer_node *node);
 /// Parks until node fires (its claim then claims the caller), the caller's token fires, or somebody claims it: adds the node under
 /// the heap's lock and drops that after the switch. Other locks may be released by `also` (may be NULL). returns: as ecru__park; ECRU_ENOMEM.
 int ecru__timer_park(ecru__worker **w, ecru__timer_node *node, int64_t when, void (*also)(void *), void *argument, int reason, const void *object);
-/// Fires what is due at `now`. returns: how many.
+/// The claim of a node that wakes its waiter with `status`, for those who park with ecru__timer_park. returns: false.
+bool ecru__timer_wake(ecru__worker *w, ecru__timer_node *node, int status);
+/// Fires what is due at `now`, the earliest first, but not more than a few dozen: so those woken run while they are still in
+/// the cache, and the lock is not held for long. returns: how many.
 int ecru__timers_run(ecru__worker *w, ecru__timers *timers, int64_t now);
 /// Now on the runtime's clock.
 int64_t ecru__now(void);
