@@ -18,8 +18,7 @@ enum {
   SLOW_NS = 2 * 1000 * 1000,
   IDLE_NS = 2 * 1000 * 1000,
   SLICE_NS = 10 * 1000 * 1000,
-  LATE_NS = 200 * 1000,   // a timer so late is served by the monitor
-  SERVED_NS = 700 * 1000, // and one of G2's 1 ms after which the goroutine in its way is asked to let it go first
+  LATE_NS = 200 * 1000, // a timer so late is seen to by the monitor
   FAST_LOOKS = 20,
   IDLE_LOOKS = 50,
 };
@@ -130,6 +129,22 @@ static void fire_all(ecru__timers *t, int64_t now) {
   while (ecru__timers_run(ecru__sched.monitor, t, now) > 0) {}
 }
 
+/// p's timers are late because one goroutine has kept it since the last look. It is asked to let others go first: p then fires
+/// them itself, which is far cheaper than from here, where they come from another CPU's cache and go into the global queue.
+/// Only if at the next look, soon, it has not called ecru since, we fire them.
+static void serve_late(ecru__worker *w, ecru__processor *p, int64_t clock_now) {
+  if (p->seen_late) {
+    ECRU__RARE(timers_late); // unit.scheduler.sleepers_get_their_turn_beside_greedy_ones
+    fire_all(p->timers, clock_now);
+    return;
+  }
+  ecru__lock_take(&w->lock);
+  request(w, p);
+  ecru__lock_drop(&w->lock);
+  p->seen_late = true;
+  if (watch.fast == 0) watch.fast = 1;
+}
+
 /// One processor. returns: whether there was something to do.
 static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
   bool late = atomic_load_explicit(&p->timers->earliest, memory_order_acquire) <= clock_now - LATE_NS && !ecru__clock_is_virtual();
@@ -142,22 +157,13 @@ static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
   uint32_t tick = ECRU__LOOK(p->tick);
   bool moves = tick != p->seen_tick;
   if (moves) {
+    p->seen_late = false;
     p->seen_tick = tick;
     p->seen_since = watch.looked_ns; // it may have run since just after the last look: a slice is never too long
   }
   if (late || watch.neglected || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed) != 0)
     atomic_store_explicit(&p->attention, 1, memory_order_relaxed); // not only every 61st switch
-  if (late) {
-    if (!moves) {
-      ECRU__RARE(timers_late); // unit.scheduler.sleepers_get_their_turn_beside_greedy_ones
-      fire_all(p->timers, clock_now);
-    }
-    if (!moves && now - p->seen_since >= SERVED_NS) {
-      ecru__lock_take(&w->lock);
-      request(w, p);
-      ecru__lock_drop(&w->lock);
-    }
-  }
+  if (late && !moves) serve_late(w, p, clock_now);
   // acquire: pairs with the release in lend: lent_ns belongs to this lending, or to a later one
   if (atomic_load_explicit(&w->lent, memory_order_acquire) == p) return look_at_lent(w, p, now, late || watch.neglected || others_wait(p));
   if (moves) return late;

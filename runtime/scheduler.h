@@ -90,6 +90,7 @@ struct ecru__processor {
   uint64_t switches, parks, steals; // owner, read racily
   uint64_t latency[32];         // owner, read racily
   uint32_t seen_tick;           // monitor
+  bool seen_late;               // monitor: its goroutine has been asked to let late timers go first
   int64_t seen_since;           // monitor
   _Alignas(64) _Atomic(ecru__goroutine *) ring[ECRU__RING];
 };
