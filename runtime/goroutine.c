@@ -161,10 +161,28 @@ static void give_right(ecru__processor *p) {
 
 static bool is_default(size_t bytes) { return bytes == 0 || (bytes <= default_stack() && bytes > default_stack() / 2); }
 
+/// p's cache is empty: brings it a few stacks that are out of every other cache, fetched in a row (several page walks at a time).
+static void refill(ecru__processor *p) {
+  enum { BATCH = 16, LINE = 64 };
+  ecru__stack *batch[BATCH];
+  uint32_t count = ecru__stacks_take_warm(batch, BATCH, default_stack());
+  for (size_t line = 0; line < sizeof(ecru__goroutine); line += LINE)
+    for (uint32_t i = 0; i < count; i++) __builtin_prefetch((char *)ecru__stack_goroutine(batch[i]) + line, 1);
+  while (count-- > 0) {
+    ecru__goroutine *g = ecru__stack_goroutine(batch[count]);
+    g->stack = batch[count];
+    g->queue_next = p->free_head;
+    p->free_head = g;
+    p->free_count++;
+  }
+}
+
 /// A control block on an unused stack; for the default size a right has been taken.
 static ecru__goroutine *take_stack(ecru__worker *w, size_t bytes) {
   ecru__processor *p = w->processor;
-  if (ECRU__LIKELY(p && p->free_head && is_default(bytes))) {
+  bool cached = p && is_default(bytes);
+  if (cached && ECRU__UNLIKELY(!p->free_head)) refill(p);
+  if (ECRU__LIKELY(cached && p->free_head)) {
     ecru__goroutine *g = p->free_head;
     p->free_head = g->queue_next;
     p->free_count--;

@@ -127,6 +127,19 @@ int ecru__stack_take(ecru__stack **stack, size_t bytes) {
   return 0;
 }
 
+uint32_t ecru__stacks_take_warm(ecru__stack **batch, uint32_t room, size_t bytes) {
+  depot *d = &depots[log2_of(bytes)];
+  uint32_t count = 0;
+  ecru__lock_take(&d->lock);
+  for (; count < room && d->warm; count++) {
+    batch[count] = d->warm;
+    d->warm = d->warm->next;
+  }
+  d->unused -= count;
+  ecru__lock_drop(&d->lock);
+  return count;
+}
+
 void ecru__stack_give(ecru__stack *stack) {
   depot *d = &depots[stack->log2];
   stack->freed_ns = atomic_load_explicit(&ecru__sched.coarse_now, memory_order_relaxed);

@@ -147,6 +147,7 @@ static inline ecru__goroutine *ecru__stack_goroutine(const ecru__stack *stack) {
 }
 size_t ecru__stack_guard_bytes(uint32_t log2); // safe in a signal handler
 int ecru__stack_take(ecru__stack **stack, size_t bytes); // 0, ECRU_EINVAL, ECRU_ENOMEM
+uint32_t ecru__stacks_take_warm(ecru__stack **batch, uint32_t room, size_t bytes); // only such as need no memory; returns how many
 void ecru__stack_give(ecru__stack *stack);
 void ecru__stacks_give_list(ecru__goroutine *head); // through queue_next
 /// Rights to stacks of default size: grants up to `want` (fewer if no more can be mapped); takes some back.
