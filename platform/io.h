@@ -18,7 +18,7 @@ enum ecru__operation_kind {
   ECRU__OP_WRITE_V,   // vector, count -> count
   ECRU__OP_SEND,      // data, bytes, address -> count
   ECRU__OP_SEND_FILE, // other, offset, bytes -> count; 0: the file ends here
-  ECRU__OP_CONNECT,   // address: started once, then asked how it ended -> 0
+  ECRU__OP_CONNECT,   // address: started once, then asked how it ended -> 0; ECRU_EBUSY no room now, and no event will tell when (Unix)
   ECRU__OP_SPLICE_IN, // from the descriptor into `other`, a pipe: bytes -> count; ECRU_EAGAIN speaks of the descriptor
   ECRU__OP_SPLICE_OUT, // from `other`, a pipe, into the descriptor: bytes -> count
   ECRU__OP_READY_IN,  // 0 once ready; nothing is moved
@@ -47,12 +47,13 @@ static inline int ecru__operation_direction(const ecru__operation *operation) {
 
 /// What kind of thing a descriptor is.
 enum ecru__descriptor_kind {
-  ECRU__IS_STREAM = 1,   // stream socket
-  ECRU__IS_DATAGRAM = 2, // any other socket
-  ECRU__IS_LISTENER = 3, // listening socket
-  ECRU__IS_PIPE = 4,     // pipe or FIFO
-  ECRU__IS_OTHER = 5,    // terminal, eventfd, ...
-  ECRU__IS_FILE = 6,     // always ready: regular file, directory
+  ECRU__IS_STREAM = 1,   // TCP: fewer bytes read than asked for means that there are no more
+  ECRU__IS_PARTED = 2,   // any other stream socket: a Unix one ends a read where descriptors were passed along
+  ECRU__IS_DATAGRAM = 3, // any other socket
+  ECRU__IS_LISTENER = 4, // listening socket
+  ECRU__IS_PIPE = 5,     // pipe or FIFO of bytes
+  ECRU__IS_OTHER = 6,    // terminal, eventfd, pipe of packets, ...
+  ECRU__IS_FILE = 7,     // always ready: regular file, directory
 };
 /// returns: one of these; ECRU_EBADF.
 int ecru__descriptor_kind(intptr_t descriptor);

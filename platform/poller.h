@@ -28,7 +28,7 @@ typedef struct ecru__pollee {
   bool fleeting;                      // set once: not ours: may be closed and reused unnoticed, so it is registered anew for each wait
   _Atomic uint32_t events[2];         // atomic
   uint32_t drained[2];                // owner of the direction's turn: count + 1, 0: not drained
-  _Atomic uint32_t hung_up;           // atomic: the other side is gone: there may be no further event
+  _Atomic uint32_t hung_up;           // atomic: the other side is gone, or has sent urgent data: a short read says nothing, no event may follow
   _Atomic uint32_t registered;        // atomic: bit 1 << direction; written under the caller's lock
   void *private_state;                // caller's lock: poller's
 } ecru__pollee;
@@ -36,7 +36,7 @@ typedef struct ecru__pollee {
 typedef struct ecru__poll_event {
   uint64_t key;
   uint32_t directions; // bit 1 << direction
-  bool hung_up;        // in error, or the other side has ended it
+  bool hung_up;        // in error, or the other side has ended it, or urgent data: trust no short read any more
 } ecru__poll_event;
 
 static inline uint32_t ecru__pollee_registered(const ecru__pollee *pollee) {

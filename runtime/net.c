@@ -12,7 +12,13 @@ static int one_address(const char *network, const char *text, struct ecru__netwo
   return status == 0 ? ecru_address_parse(address, network, text) : status;
 }
 
-static enum ecru__descriptor_kind kind_of(const struct ecru__network *net) { return net->datagram ? ECRU__IS_DATAGRAM : ECRU__IS_STREAM; }
+static enum ecru__descriptor_kind stream_of(enum ecru__family family) {
+  return family == ECRU__FAMILY_V4 || family == ECRU__FAMILY_V6 ? ECRU__IS_STREAM : ECRU__IS_PARTED;
+}
+
+static enum ecru__descriptor_kind kind_of(const struct ecru__network *net) {
+  return net->datagram ? ECRU__IS_DATAGRAM : stream_of(net->family);
+}
 
 /// A socket for addresses like this one, with its handle. returns: 0; ECRU_EMFILE ...
 static int open_socket(ecru__worker *w, ecru_io **io, enum ecru__family family, bool datagram, enum ecru__descriptor_kind kind) {
@@ -107,7 +113,7 @@ static int accept_one(ecru__worker **w, ecru_io *listener, ecru_io **io, ecru_ad
   if (descriptor < 0) return (int)descriptor;
   enum ecru__family family = ecru__net_family(&from);
   if (family == ECRU__FAMILY_V4 || family == ECRU__FAMILY_V6) ecru__net_tune((intptr_t)descriptor);
-  int status = ecru__io_create_or_close(*w, io, (intptr_t)descriptor, ECRU__IS_STREAM);
+  int status = ecru__io_create_or_close(*w, io, (intptr_t)descriptor, stream_of(family));
   from.reserved = 0;
   if (status == 0 && peer) *peer = from;
   return status;

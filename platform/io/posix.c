@@ -59,6 +59,7 @@ static int64_t connect_or_ask(int descriptor, ecru__operation *operation) {
   if (!operation->started) {
     int failed = connect(descriptor, operation->address, *operation->address_bytes);
     if (!failed) return 0;
+    if (errno == EAGAIN) errno = EBUSY; // a Unix listener's backlog is full: nothing has been started
     if (errno != EINPROGRESS && errno != EINTR) return -1; // after EINTR it goes on by itself
     operation->started = true;
     errno = EAGAIN;
@@ -76,9 +77,8 @@ static int64_t connect_or_ask(int descriptor, ecru__operation *operation) {
   return error ? -1 : 0;
 }
 
-static int64_t receive_datagram(int descriptor, ecru__operation *operation) {
-  struct iovec piece = {operation->data, operation->bytes};
-  struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_name = operation->address};
+static int64_t receive(int descriptor, struct iovec *pieces, size_t count_of_pieces, ecru__operation *operation) {
+  struct msghdr message = {.msg_iov = pieces, .msg_iovlen = count_of_pieces, .msg_name = operation->address};
   if (operation->address) message.msg_namelen = *operation->address_bytes;
   ssize_t count = recvmsg(descriptor, &message, MSG_DONTWAIT);
   if (count >= 0 && operation->address) *operation->address_bytes = message.msg_namelen;
@@ -121,12 +121,13 @@ static int64_t once(int descriptor, bool is_socket, ecru__operation *operation) 
   switch (operation->kind) {
   case ECRU__OP_READ:
     return is_socket ? recv(descriptor, operation->data, operation->bytes, MSG_DONTWAIT) : read(descriptor, operation->data, operation->bytes);
-  case ECRU__OP_READ_V: {
+  case ECRU__OP_READ_V:
     if (!is_socket) return readv(descriptor, operation->vector, (int)operation->count);
-    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)operation->vector, .msg_iovlen = operation->count};
-    return recvmsg(descriptor, &message, MSG_DONTWAIT);
+    return receive(descriptor, (struct iovec *)(uintptr_t)operation->vector, operation->count, operation);
+  case ECRU__OP_RECEIVE: {
+    struct iovec piece = {operation->data, operation->bytes};
+    return receive(descriptor, &piece, 1, operation);
   }
-  case ECRU__OP_RECEIVE: return receive_datagram(descriptor, operation);
   case ECRU__OP_ACCEPT: return accept_one(descriptor, operation);
   case ECRU__OP_WRITE:
     return is_socket ? send(descriptor, operation->data, operation->bytes, MSG_DONTWAIT | MSG_NOSIGNAL)
@@ -184,7 +185,19 @@ static int socket_kind(int descriptor) {
   if (getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &bytes) != 0) return ECRU__IS_OTHER;
   bytes = sizeof listens;
   if (getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) == 0 && listens) return ECRU__IS_LISTENER;
-  return type == SOCK_STREAM ? ECRU__IS_STREAM : ECRU__IS_DATAGRAM;
+  if (type != SOCK_STREAM) return ECRU__IS_DATAGRAM;
+  struct sockaddr_storage local;
+  bytes = sizeof local;
+  if (getsockname(descriptor, (struct sockaddr *)&local, &bytes) != 0) return ECRU__IS_PARTED;
+  return local.ss_family == AF_INET || local.ss_family == AF_INET6 ? ECRU__IS_STREAM : ECRU__IS_PARTED;
+}
+
+/// Pipes of packets (pipe2 with O_DIRECT) end each read at the end of a packet.
+static int pipe_kind(int descriptor) {
+#ifdef O_DIRECT
+  if (fcntl(descriptor, F_GETFL) & O_DIRECT) return ECRU__IS_OTHER;
+#endif
+  return ECRU__IS_PIPE;
 }
 
 int ecru__descriptor_kind(intptr_t descriptor) {
@@ -192,7 +205,7 @@ int ecru__descriptor_kind(intptr_t descriptor) {
   int saved_errno = errno, kind = ECRU__IS_OTHER;
   if (fstat((int)descriptor, &about) != 0) kind = ECRU_EBADF;
   else if (S_ISSOCK(about.st_mode)) kind = socket_kind((int)descriptor);
-  else if (S_ISFIFO(about.st_mode)) kind = ECRU__IS_PIPE;
+  else if (S_ISFIFO(about.st_mode)) kind = pipe_kind((int)descriptor);
   else if (S_ISREG(about.st_mode) || S_ISDIR(about.st_mode) || S_ISBLK(about.st_mode)) kind = ECRU__IS_FILE;
   errno = saved_errno;
   return kind;

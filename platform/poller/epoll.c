@@ -149,7 +149,7 @@ static bool translate(const struct epoll_event *from, ecru__poll_event *to) {
   if (from->data.u64 == wake_key || from->data.u64 == timer_key) return false;
   bool over = (from->events & (EPOLLHUP | EPOLLERR)) != 0;
   to->key = from->data.u64;
-  to->hung_up = over || (from->events & EPOLLRDHUP) != 0;
+  to->hung_up = over || (from->events & (EPOLLRDHUP | EPOLLPRI)) != 0; // reads end at urgent data, too, though there is more
   to->directions = (from->events & (EPOLLIN | EPOLLRDHUP | EPOLLPRI) || over ? 1u << ECRU__IN : 0) |
                    (from->events & EPOLLOUT || over ? 1u << ECRU__OUT : 0);
   return true;
