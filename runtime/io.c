@@ -84,6 +84,15 @@ static void free_io(ecru_io *io) {
   ecru__lock_drop(&table.lock);
 }
 
+/// Takes a reference unless the last has gone: from then on only whoever let it go may touch the handle.
+static bool retain_if_alive(ecru_io *io) {
+  uint32_t references = atomic_load_explicit(&io->references, memory_order_relaxed);
+  while (references != 0) // relaxed: a lock under which the handle was found orders the rest
+    if (atomic_compare_exchange_weak_explicit(&io->references, &references, references + 1, memory_order_relaxed, memory_order_relaxed))
+      return true;
+  return false;
+}
+
 static bool drop_reference(ecru_io *io) {
   // acq_rel: all that was done with it happens before its place is used again
   return atomic_fetch_sub_explicit(&io->references, 1, memory_order_acq_rel) == 1;
@@ -98,7 +107,7 @@ static void init_direction(ecru__direction *d, int index) {
   d->timer.run = deadline_run;
 }
 
-/// Under the table's lock. A handle that was not owned is replaced: the system has given its number to somebody else.
+/// Under the table's lock. A handle the place still has is replaced: the system has given its number to somebody else.
 static ecru_io *register_io(intptr_t descriptor, enum ecru__descriptor_kind kind, bool fleeting) {
   ecru_io **known = known_place(descriptor), *io = known ? new_place() : NULL;
   if (!io) return NULL;
@@ -121,16 +130,23 @@ static ecru_io *register_io(intptr_t descriptor, enum ecru__descriptor_kind kind
   return io;
 }
 
-int ecru__io_create(ecru__worker *w, ecru_io **io, intptr_t descriptor, enum ecru__descriptor_kind kind) {
-  (void)w;
+/// alone: not if the descriptor has a handle already. returns: 0; ECRU_EEXIST; ECRU_ENOMEM; as ecru__poller_create.
+static int create(ecru_io **io, intptr_t descriptor, enum ecru__descriptor_kind kind, bool alone) {
   int status;
   if (!ecru__poll_start(&status)) return status;
   ecru__lock_take(&table.lock);
-  ecru_io *made = register_io(descriptor, kind, false);
+  ecru_io **known = known_place(descriptor);
+  bool has_one = alone && known && *known && !(*known)->pollee.fleeting;
+  ecru_io *made = has_one ? NULL : register_io(descriptor, kind, false);
   ecru__lock_drop(&table.lock);
-  if (!made) return ECRU_ENOMEM;
+  if (!made) return has_one ? ECRU_EEXIST : ECRU_ENOMEM;
   *io = made;
   return 0;
+}
+
+int ecru__io_create(ecru__worker *w, ecru_io **io, intptr_t descriptor, enum ecru__descriptor_kind kind) {
+  (void)w;
+  return create(io, descriptor, kind, false);
 }
 
 int ecru__io_create_or_close(ecru__worker *w, ecru_io **io, intptr_t descriptor, enum ecru__descriptor_kind kind) {
@@ -144,6 +160,7 @@ void ecru__io_forget_all(void) {
   for (uint32_t i = 0; i < table.used; i++) {
     ecru_io *io = place_at(i);
     ecru__pollee_register(&io->pollee, 0);
+    io->in.armed = io->out.armed = false; // the heaps are emptied, too: the next wait arms anew
     if (atomic_load_explicit(&io->references, memory_order_relaxed) == 0 || !io->pollee.fleeting) continue;
     ecru_io **known = known_place(io->pollee.descriptor);
     if (known && *known == io) *known = NULL;
@@ -300,6 +317,14 @@ void ecru__io_give_turn(ecru__worker *w, ecru_io *io, int direction) {
   if (ECRU__UNLIKELY(last)) shut(w, io);
 }
 
+/// Under the lock: the deadline, if there is one, is in a heap. returns: 0; ECRU_ENOMEM.
+static int arm_deadline(ecru__worker *w, ecru__direction *d) {
+  if (ECRU__LIKELY(d->deadline_ns == ECRU_FOREVER) || d->armed || d->expired) return 0;
+  int status = ecru__timer_add(w, &d->timer, d->deadline_ns);
+  d->armed = status == 0;
+  return status;
+}
+
 /// Waits for something to happen in the direction. returns: 0: try again; ECRU_ECLOSED; ECRU_ETIMEDOUT; as ecru__park and ecru__poller_arm.
 static int wait_for_event(ecru__worker **w, ecru_io *io, ecru__operation *operation, int reason) {
   ecru__direction *d = direction_of(io, ecru__operation_direction(operation));
@@ -309,6 +334,7 @@ static int wait_for_event(ecru__worker **w, ecru_io *io, ecru__operation *operat
   int status = usable(io, d);
   bool again = status == 0 && ecru__poller_changed(&io->pollee, operation);
   if (status == 0 && !again) status = ecru__poller_arm(poller, &io->pollee, d->index);
+  if (status == 0 && !again) status = arm_deadline(*w, d);
   if (status != 0 || again) {
     ecru__lock_drop(&io->lock);
     return status;
@@ -465,7 +491,6 @@ int64_t ecru_io_writev(ecru_io *io, const ecru_buffer *buffers, size_t count, si
   ECRU__CHECK_HANDLE(io);
   if (written) *written = 0;
   if (!io || (!buffers && count > 0) || count > BUFFERS_MAX) return ECRU_EINVAL;
-  if (io->pollee.kind == ECRU__IS_DATAGRAM && count > BUFFERS_AT_ONCE) return ECRU_EINVAL;
   uint64_t bytes = 0, moved = 0;
   for (size_t i = 0; i < count; i++) bytes += buffers[i].bytes;
   if (bytes == 0 && io->pollee.kind != ECRU__IS_DATAGRAM) return run_nothing(io);
@@ -473,8 +498,13 @@ int64_t ecru_io_writev(ecru_io *io, const ecru_buffer *buffers, size_t count, si
   batch.operation = (ecru__operation){.kind = ECRU__OP_WRITE_V};
   batch.rest = buffers;
   batch.rest_count = count;
-  refill(&batch);
-  aim(&batch);
+  if (io->pollee.kind == ECRU__IS_DATAGRAM) { // goes out at once or not at all
+    batch.operation.vector = buffers;
+    batch.operation.count = count;
+  } else {
+    refill(&batch);
+    aim(&batch);
+  }
   int64_t result = run_all(io, &batch.operation, bytes, &moved, advance_vector);
   if (written) *written = (size_t)moved;
   return result;
@@ -541,11 +571,12 @@ int ecru__io_ready_locked(ecru_io *io, int direction, bool arm) {
 }
 
 /// Under the lock. returns: the ready directions; 0: none, and all are armed; ECRU_E*.
-static int look(ecru_io *io, unsigned directions) {
+static int look(ecru__worker *w, ecru_io *io, unsigned directions) {
   int ready = 0;
   for (int d = ECRU__IN; d <= ECRU__OUT; d++) {
     if (!(directions & (1u << d))) continue;
     int status = ecru__io_ready_locked(io, d, true);
+    if (status == ECRU_EAGAIN && arm_deadline(w, direction_of(io, d)) != 0) status = ECRU_ENOMEM;
     if (status == 0) ready |= 1 << d;
     else if (status != ECRU_EAGAIN) return ready ? ready : status;
   }
@@ -556,7 +587,7 @@ static int look(ecru_io *io, unsigned directions) {
 static int wait_ready_once(ecru__worker **w, ecru_io *io, unsigned directions) {
   ecru__node nodes[2];
   ecru__lock_take(&io->lock);
-  int ready = look(io, directions);
+  int ready = look(*w, io, directions);
   if (ready != 0) {
     ecru__lock_drop(&io->lock);
     return ready;
@@ -625,14 +656,31 @@ int ecru_io_wait(ecru_io *io, unsigned directions) {
   return status;
 }
 
-/// The handle of a descriptor, with one more reference; of one ecru does not know a fleeting one is made. NULL: no memory.
-static ecru_io *io_of_descriptor(intptr_t descriptor, int kind) {
+/// The handle of a descriptor, with one more reference; of one ecru does not know a fleeting one is made.
+/// returns: 0; ECRU_ECLOSED its owner is closing it; ECRU_ENOMEM.
+static int io_of_descriptor(ecru_io **io, intptr_t descriptor, int kind) {
   ecru__lock_take(&table.lock);
-  ecru_io **known = known_place(descriptor), *io = known ? *known : NULL;
-  if (known && !io) io = register_io(descriptor, (enum ecru__descriptor_kind)kind, true);
-  if (io) atomic_fetch_add_explicit(&io->references, 1, memory_order_relaxed); // relaxed: the table's own cannot go while we hold its lock
+  ecru_io **known = known_place(descriptor), *found = known ? *known : NULL;
+  if (known && !found) found = register_io(descriptor, (enum ecru__descriptor_kind)kind, true);
+  int status = !found ? ECRU_ENOMEM : retain_if_alive(found) ? 0 : ECRU_ECLOSED;
   ecru__lock_drop(&table.lock);
-  return io;
+  *io = found;
+  return status;
+}
+
+static int wait_descriptor(ecru__worker **w, intptr_t descriptor, int kind, unsigned directions) {
+  ecru_io *io;
+  int status;
+  if (!ecru__poll_start(&status)) return status;
+  status = io_of_descriptor(&io, descriptor, kind);
+  if (status != 0) return status;
+  status = ecru__io_hold(io);
+  if (status == 0) {
+    status = wait_ready(w, io, directions);
+    ecru__io_let_go(*w, io);
+  }
+  ecru__io_discard(*w, io);
+  return status;
 }
 
 int ecru_wait_fd(intptr_t descriptor, unsigned directions) {
@@ -642,16 +690,7 @@ int ecru_wait_fd(intptr_t descriptor, unsigned directions) {
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
   int status = ecru__canceled(w);
-  if (status == 0 && kind == ECRU__IS_FILE) status = (int)directions;
-  else if (status == 0 && ecru__poll_start(&status)) {
-    ecru_io *io = io_of_descriptor(descriptor, kind);
-    status = io ? ecru__io_hold(io) : ECRU_ENOMEM;
-    if (status == 0) {
-      status = wait_ready(&w, io, directions);
-      ecru__io_let_go(w, io);
-    }
-    if (io) ecru__io_discard(w, io);
-  }
+  if (status == 0) status = kind == ECRU__IS_FILE ? (int)directions : wait_descriptor(&w, descriptor, kind, directions);
   ecru__leave(w);
   return status;
 }
@@ -666,19 +705,10 @@ static ecru_io *io_of_timer(ecru__timer_node *node) {
   return (ecru_io *)(void *)((char *)d - (d->index == ECRU__IN ? offsetof(ecru_io, in) : offsetof(ecru_io, out)));
 }
 
-/// Under the heap's lock. Before the last reference goes the timer is removed from its heap, so there is one to be copied.
+/// Under the heap's lock, which whoever let the last reference go takes, too, before the place is given to another (disarm).
 static bool deadline_claim(ecru__worker *w, ecru__timer_node *node) {
   (void)w;
-  atomic_fetch_add_explicit(&io_of_timer(node)->references, 1, memory_order_relaxed);
-  return true;
-}
-
-/// Under the lock. returns: 0; ECRU_ENOMEM.
-static int arm_deadline(ecru__worker *w, ecru__direction *d) {
-  if (d->armed || d->expired || d->deadline_ns == ECRU_FOREVER) return 0;
-  int status = ecru__timer_add(w, &d->timer, d->deadline_ns);
-  d->armed = status == 0;
-  return status;
+  return retain_if_alive(io_of_timer(node));
 }
 
 /// Under the lock: everybody who waits in this direction shall see that it is too late.
@@ -743,20 +773,14 @@ int ecru_io_adopt(ecru_io **io, intptr_t descriptor, unsigned flags) {
   if (kind == ECRU__IS_FILE) return ECRU_EPERM;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
-  ecru__lock_take(&table.lock);
-  ecru_io **known = known_place(descriptor);
-  bool has_one = known && *known && !(*known)->pollee.fleeting;
-  ecru__lock_drop(&table.lock);
-  bool was_blocking = false;
-  int status = has_one ? ECRU_EEXIST : ecru__io_set_blocking(descriptor, false, &was_blocking);
   ecru_io *made = NULL;
-  if (status == 0) status = ecru__io_create(w, &made, descriptor, (enum ecru__descriptor_kind)kind);
+  int status = create(&made, descriptor, (enum ecru__descriptor_kind)kind, true);
   if (status == 0) {
-    made->keep_open = flags & ECRU_IO_KEEP_OPEN;
-    made->was_blocking = was_blocking;
-    *io = made;
-  } else if (was_blocking) {
-    ecru__io_set_blocking(descriptor, true, NULL);
+    made->keep_open = true; // until all is done it stays the caller's
+    status = ecru__io_set_blocking(descriptor, false, &made->was_blocking);
+    made->keep_open = status != 0 || flags & ECRU_IO_KEEP_OPEN;
+    if (status == 0) *io = made;
+    else ecru__io_discard(w, made);
   }
   ecru__leave(w);
   return status;
@@ -808,12 +832,9 @@ int ecru_io_close(ecru_io *io) {
 /// Gives a reference back; the last closes it. w: the caller is inside, or NULL: its thread has never been.
 void ecru__io_discard(ecru__worker *w, ecru_io *io) {
   if (!drop_reference(io)) return;
-  if (!io->closed) {
-    atomic_fetch_add_explicit(&io->references, 1, memory_order_relaxed); // a deadline's run may still come and go
-    if (close_to_all(w, io) == ECRU_EBUSY) ecru__panic("ecru_io_release", io, "the last reference, while somebody uses it");
-    shut(w, io);
-    if (!drop_reference(io)) return;
-  }
+  int status = close_to_all(w, io);
+  if (status == ECRU_EBUSY) ecru__panic("ecru_io_release", io, "the last reference, while somebody uses it");
+  if (status == 0) shut(w, io);
   free_io(io);
 }
 
@@ -864,4 +885,4 @@ static int make_two(ecru_io **a, ecru_io **b, int (*make)(intptr_t ends[2]), enu
 }
 
 int ecru_pipe(ecru_io **reader, ecru_io **writer) { return make_two(reader, writer, ecru__io_pipe, ECRU__IS_PIPE); }
-int ecru_io_pair(ecru_io **a, ecru_io **b) { return make_two(a, b, ecru__io_pair, ECRU__IS_STREAM); }
+int ecru_io_pair(ecru_io **a, ecru_io **b) { return make_two(a, b, ecru__io_pair, ECRU__IS_PARTED); }

@@ -34,7 +34,7 @@ struct ecru_io {
   ecru__direction in, out;
   uint32_t operations;     // lock
   bool closed;             // lock
-  bool keep_open;          // set once
+  bool keep_open;          // set once (by adopt, before others know the handle)
   bool was_blocking;       // set once: restored with keep_open
   bool unlink_path;        // set once by net.c: a Unix listener's file goes with it
   ecru__event shut;        // set when the descriptor is closed
