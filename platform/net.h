@@ -18,6 +18,8 @@ int ecru__net_any(ecru_address *address, enum ecru__family family, uint16_t port
 int ecru__net_loopback(ecru_address *address, enum ecru__family family, uint16_t port);
 /// "@name": Linux' abstract name space. returns: 0; ECRU_ENAMETOOLONG; ECRU_EINVAL empty.
 int ecru__net_path(ecru_address *address, const char *path);
+/// Whether two IP addresses and their ports are the same; the one that stands for any of this machine's is the same as all of its family.
+bool ecru__net_same(const ecru_address *a, const ecru_address *b);
 void ecru__net_set_port(ecru_address *address, uint16_t port);
 /// returns: 0..65535; ECRU_EINVAL.
 int ecru__net_port(const ecru_address *address);

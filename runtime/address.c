@@ -2,7 +2,6 @@
 #include "runtime/address.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 int ecru__network_parse(struct ecru__network *network, const char *name) {
@@ -19,13 +18,16 @@ int ecru__network_parse(struct ecru__network *network, const char *name) {
   return ECRU_EPROTONOSUPPORT;
 }
 
-/// "80" or "http". returns: 0..65535; ECRU_EINVAL.
+/// "80" or "http". returns: 0..65535; ECRU_EINVAL; ECRU_ENOHOST unknown service.
 static int parse_port(const char *text, bool datagram) {
   if (*text == 0) return ECRU_EINVAL;
-  char *end;
-  long number = *text >= '0' && *text <= '9' ? strtol(text, &end, 10) : -1;
-  if (number < 0) return ecru__net_service(text, datagram);
-  return *end == 0 && number <= 65535 ? (int)number : ECRU_EINVAL;
+  if (*text < '0' || *text > '9') return ecru__net_service(text, datagram);
+  int number = 0; // (strtol would touch errno)
+  for (; *text >= '0' && *text <= '9'; text++) {
+    number = number * 10 + (*text - '0');
+    if (number > 65535) return ECRU_EINVAL;
+  }
+  return *text == 0 ? number : ECRU_EINVAL;
 }
 
 int ecru__split_host_port(const char *text, bool datagram, char *host, size_t host_bytes, uint16_t *port) {

@@ -4,43 +4,32 @@
 
 #include <string.h>
 
-#include "runtime/address.h"
-#include "runtime/io.h"
+#include "runtime/dial.h"
+
+enum { FALLBACK_NS = 250 * 1000 * 1000 }; // RFC 8305's connection attempt delay
 
 static int one_address(const char *network, const char *text, struct ecru__network *net, ecru_address *address) {
   int status = ecru__network_parse(net, network);
   return status == 0 ? ecru_address_parse(address, network, text) : status;
 }
 
-static enum ecru__descriptor_kind stream_of(enum ecru__family family) {
-  return family == ECRU__FAMILY_V4 || family == ECRU__FAMILY_V6 ? ECRU__IS_STREAM : ECRU__IS_PARTED;
-}
-
-static enum ecru__descriptor_kind kind_of(const struct ecru__network *net) {
-  return net->datagram ? ECRU__IS_DATAGRAM : stream_of(net->family);
-}
-
-/// A socket for addresses like this one, with its handle. returns: 0; ECRU_EMFILE ...
-static int open_socket(ecru__worker *w, ecru_io **io, enum ecru__family family, bool datagram, enum ecru__descriptor_kind kind) {
+int ecru__socket_create(ecru__worker *w, ecru_io **io, enum ecru__family family, bool datagram, enum ecru__descriptor_kind kind) {
   intptr_t descriptor;
   int status = ecru__net_open(&descriptor, family, datagram);
   return status == 0 ? ecru__io_create_or_close(w, io, descriptor, kind) : status;
 }
 
-static int dial(ecru__worker **w, ecru_io **io, const struct ecru__network *net, const ecru_address *address) {
-  ecru_io *made = NULL;
-  int status = open_socket(*w, &made, ecru__net_family(address), net->datagram, kind_of(net));
-  if (status != 0) return status;
-  uint32_t bytes = address->bytes;
-  ecru__operation connect = {.kind = ECRU__OP_CONNECT, .address = (void *)(uintptr_t)address->storage, .address_bytes = &bytes};
-  status = (int)ecru__io_do(w, made, &connect, ECRU__WAIT_CONNECT);
-  if (status != 0) {
-    ecru__io_discard(*w, made);
-    return status;
-  }
-  if (!net->datagram && net->family != ECRU__FAMILY_UNIX) ecru__net_tune(made->pollee.descriptor);
-  *io = made;
-  return 0;
+// ---- dialling ----------------------------------------------------------------------------------------------------------
+
+static int dial_one(ecru_io **io, const struct ecru__network *net, const ecru_address *address, const ecru_address *local) {
+  if (local && ecru__net_family(local) != ecru__net_family(address)) return ECRU_EAFNOSUPPORT;
+  ecru__worker *w = ecru__enter();
+  if (!w) return ecru__enter_status();
+  ecru__dial_plan plan = {.datagram = net->datagram, .local = local, .addresses = address, .count = 1};
+  int status = ecru__canceled(w);
+  if (status == 0) status = ecru__dial_race(&w, io, &plan);
+  ecru__leave(w);
+  return status;
 }
 
 int ecru_dial_address(ecru_io **io, const char *network, const ecru_address *address) {
@@ -50,27 +39,82 @@ int ecru_dial_address(ecru_io **io, const char *network, const ecru_address *add
   if (status != 0) return status;
   enum ecru__family family = ecru__net_family(address);
   if (family == ECRU__FAMILY_NONE || (net.family && net.family != family) || (!net.family && family == ECRU__FAMILY_UNIX)) return ECRU_EAFNOSUPPORT;
-  net.family = family;
+  return dial_one(io, &net, address, NULL);
+}
+
+/// ":80" is this machine. returns: how many.
+static int loopback_addresses(const struct ecru__network *net, ecru_address *addresses) {
+  int count = 0;
+  bool v6 = net->family == ECRU__FAMILY_V6 || (!net->family && !net->datagram); // a datagram socket cannot learn that nobody is there
+  if (v6) ecru__net_loopback(&addresses[count++], ECRU__FAMILY_V6, 0);
+  if (net->family != ECRU__FAMILY_V6) ecru__net_loopback(&addresses[count++], ECRU__FAMILY_V4, 0);
+  return count;
+}
+
+/// What there is to try for a host. returns: how many; ECRU_ENOHOST, ECRU_EDNS; ECRU_EAFNOSUPPORT; as ecru__park.
+static int find_addresses(const struct ecru__network *net, const char *host, ecru_address *addresses) {
+  if (*host == 0) return loopback_addresses(net, addresses);
+  int status = ecru__net_ip(&addresses[0], host, 0);
+  if (status != 0) return status;
+  return net->family && net->family != ecru__net_family(&addresses[0]) ? ECRU_EAFNOSUPPORT : 1;
+}
+
+/// Gives all the port; leaves only those that fit the local address. returns: how many; ECRU_EAFNOSUPPORT.
+static int fit(ecru_address *addresses, int count, uint16_t port, const ecru_address *local) {
+  int fitting = 0;
+  for (int i = 0; i < count; i++) {
+    if (local && ecru__net_family(local) != ecru__net_family(&addresses[i])) continue;
+    addresses[fitting] = addresses[i];
+    ecru__net_set_port(&addresses[fitting++], port);
+  }
+  return fitting > 0 ? fitting : ECRU_EAFNOSUPPORT;
+}
+
+static int dial_host(ecru__worker **w, const ecru_dial_options *options, ecru_io **io, const struct ecru__network *net, const char *host,
+                     uint16_t port) {
+  ecru_address addresses[ECRU__DIAL_MOST];
+  int count = find_addresses(net, host, addresses);
+  if (count > 0) count = fit(addresses, count, port, options->local);
+  if (count <= 0) return count;
+  ecru__dial_interleave(addresses, (size_t)count);
+  ecru__dial_plan plan = {.datagram = net->datagram, .local = options->local, .addresses = addresses, .count = (size_t)count,
+                          .fallback_ns = options->fallback_ns ? options->fallback_ns : FALLBACK_NS};
+  return ecru__dial_race(w, io, &plan);
+}
+
+int ecru_dial_with(const ecru_dial_options *given, ecru_io **io, const char *network, const char *address) {
+  struct ecru__network net;
+  ecru_address path;
+  ecru_dial_options options = ECRU_DIAL_OPTIONS;
+  char host[ECRU__HOST_BYTES];
+  uint16_t port;
+  if (!io || !network || !address) return ECRU_EINVAL;
+  if (given && (given->size < sizeof(size_t) || given->size > sizeof *given)) return ECRU_EINVAL;
+  if (given) memcpy(&options, given, given->size);
+  int status = ecru__network_parse(&net, network);
+  if (status != 0) return status;
+  if (net.family == ECRU__FAMILY_UNIX) {
+    status = ecru__net_path(&path, address);
+    return status == 0 ? dial_one(io, &net, &path, options.local) : status;
+  }
+  status = ecru__split_host_port(address, net.datagram, host, sizeof host, &port);
+  if (status != 0) return status;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
   status = ecru__canceled(w);
-  if (status == 0) status = dial(&w, io, &net, address);
+  if (status == 0) status = dial_host(&w, &options, io, &net, host, port);
   ecru__leave(w);
   return status;
 }
 
-int ecru_dial(ecru_io **io, const char *network, const char *address) {
-  struct ecru__network net;
-  ecru_address found;
-  if (!io || !network || !address) return ECRU_EINVAL;
-  int status = one_address(network, address, &net, &found);
-  return status == 0 ? ecru_dial_address(io, network, &found) : status;
-}
+int ecru_dial(ecru_io **io, const char *network, const char *address) { return ecru_dial_with(NULL, io, network, address); }
+
+// ---- listening ---------------------------------------------------------------------------------------------------------
 
 static int listen_on(ecru__worker *w, ecru_io **io, const struct ecru__network *net, const ecru_address *address,
                      const ecru_listen_options *options) {
   ecru_io *made = NULL;
-  int status = open_socket(w, &made, ecru__net_family(address), net->datagram, net->datagram ? ECRU__IS_DATAGRAM : ECRU__IS_LISTENER);
+  int status = ecru__socket_create(w, &made, ecru__net_family(address), net->datagram, net->datagram ? ECRU__IS_DATAGRAM : ECRU__IS_LISTENER);
   if (status != 0) return status;
   intptr_t descriptor = made->pollee.descriptor;
   status = ecru__net_bind(descriptor, address, options->flags, net->datagram);
@@ -92,6 +136,7 @@ int ecru_listen_with(const ecru_listen_options *given, ecru_io **io, const char 
   if (options.backlog < 0 || options.flags & ~(unsigned)(ECRU_LISTEN_REUSE_PORT | ECRU_LISTEN_V6_ONLY)) return ECRU_EINVAL;
   int status = one_address(network, text, &net, &address);
   if (status != 0) return status;
+  if (net.family == ECRU__FAMILY_V6) options.flags |= ECRU_LISTEN_V6_ONLY; // "tcp6": nothing else was asked for
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
   status = listen_on(w, io, &net, &address, &options);
@@ -113,7 +158,7 @@ static int accept_one(ecru__worker **w, ecru_io *listener, ecru_io **io, ecru_ad
   if (descriptor < 0) return (int)descriptor;
   enum ecru__family family = ecru__net_family(&from);
   if (family == ECRU__FAMILY_V4 || family == ECRU__FAMILY_V6) ecru__net_tune((intptr_t)descriptor);
-  int status = ecru__io_create_or_close(*w, io, (intptr_t)descriptor, stream_of(family));
+  int status = ecru__io_create_or_close(*w, io, (intptr_t)descriptor, ecru__stream_kind(family));
   from.reserved = 0;
   if (status == 0 && peer) *peer = from;
   return status;

@@ -63,8 +63,9 @@ static struct sockaddr_in6 *make_v6(ecru_address *address, uint16_t port) {
 /// "%eth0" or "%2". returns: the zone's number; 0: none such.
 static uint32_t zone_number(const char *zone) {
   char *end;
+  if (*zone < '0' || *zone > '9') return if_nametoindex(zone);
   unsigned long number = strtoul(zone, &end, 10);
-  return *zone && *end == 0 ? (uint32_t)number : if_nametoindex(zone);
+  return *end == 0 && number <= UINT32_MAX ? (uint32_t)number : if_nametoindex(zone);
 }
 
 int ecru__net_ip(ecru_address *address, const char *text, uint16_t port) {
@@ -125,6 +126,21 @@ int ecru__net_port(const ecru_address *address) {
   if (ecru__net_family(address) == ECRU__FAMILY_V4) return ntohs(((const struct sockaddr_in *)(const void *)address->storage)->sin_port);
   if (ecru__net_family(address) == ECRU__FAMILY_V6) return ntohs(((const struct sockaddr_in6 *)(const void *)address->storage)->sin6_port);
   return ECRU_EINVAL;
+}
+
+static const void *ip_of(const ecru_address *address, size_t *bytes) {
+  bool v4 = ecru__net_family(address) == ECRU__FAMILY_V4;
+  *bytes = v4 ? sizeof(struct in_addr) : sizeof(struct in6_addr);
+  return v4 ? (const void *)&((const struct sockaddr_in *)(const void *)address->storage)->sin_addr
+            : (const void *)&((const struct sockaddr_in6 *)(const void *)address->storage)->sin6_addr;
+}
+
+bool ecru__net_same(const ecru_address *a, const ecru_address *b) {
+  static const struct in6_addr any;
+  size_t bytes;
+  if (ecru__net_family(a) != ecru__net_family(b) || ecru__net_port(a) < 0 || ecru__net_port(a) != ecru__net_port(b)) return false;
+  const void *of_a = ip_of(a, &bytes), *of_b = ip_of(b, &bytes);
+  return memcmp(of_a, of_b, bytes) == 0 || memcmp(of_a, &any, bytes) == 0 || memcmp(of_b, &any, bytes) == 0;
 }
 
 static int path_text(const ecru_address *address, char *text, size_t bytes) {

@@ -28,6 +28,14 @@ enum {
 };
 #define ECRU_LISTEN_OPTIONS {sizeof(ecru_listen_options), 0, 0, 0}
 
+/// Options of ecru_dial_with; zero means "the default" in every field.
+typedef struct ecru_dial_options {
+  size_t size;               ///< sizeof(ecru_dial_options), set by ECRU_DIAL_OPTIONS
+  const ecru_address *local; ///< bind to this address first; a Unix socket's file is removed when the connection is closed
+  int64_t fallback_ns;       ///< how long an address is tried before the next one joins in; default 250 ms (RFC 8305); negative: one after the other
+} ecru_dial_options;
+#define ECRU_DIAL_OPTIONS {sizeof(ecru_dial_options), NULL, 0}
+
 /// Options of a socket, for ecru_io_set_option and ecru_io_option.
 enum {
   ECRU_OPTION_NO_DELAY = 1,        ///< TCP: send small packets at once; 1 in what ecru dials and accepts
@@ -58,6 +66,10 @@ ECRU_API int ecru_address_port(const ecru_address *address);
 /// returns: 0; ECRU_ECONNREFUSED, ECRU_EHOSTUNREACH ... the first address' error if none answered; ECRU_ENOHOST, ECRU_EDNS; ECRU_ETIMEDOUT,
 /// ECRU_ECANCELED; as ecru_address_parse; ECRU_EMFILE, ECRU_ENFILE, ECRU_ENOBUFS, ECRU_ENOMEM. since: 0.1
 ECRU_API int ecru_dial(ecru_io **io, const char *network, const char *address);
+/// ecru_dial with options (NULL: defaults). One after the other, each address gets an equal part of the time the token's deadline leaves, but
+/// at least 2 s. effects: as ecru_dial. returns: as ecru_dial; ECRU_EAFNOSUPPORT no address is of the family of `local`; ECRU_EADDRINUSE,
+/// ECRU_EADDRNOTAVAIL, ECRU_EACCES of `local`. since: 0.1
+ECRU_API int ecru_dial_with(const ecru_dial_options *options, ecru_io **io, const char *network, const char *address);
 /// Connects to an address that is known. effects, returns: as ecru_dial. since: 0.1
 ECRU_API int ecru_dial_address(ecru_io **io, const char *network, const ecru_address *address);
 /// Binds and listens (streams), or binds (datagrams). Port 0: the system chooses (ecru_io_local). Without a host and with "tcp" or "udp" it
