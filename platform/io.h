@@ -51,8 +51,8 @@ enum ecru__descriptor_kind {
   ECRU__IS_PARTED = 2,   // any other stream socket: a Unix one ends a read where descriptors were passed along
   ECRU__IS_DATAGRAM = 3, // any other socket
   ECRU__IS_LISTENER = 4, // listening socket
-  ECRU__IS_PIPE = 5,     // pipe or FIFO of bytes
-  ECRU__IS_OTHER = 6,    // terminal, eventfd, pipe of packets, ...
+  ECRU__IS_PIPE = 5,     // pipe or FIFO: of bytes or, which its read end does not tell, of packets
+  ECRU__IS_OTHER = 6,    // terminal, eventfd, ...
   ECRU__IS_FILE = 7,     // always ready: regular file, directory
 };
 /// returns: one of these; ECRU_EBADF.

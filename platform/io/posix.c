@@ -192,20 +192,12 @@ static int socket_kind(int descriptor) {
   return local.ss_family == AF_INET || local.ss_family == AF_INET6 ? ECRU__IS_STREAM : ECRU__IS_PARTED;
 }
 
-/// Pipes of packets (pipe2 with O_DIRECT) end each read at the end of a packet.
-static int pipe_kind(int descriptor) {
-#ifdef O_DIRECT
-  if (fcntl(descriptor, F_GETFL) & O_DIRECT) return ECRU__IS_OTHER;
-#endif
-  return ECRU__IS_PIPE;
-}
-
 int ecru__descriptor_kind(intptr_t descriptor) {
   struct stat about;
   int saved_errno = errno, kind = ECRU__IS_OTHER;
   if (fstat((int)descriptor, &about) != 0) kind = ECRU_EBADF;
   else if (S_ISSOCK(about.st_mode)) kind = socket_kind((int)descriptor);
-  else if (S_ISFIFO(about.st_mode)) kind = pipe_kind((int)descriptor);
+  else if (S_ISFIFO(about.st_mode)) kind = ECRU__IS_PIPE;
   else if (S_ISREG(about.st_mode) || S_ISDIR(about.st_mode) || S_ISBLK(about.st_mode)) kind = ECRU__IS_FILE;
   errno = saved_errno;
   return kind;

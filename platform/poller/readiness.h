@@ -3,10 +3,12 @@
 #define ECRU_PLATFORM_POLLER_READINESS_H
 #include "platform/poller.h"
 
-/// Fewer bytes than asked for means that there is nothing more (or no more room) only where bytes flow.
+/// Whether fewer bytes than asked for mean that there is no more, or no more room. Reads of Unix sockets end where descriptors were
+/// passed along, reads of a pipe of packets with each packet.
 static inline bool ecru__flows(const ecru__pollee *pollee, const ecru__operation *operation) {
-  if (pollee->kind != ECRU__IS_STREAM && pollee->kind != ECRU__IS_PIPE) return false;
-  return operation->kind == ECRU__OP_READ || operation->kind == ECRU__OP_WRITE;
+  if (operation->kind == ECRU__OP_READ) return pollee->kind == ECRU__IS_STREAM;
+  return operation->kind == ECRU__OP_WRITE &&
+         (pollee->kind == ECRU__IS_STREAM || pollee->kind == ECRU__IS_PARTED || pollee->kind == ECRU__IS_PIPE);
 }
 
 static inline int64_t ecru__attempt_unless_drained(ecru__pollee *pollee, ecru__operation *operation) {
