@@ -1,0 +1,726 @@
+// Sockets of every kind (I1, I3, I5): TCP, UDP, Unix, pipes, terminals; options, addresses, half-close, bad use.
+#include "tests/sockets.h"
+
+#include <arpa/inet.h>
+#include <pty.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+static bool has_v6(void) {
+  ecru_io *io = NULL;
+  int status = ecru_listen(&io, "tcp6", "[::1]:0");
+  ecru_io_release(io);
+  return status == 0;
+}
+
+static void port_text(char *text, size_t bytes, const char *host, ecru_io *listener) {
+  ecru_address address = local_of(listener);
+  snprintf(text, bytes, "%s:%d", host, ecru_address_port(&address));
+}
+
+// ---- TCP ---------------------------------------------------------------------------------------------------------------
+
+static void greet(const char *network, const char *address) {
+  ecru_io *listener = listen_at(network, address), *b = NULL;
+  ecru_address peer, mine, theirs;
+  ecru_io *a = dial_to(network, listener);
+  CHECK_EQ(ecru_accept(listener, &b, &peer), 0);
+  write_text(a, "hello");
+  expect_text(b, "hello");
+  write_text(b, "you");
+  expect_text(a, "you");
+  mine = local_of(a);
+  CHECK_EQ(ecru_io_peer(b, &theirs), 0);
+  CHECK_EQ(ecru_address_port(&mine), ecru_address_port(&theirs));
+  CHECK_EQ(ecru_address_port(&mine), ecru_address_port(&peer));
+  CHECK_EQ(ecru_io_shutdown(a, ECRU_IO_WRITE), 0); // half-close
+  expect_end(b);
+  expect_end(b);
+  write_text(b, "still");
+  expect_text(a, "still");
+  ecru_io_release(b);
+  expect_end(a);
+  CHECK_EQ(ecru_io_write(a, "x", 1, NULL), ECRU_EPIPE);
+  ecru_io_release(a);
+  ecru_io_release(listener);
+}
+
+static void greet_all(void *unused) {
+  (void)unused;
+  greet("tcp", "127.0.0.1:0");
+  greet("tcp4", "127.0.0.1:0");
+  greet("unix", "@ecru-greet");
+  if (has_v6()) greet("tcp6", "[::1]:0");
+}
+TEST(net, two_greet_each_other) { with_procs(1, greet_all); }          // I1
+TEST(net, threads_greet_each_other) { greet_all(NULL); }               // I1, G10
+
+TEST(net, one_listener_takes_both_families) { // I1
+  if (!has_v6()) SKIP("no IPv6 here");
+  char text[64];
+  ecru_io *listener = listen_at("tcp", ":0"), *a = NULL, *b = NULL;
+  static const char *const hosts[] = {"127.0.0.1", "[::1]"};
+  for (int i = 0; i < 2; i++) {
+    port_text(text, sizeof text, hosts[i], listener);
+    CHECK_EQ(ecru_dial(&a, "tcp", text), 0);
+    CHECK_EQ(ecru_accept(listener, &b, NULL), 0);
+    release_two((two){a, b});
+  }
+  ecru_io_release(listener);
+  ecru_listen_options options = ECRU_LISTEN_OPTIONS;
+  options.flags = ECRU_LISTEN_V6_ONLY;
+  for (int i = 0; i < 2; i++) { // told so, or by the network's name
+    CHECK_EQ(i == 0 ? ecru_listen_with(&options, &listener, "tcp", "[::]:0") : ecru_listen(&listener, "tcp6", ":0"), 0);
+    port_text(text, sizeof text, "127.0.0.1", listener);
+    CHECK_EQ(ecru_dial(&a, "tcp", text), ECRU_ECONNREFUSED);
+    port_text(text, sizeof text, "[::1]", listener);
+    CHECK_EQ(ecru_dial(&a, "tcp", text), 0);
+    release_two((two){a, listener});
+  }
+}
+
+TEST(net, a_port_is_shared_only_on_request) { // I1
+  ecru_listen_options options = ECRU_LISTEN_OPTIONS;
+  ecru_io *first = NULL, *second = NULL;
+  char text[64];
+  options.flags = ECRU_LISTEN_REUSE_PORT;
+  CHECK_EQ(ecru_listen_with(&options, &first, "tcp", "127.0.0.1:0"), 0);
+  port_text(text, sizeof text, "127.0.0.1", first);
+  CHECK_EQ(ecru_listen(&second, "tcp", text), ECRU_EADDRINUSE);
+  CHECK_EQ(ecru_listen_with(&options, &second, "tcp", text), 0);
+  release_two((two){first, second});
+  CHECK_EQ(ecru_listen(&first, "tcp", text), 0); // and again at once
+  two p = connect_two("tcp", first);
+  release_two(p); // a connection lingers in the system now
+  ecru_io_release(first);
+  CHECK_EQ(ecru_listen(&first, "tcp", text), 0);
+  ecru_io_release(first);
+}
+
+TEST(net, listening_is_refused_with_a_reason) { // I1
+  ecru_io *io = NULL;
+  ecru_listen_options options = ECRU_LISTEN_OPTIONS;
+  CHECK_EQ(ecru_listen(&io, "tcp", "192.0.2.1:0"), ECRU_EADDRNOTAVAIL);
+  CHECK_EQ(ecru_listen(NULL, "tcp", ":0"), ECRU_EINVAL);
+  CHECK_EQ(ecru_listen(&io, NULL, ":0"), ECRU_EINVAL);
+  CHECK_EQ(ecru_listen(&io, "tcp", NULL), ECRU_EINVAL);
+  options.flags = 4;
+  CHECK_EQ(ecru_listen_with(&options, &io, "tcp", ":0"), ECRU_EINVAL);
+  options.flags = 0;
+  options.backlog = -1;
+  CHECK_EQ(ecru_listen_with(&options, &io, "tcp", ":0"), ECRU_EINVAL);
+  options.size = 3;
+  CHECK_EQ(ecru_listen_with(&options, &io, "tcp", ":0"), ECRU_EINVAL);
+  CHECK_EQ(ecru_listen(&io, "unix", "/no/such/directory/socket"), ECRU_ENOENT);
+  CHECK(io == NULL);
+}
+
+TEST(net, the_backlog_is_as_told) { // I1
+  ecru_listen_options options = ECRU_LISTEN_OPTIONS;
+  ecru_io *listener = NULL, *io[4];
+  options.backlog = 2;
+  CHECK_EQ(ecru_listen_with(&options, &listener, "unix", "@ecru-backlog"), 0);
+  for (int i = 0; i < 3; i++) CHECK_EQ(ecru_dial(&io[i], "unix", "@ecru-backlog"), 0); // one more than that, in Linux
+  CHECK_EQ(ecru_deadline_enter(ecru_after(5 * ECRU_MILLISECOND)), 0);
+  CHECK_EQ(ecru_dial(&io[3], "unix", "@ecru-backlog"), ECRU_ETIMEDOUT);
+  CHECK_EQ(ecru_token_leave(), 0);
+  for (int i = 0; i < 3; i++) ecru_io_release(io[i]);
+  ecru_io_release(listener);
+}
+
+TEST(net, options_are_set_and_read) { // I1
+  two p = tcp_two();
+  ecru_io *udp = listen_at("udp4", "127.0.0.1:0");
+  int value = -1;
+  static const struct { int option, value; } plain[] = {
+    {ECRU_OPTION_NO_DELAY, 0}, {ECRU_OPTION_NO_DELAY, 1}, {ECRU_OPTION_KEEP_ALIVE, 0}, {ECRU_OPTION_KEEP_ALIVE, 77},
+    {ECRU_OPTION_LINGER, 5}, {ECRU_OPTION_LINGER, 0}, {ECRU_OPTION_LINGER, -1}, {ECRU_OPTION_TTL, 9},
+  };
+  CHECK_EQ(ecru_io_option(p.a, ECRU_OPTION_NO_DELAY, &value), 0);
+  CHECK_EQ(value, 1);
+  CHECK_EQ(ecru_io_option(p.b, ECRU_OPTION_NO_DELAY, &value), 0);
+  CHECK_EQ(value, 1);
+  CHECK_EQ(ecru_io_option(p.b, ECRU_OPTION_KEEP_ALIVE, &value), 0);
+  CHECK_EQ(value, 15);
+  for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+    CHECK_EQ(ecru_io_set_option(p.a, plain[i].option, plain[i].value), 0);
+    CHECK_EQ(ecru_io_option(p.a, plain[i].option, &value), 0);
+    CHECK_EQ(value, plain[i].value);
+  }
+  for (int option = ECRU_OPTION_SEND_BUFFER; option <= ECRU_OPTION_RECEIVE_BUFFER; option++) {
+    CHECK_EQ(ecru_io_set_option(p.a, option, 50000), 0);
+    CHECK_EQ(ecru_io_option(p.a, option, &value), 0);
+    CHECK(value >= 50000);
+  }
+  static const struct { int option, value; } datagram[] = {
+    {ECRU_OPTION_BROADCAST, 1}, {ECRU_OPTION_BROADCAST, 0}, {ECRU_OPTION_TTL, 3}, {ECRU_OPTION_MULTICAST_LOOP, 0},
+    {ECRU_OPTION_MULTICAST_LOOP, 1}, {ECRU_OPTION_MULTICAST_TTL, 4},
+  };
+  for (size_t i = 0; i < sizeof datagram / sizeof *datagram; i++) {
+    CHECK_EQ(ecru_io_set_option(udp, datagram[i].option, datagram[i].value), 0);
+    CHECK_EQ(ecru_io_option(udp, datagram[i].option, &value), 0);
+    CHECK_EQ(value, datagram[i].value);
+  }
+  if (has_v6()) {
+    ecru_io *v6 = listen_at("udp6", "[::1]:0");
+    for (size_t i = 2; i < sizeof datagram / sizeof *datagram; i++) {
+      CHECK_EQ(ecru_io_set_option(v6, datagram[i].option, datagram[i].value), 0);
+      CHECK_EQ(ecru_io_option(v6, datagram[i].option, &value), 0);
+      CHECK_EQ(value, datagram[i].value);
+    }
+    ecru_io_release(v6);
+  }
+  CHECK_EQ(ecru_io_set_option(p.a, 0, 1), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_set_option(p.a, 99, 1), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_option(p.a, 99, &value), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_option(p.a, ECRU_OPTION_TTL, NULL), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_set_option(NULL, ECRU_OPTION_TTL, 1), ECRU_EINVAL);
+  int status = ecru_io_set_option(udp, ECRU_OPTION_NO_DELAY, 1);
+  CHECK(status == ECRU_ENOPROTOOPT || status == ECRU_ENOTSUP);
+  two pipe;
+  CHECK_EQ(ecru_pipe(&pipe.a, &pipe.b), 0);
+  CHECK_EQ(ecru_io_set_option(pipe.a, ECRU_OPTION_SEND_BUFFER, 1), ECRU_ENOTSOCK);
+  CHECK_EQ(ecru_io_local(pipe.a, &(ecru_address){0}), ECRU_ENOTSOCK);
+  CHECK_EQ(ecru_io_peer(udp, &(ecru_address){0}), ECRU_ENOTCONN);
+  CHECK_EQ(ecru_io_shutdown(pipe.a, ECRU_IO_READ), ECRU_ENOTSOCK);
+  release_two(pipe);
+  release_two(p);
+  ecru_io_release(udp);
+}
+
+// ---- large amounts -------------------------------------------------------------------------------------------------------
+
+enum { PIECE = 1 << 20 };
+struct flow {
+  ecru_io *io;
+  ecru_chan *done;
+  int64_t total;
+};
+static void swallow(void *argument) {
+  struct flow *f = argument;
+  static char data[PIECE];
+  int64_t count;
+  while ((count = ecru_io_read(f->io, data, 1 + (size_t)(f->total % PIECE))) > 0) {
+    for (int64_t i = 0; i < count; i += 1009) CHECK_EQ((unsigned char)data[i], (unsigned char)((f->total + i) % 251));
+    f->total += count;
+  }
+  CHECK_EQ(count, 0);
+  finish(f->done);
+}
+
+static long stream_bytes;
+static void stream_much(void *unused) {
+  (void)unused;
+  two p = tcp_two();
+  struct flow f = {.io = p.b, .done = signals()};
+  size_t bytes = (size_t)stream_bytes, written = 0;
+  unsigned char *data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(data != MAP_FAILED);
+  for (size_t i = 0; i < bytes; i++) data[i] = (unsigned char)(i % 251);
+  go(swallow, &f);
+  CHECK_EQ(ecru_io_write(p.a, data, bytes, &written), (int64_t)bytes);
+  CHECK_EQ(written, bytes);
+  CHECK_EQ(ecru_io_shutdown(p.a, ECRU_IO_WRITE), 0);
+  await(f.done, 1);
+  CHECK_EQ(f.total, bytes);
+  ecru_chan_release(f.done);
+  munmap(data, bytes);
+  release_two(p);
+}
+TEST(net, a_long_stream_arrives_whole) { // I1
+  stream_bytes = test_scaled(200) * 1000000 + 12345;
+  with_procs(2, stream_much);
+}
+
+/// More than one system call takes at once: 2 GiB and a bit, of the kernel's zeros.
+static void write_huge(void *unused) {
+  (void)unused;
+  size_t bytes = (UINT64_C(1) << 31) + 4096, written = 0;
+  void *zeros = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (zeros == MAP_FAILED) SKIP("no 2 GiB of addresses");
+  two p = pair_of();
+  CHECK_EQ(ecru_deadline_enter(ecru_after(50 * ECRU_MILLISECOND)), 0);
+  CHECK_EQ(ecru_io_write(p.a, zeros, bytes, &written), ECRU_ETIMEDOUT); // nobody reads: it tells how far it came
+  CHECK(written > 0 && written < bytes);
+  CHECK_EQ(ecru_token_leave(), 0);
+  CHECK_EQ(ecru_io_close(p.a), 0);
+  static char data[PIECE];
+  size_t arrived = 0;
+  for (int64_t count; (count = ecru_io_read(p.b, data, sizeof data)) > 0;) arrived += (size_t)count;
+  CHECK_EQ(arrived, written);
+  release_two(p);
+  munmap(zeros, bytes);
+}
+TEST(net, a_write_that_is_cut_off_tells_how_far_it_came) { with_procs(1, write_huge); } // I1, C11
+
+static int file_of(size_t bytes) {
+  int file = memfd_create("ecru", MFD_CLOEXEC);
+  CHECK(file >= 0);
+  static unsigned char data[PIECE];
+  for (size_t done = 0; done < bytes;) {
+    size_t count = bytes - done < PIECE ? bytes - done : PIECE;
+    for (size_t i = 0; i < count; i++) data[i] = (unsigned char)((done + i) % 251);
+    CHECK_EQ(write(file, data, count), (long)count);
+    done += count;
+  }
+  return file;
+}
+
+static void send_files(void *unused) {
+  (void)unused;
+  enum { BYTES = 3 * PIECE + 17 };
+  int file = file_of(BYTES);
+  two p = tcp_two();
+  struct flow f = {.io = p.b, .done = signals()};
+  uint64_t sent = 1;
+  go(swallow, &f);
+  CHECK_EQ(ecru_io_send_file(p.a, file, 0, BYTES, &sent), BYTES);
+  CHECK_EQ(sent, BYTES);
+  CHECK_EQ(ecru_io_send_file(p.a, file, BYTES, 100, &sent), 0); // the file ends here
+  CHECK_EQ(ecru_io_send_file(p.a, file, BYTES + 1000, 100, NULL), 0);
+  CHECK_EQ(ecru_io_send_file(p.a, file, 0, 0, &sent), 0);
+  CHECK_EQ(sent, 0);
+  CHECK_EQ(ecru_io_send_file(p.a, file, -1, 5, &sent), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_send_file(p.a, -1, 0, 5, &sent), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_send_file(p.a, file, 0, UINT64_MAX, &sent), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_shutdown(p.a, ECRU_IO_WRITE), 0);
+  await(f.done, 1);
+  CHECK_EQ(f.total, BYTES);
+  ecru_chan_release(f.done);
+  release_two(p);
+  p = tcp_two(); // from the middle on, more than there is: more than a system call takes, too
+  char last[32];
+  CHECK_EQ(ecru_io_send_file(p.a, file, BYTES - 10, INT64_MAX, &sent), 10);
+  CHECK_EQ(sent, 10);
+  CHECK_EQ(ecru_io_read(p.b, last, sizeof last), 10);
+  for (int i = 0; i < 10; i++) CHECK_EQ((unsigned char)last[i], (unsigned char)((BYTES - 10 + i) % 251));
+  CHECK_EQ(lseek(file, 0, SEEK_CUR), BYTES); // its own position is left alone
+  release_two(p);
+  close(file);
+}
+TEST(net, files_are_sent) { with_procs(2, send_files); } // I1
+
+TEST(net, a_sparse_file_beyond_2_gib_is_sent_from_its_end) { // I1
+  int file = memfd_create("ecru", MFD_CLOEXEC);
+  int64_t end = (INT64_C(5) << 30) + 3;
+  CHECK_EQ(ftruncate(file, end), 0);
+  CHECK_EQ(pwrite(file, "end", 3, end - 3), 3);
+  two p = tcp_two();
+  char data[16];
+  CHECK_EQ(ecru_io_send_file(p.a, file, end - 5, (uint64_t)3 << 30, NULL), 5);
+  CHECK_EQ(ecru_io_read(p.b, data, sizeof data), 5);
+  CHECK(memcmp(data, "\0\0end", 5) == 0);
+  release_two(p);
+  close(file);
+}
+
+TEST(net, vectors_are_filled_and_emptied_in_order) { // I1
+  two p = tcp_two();
+  char a[3] = "", b[1] = "", c[8] = "";
+  ecru_buffer out[] = {{(void *)(uintptr_t)"he", 2}, {NULL, 0}, {(void *)(uintptr_t)"llo", 3}}, in[] = {{a, 2}, {NULL, 0}, {b, 1}, {c, 8}};
+  size_t written = 9;
+  CHECK_EQ(ecru_io_writev(p.a, out, 3, &written), 5);
+  CHECK_EQ(written, 5);
+  CHECK_EQ(ecru_io_readv(p.b, in, 4), 5);
+  CHECK(memcmp(a, "he", 2) == 0 && b[0] == 'l' && memcmp(c, "lo", 2) == 0);
+  CHECK_EQ(ecru_io_writev(p.a, NULL, 0, &written), 0);
+  CHECK_EQ(ecru_io_writev(p.a, &out[1], 1, &written), 0);
+  CHECK_EQ(ecru_io_readv(p.b, &in[1], 1), 0);
+  static ecru_buffer many[1025];
+  CHECK_EQ(ecru_io_writev(p.a, many, 1025, &written), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_readv(p.b, many, 1025), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_readv(p.b, NULL, 1), ECRU_EINVAL);
+  for (int i = 0; i < 1024; i++) many[i] = (ecru_buffer){&a, 1};
+  CHECK_EQ(ecru_io_writev(p.a, many, 1024, &written), 1024);
+  release_two(p);
+}
+
+// ---- UDP ---------------------------------------------------------------------------------------------------------------
+
+static void check_datagrams(const char *network, const char *address) {
+  ecru_io *server = listen_at(network, address), *client = dial_to(network, server);
+  ecru_address from, mine = local_of(client), there = local_of(server);
+  char data[16];
+  CHECK_EQ(ecru_io_write(client, "one", 3, NULL), 3);
+  CHECK_EQ(ecru_receive_from(server, data, sizeof data, &from), 3);
+  CHECK_EQ(ecru_address_port(&from), ecru_address_port(&mine));
+  CHECK_EQ(ecru_send_to(server, "two", 3, &from), 3);
+  CHECK_EQ(ecru_io_read(client, data, sizeof data), 3);
+  CHECK(memcmp(data, "two", 3) == 0);
+  size_t written = 7;
+  CHECK_EQ(ecru_io_write(client, NULL, 0, &written), 0); // datagrams without content
+  CHECK_EQ(ecru_send_to(server, "", 0, &from), 0);
+  CHECK_EQ(ecru_receive_from(server, data, sizeof data, &from), 0);
+  CHECK_EQ(ecru_io_read(client, data, sizeof data), 0);
+  CHECK_EQ(ecru_io_try_read(client, data, sizeof data), ECRU_EAGAIN); // it was one, and no end
+  CHECK_EQ(ecru_io_write(client, "0123456789", 10, NULL), 10);
+  CHECK_EQ(ecru_receive_from(server, data, 4, &from), ECRU_EMSGSIZE); // cut off
+  CHECK(memcmp(data, "0123", 4) == 0);
+  CHECK_EQ(ecru_io_write(client, "0123456789", 10, NULL), 10);
+  CHECK_EQ(ecru_io_read(server, data, 4), ECRU_EMSGSIZE);
+  ecru_buffer halves[] = {{data, 2}, {data + 2, 2}};
+  CHECK_EQ(ecru_io_write(client, "0123456789", 10, NULL), 10);
+  CHECK_EQ(ecru_io_readv(server, halves, 2), ECRU_EMSGSIZE);
+  CHECK_EQ(ecru_io_write(client, "0123", 4, NULL), 4);
+  CHECK_EQ(ecru_io_readv(server, halves, 2), 4);
+  static char huge[70000];
+  CHECK_EQ(ecru_io_write(client, huge, sizeof huge, &written), ECRU_EMSGSIZE);
+  CHECK_EQ(written, 0);
+  CHECK_EQ(ecru_send_to(server, huge, sizeof huge, &mine), ECRU_EMSGSIZE);
+  int status = (int)ecru_send_to(client, "x", 1, &there); // it is connected already: Linux lets it pass
+  CHECK(status == 1 || status == ECRU_EISCONN);
+  CHECK_EQ(ecru_io_write(server, "x", 1, NULL), ECRU_EDESTADDRREQ);
+  ecru_buffer parts[100];
+  for (int i = 0; i < 100; i++) parts[i] = (ecru_buffer){(void *)(uintptr_t)"y", 1};
+  if (status == 1) CHECK_EQ(ecru_io_read(server, data, sizeof data), 1);
+  char large[200];
+  CHECK_EQ(ecru_io_writev(client, parts, 100, NULL), 100); // one datagram
+  CHECK_EQ(ecru_io_read(server, large, sizeof large), 100);
+  CHECK_EQ(ecru_accept(server, &client, NULL), ECRU_EINVAL);
+  release_two((two){server, client});
+}
+
+TEST(net, datagrams_keep_their_bounds) { // I1
+  check_datagrams("udp", "127.0.0.1:0");
+  check_datagrams("udp4", "127.0.0.1:0");
+  if (has_v6()) check_datagrams("udp6", "[::1]:0");
+}
+
+TEST(net, a_datagram_to_nobody_is_refused) { // I1
+  ecru_address nobody = nobody_at("udp", "127.0.0.1:0");
+  ecru_io *io = NULL;
+  char byte;
+  CHECK_EQ(ecru_dial_address(&io, "udp", &nobody), 0);
+  CHECK_EQ(ecru_io_write(io, "x", 1, NULL), 1);
+  CHECK_EQ(ecru_io_read(io, &byte, 1), ECRU_ECONNREFUSED);
+  ecru_io_release(io);
+}
+
+TEST(net, datagrams_need_a_datagram_socket) { // I1
+  two p = tcp_two();
+  char data[4];
+  ecru_address address = local_of(p.a);
+  CHECK_EQ(ecru_receive_from(p.a, data, sizeof data, NULL), ECRU_EINVAL);
+  CHECK_EQ(ecru_send_to(p.a, data, 1, &address), ECRU_EINVAL);
+  CHECK_EQ(ecru_receive_from(NULL, data, sizeof data, NULL), ECRU_EINVAL);
+  CHECK_EQ(ecru_send_to(NULL, data, 1, &address), ECRU_EINVAL);
+  ecru_io *udp = listen_at("udp", "127.0.0.1:0");
+  CHECK_EQ(ecru_send_to(udp, data, 1, NULL), ECRU_EINVAL);
+  CHECK_EQ(ecru_send_to(udp, NULL, 1, &address), ECRU_EINVAL);
+  CHECK_EQ(ecru_receive_from(udp, NULL, 1, NULL), ECRU_EINVAL);
+  ecru_address to_all = parsed("udp", "255.255.255.255:9");
+  CHECK_EQ(ecru_send_to(udp, data, 1, &to_all), ECRU_EACCES); // not a broadcaster
+  ecru_io_release(udp);
+  release_two(p);
+}
+
+// ---- Unix --------------------------------------------------------------------------------------------------------------
+
+static char directory[64], path[96];
+static void enter_directory(void) {
+  snprintf(directory, sizeof directory, "/tmp/ecru-net-XXXXXX");
+  CHECK(mkdtemp(directory) != NULL);
+  snprintf(path, sizeof path, "%s/socket", directory);
+}
+
+TEST(net, a_unix_socket_file_lives_as_long_as_its_listener) { // I1
+  struct stat about;
+  enter_directory();
+  for (int how = 0; how < 2; how++) {
+    ecru_listen_options options = ECRU_LISTEN_OPTIONS;
+    ecru_io *listener = NULL, *other = NULL;
+    options.mode = 0620;
+    CHECK_EQ(ecru_listen_with(&options, &listener, how == 0 ? "unix" : "unixgram", path), 0);
+    CHECK_EQ(stat(path, &about), 0);
+    CHECK_EQ(about.st_mode & 0777, 0620);
+    CHECK_EQ(ecru_listen(&other, "unix", path), ECRU_EADDRINUSE);
+    CHECK_EQ(stat(path, &about), 0); // the loser has not removed it
+    ecru_io *client = NULL;
+    CHECK_EQ(ecru_dial(&client, how == 0 ? "unix" : "unixgram", path), 0);
+    ecru_address peer;
+    char text[ECRU_ADDRESS_TEXT];
+    CHECK_EQ(ecru_io_peer(client, &peer), 0);
+    CHECK(ecru_address_text(&peer, text, sizeof text) > 0);
+    CHECK_STR(text, path);
+    ecru_address mine = local_of(client);
+    CHECK_EQ(ecru_address_text(&mine, text, sizeof text), 0); // it has no name
+    ecru_io_release(client);
+    CHECK_EQ(stat(path, &about), 0);
+    ecru_io_release(listener);
+    CHECK_EQ(stat(path, &about), -1);
+    CHECK_EQ(ecru_dial(&client, "unix", path), ECRU_ENOENT);
+  }
+  CHECK_EQ(rmdir(directory), 0);
+}
+
+TEST(net, unix_datagrams_come_from_who_has_a_name) { // I1
+  enter_directory();
+  char mine[120], data[16], text[ECRU_ADDRESS_TEXT];
+  snprintf(mine, sizeof mine, "%s/mine", directory);
+  ecru_io *server = listen_at("unixgram", path), *client = NULL;
+  ecru_dial_options options = ECRU_DIAL_OPTIONS;
+  ecru_address local = parsed("unixgram", mine), from;
+  options.local = &local;
+  CHECK_EQ(ecru_dial_with(&options, &client, "unixgram", path), 0);
+  CHECK_EQ(ecru_io_write(client, "hi", 2, NULL), 2);
+  CHECK_EQ(ecru_receive_from(server, data, sizeof data, &from), 2);
+  CHECK(ecru_address_text(&from, text, sizeof text) > 0);
+  CHECK_STR(text, mine);
+  CHECK_EQ(ecru_send_to(server, "ho", 2, &from), 2);
+  CHECK_EQ(ecru_io_read(client, data, sizeof data), 2);
+  CHECK_EQ(ecru_io_write(client, "", 0, NULL), 0);
+  CHECK_EQ(ecru_receive_from(server, data, sizeof data, NULL), 0);
+  ecru_io_release(client);
+  CHECK_EQ(access(mine, F_OK), -1); // gone with it
+  ecru_io_release(server);
+  CHECK_EQ(rmdir(directory), 0);
+}
+
+TEST(net, unix_names_without_a_file) { // I1
+  ecru_io *listener = listen_at("unix", "@ecru-abstract"), *again = NULL;
+  CHECK_EQ(ecru_listen(&again, "unix", "@ecru-abstract"), ECRU_EADDRINUSE);
+  two p = connect_two("unix", listener);
+  write_text(p.a, "x");
+  expect_text(p.b, "x");
+  release_two(p);
+  ecru_io_release(listener);
+  ecru_io *nobody = NULL;
+  CHECK_EQ(ecru_dial(&nobody, "unix", "@ecru-abstract"), ECRU_ECONNREFUSED);
+}
+
+// ---- pipes, terminals ----------------------------------------------------------------------------------------------------
+
+TEST(net, a_pipe_has_two_ends) { // I1
+  ecru_io *reader = NULL, *writer = NULL;
+  char data[8];
+  size_t written = 5;
+  CHECK_EQ(ecru_pipe(&reader, &writer), 0);
+  CHECK_EQ(ecru_io_write(writer, "abc", 3, NULL), 3);
+  CHECK_EQ(ecru_io_read(reader, data, sizeof data), 3);
+  CHECK_EQ(ecru_io_read(writer, data, sizeof data), ECRU_EBADF); // the wrong ends
+  CHECK_EQ(ecru_io_write(reader, "x", 1, &written), ECRU_EBADF);
+  CHECK_EQ(written, 0);
+  CHECK_EQ(ecru_io_try_read(reader, data, sizeof data), ECRU_EAGAIN);
+  ecru_io_release(writer);
+  expect_end(reader);
+  ecru_io_release(reader);
+  CHECK_EQ(ecru_pipe(NULL, &writer), ECRU_EINVAL);
+  CHECK_EQ(ecru_pipe(&reader, NULL), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_pair(NULL, NULL), ECRU_EINVAL);
+}
+
+static void type_a_line(void *terminal) {
+  await_waiting_goroutines(1);
+  CHECK_EQ(write(*(int *)terminal, "ls -l\n", 6), 6);
+}
+static void read_a_line(void *unused) {
+  (void)unused;
+  int keyboard, screen;
+  ecru_io *tty = NULL;
+  char line[64];
+  if (openpty(&keyboard, &screen, NULL, NULL, NULL) != 0) SKIP("no terminals here");
+  CHECK_EQ(ecru_io_adopt(&tty, screen, 0), 0);
+  go(type_a_line, &keyboard);
+  CHECK_EQ(ecru_io_read(tty, line, sizeof line), 6);
+  CHECK(memcmp(line, "ls -l\n", 6) == 0);
+  CHECK_EQ(write(keyboard, "one\ntwo\n", 8), 8);
+  expect_text(tty, "one\ntwo\n"); // a read each
+  CHECK_EQ(ecru_io_write(tty, "$ ", 2, NULL), 2);
+  CHECK(read(keyboard, line, sizeof line) >= 2);
+  CHECK_EQ(ecru_io_set_deadline(tty, ECRU_IO_READ, ecru_after(ECRU_MILLISECOND)), 0);
+  CHECK_EQ(ecru_io_read(tty, line, sizeof line), ECRU_ETIMEDOUT);
+  CHECK_EQ(ecru_io_set_deadline(tty, ECRU_IO_READ, ECRU_FOREVER), 0);
+  close(keyboard);
+  int64_t ended = ecru_io_read(tty, line, sizeof line);
+  CHECK(ended == 0 || ended == ECRU_EIO);
+  ecru_io_release(tty);
+}
+TEST(net, a_terminal_parks_its_goroutine_only) { with_procs(1, read_a_line); } // I1
+
+// ---- handles -------------------------------------------------------------------------------------------------------------
+
+static bool is_blocking(int descriptor) { return !(fcntl(descriptor, F_GETFL) & O_NONBLOCK); }
+
+TEST(net, adopting_takes_or_borrows) { // I1
+  int both[2], file = open("/dev/zero", O_RDONLY);
+  ecru_io *io = NULL, *again = NULL;
+  char byte;
+  CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, both), 0);
+  CHECK_EQ(ecru_io_adopt(&io, both[0], ECRU_IO_KEEP_OPEN), 0);
+  CHECK(!is_blocking(both[0]));
+  CHECK_EQ(ecru_io_adopt(&again, both[0], 0), ECRU_EEXIST);
+  CHECK_EQ(ecru_io_descriptor(io), both[0]);
+  CHECK_EQ(write(both[1], "x", 1), 1);
+  CHECK_EQ(ecru_io_read(io, &byte, 1), 1);
+  CHECK_EQ(ecru_io_close(io), 0);
+  CHECK_EQ(ecru_io_descriptor(io), ECRU_ECLOSED);
+  ecru_io_release(io);
+  CHECK(is_blocking(both[0])); // as it came
+  CHECK_EQ(ecru_io_adopt(&io, both[0], 0), 0);
+  ecru_io_release(io);
+  CHECK_EQ(fcntl(both[0], F_GETFD), -1);
+  fcntl(both[1], F_SETFL, O_NONBLOCK);
+  CHECK_EQ(ecru_io_adopt(&io, both[1], ECRU_IO_KEEP_OPEN), 0);
+  ecru_io_release(io);
+  CHECK(!is_blocking(both[1])); // as it came
+  CHECK_EQ(close(both[1]), 0);
+  CHECK_EQ(ecru_io_adopt(&io, both[1], 0), ECRU_EBADF);
+  CHECK_EQ(ecru_io_adopt(&io, -1, 0), ECRU_EBADF);
+  CHECK_EQ(ecru_io_adopt(&io, file, 2), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_adopt(NULL, file, 0), ECRU_EINVAL);
+  close(file);
+  file = open("/proc/self/exe", O_RDONLY);
+  CHECK_EQ(ecru_io_adopt(&io, file, 0), ECRU_EPERM);
+  CHECK_EQ(close(file), 0); // still ours
+  file = open("/tmp", O_RDONLY);
+  CHECK_EQ(ecru_io_adopt(&io, file, 0), ECRU_EPERM);
+  CHECK_EQ(close(file), 0);
+}
+
+enum { ADOPTERS = 4 };
+static int contested;
+static _Atomic int winners;
+static void *adopt_it(void *unused) {
+  (void)unused;
+  ecru_io *io = NULL;
+  int status = ecru_io_adopt(&io, contested, ECRU_IO_KEEP_OPEN);
+  if (status == 0) atomic_fetch_add(&winners, 1);
+  else CHECK_EQ(status, ECRU_EEXIST);
+  return io;
+}
+TEST(net, one_of_many_adopters_wins) { // I1
+  for (long round = test_scaled(300); round > 0; round--) {
+    int both[2];
+    pthread_t threads[ADOPTERS];
+    void *io[ADOPTERS];
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, both), 0);
+    contested = both[0];
+    atomic_store(&winners, 0);
+    for (int i = 0; i < ADOPTERS; i++) threads[i] = start_thread(adopt_it, NULL);
+    for (int i = 0; i < ADOPTERS; i++) CHECK_EQ(pthread_join(threads[i], &io[i]), 0);
+    CHECK_EQ(atomic_load(&winners), 1);
+    CHECK(!is_blocking(both[0]));
+    for (int i = 0; i < ADOPTERS; i++) ecru_io_release(io[i]);
+    CHECK(is_blocking(both[0]));
+    close(both[0]);
+    close(both[1]);
+  }
+}
+
+TEST(net, a_closed_handle_refuses_everything) { // I3
+  two p = tcp_two();
+  ecru_io *listener = listen_tcp(), *udp = listen_at("udp", "127.0.0.1:0"), *io = NULL;
+  ecru_address address;
+  char data[4];
+  int value;
+  ecru_buffer buffer = {data, 4};
+  CHECK_EQ(ecru_io_retain(p.a) == p.a, 1);
+  CHECK_EQ(ecru_io_close(p.a), 0);
+  CHECK_EQ(ecru_io_close(p.a), ECRU_ECLOSED);
+  CHECK_EQ(ecru_io_read(p.a, data, 4), ECRU_ECLOSED);
+  CHECK_EQ(ecru_io_read(p.a, data, 0), ECRU_ECLOSED);
+  CHECK_EQ(ecru_io_write(p.a, data, 4, NULL), ECRU_ECLOSED);
+  CHECK_EQ(ecru_io_write(p.a, data, 0, NULL), ECRU_ECLOSED);
+  CHECK_EQ(ecru_io_readv(p.a, &buffer, 1), ECRU_ECLOSED);
+  CHECK_EQ(ecru_io_writev(p.a, &buffer, 1, NULL), ECRU_ECLOSED);
+  CHECK_EQ(ecru_io_try_read(p.a, data, 4), ECRU_ECLOSED);
+  CHECK_EQ(ecru_io_try_write(p.a, data, 4), ECRU_ECLOSED);
+  CHECK_EQ(ecru_io_send_file(p.a, 0, 0, 1, NULL), ECRU_ECLOSED);
+  CHECK_EQ(ecru_io_shutdown(p.a, ECRU_IO_READ), ECRU_ECLOSED);
+  CHECK_EQ(ecru_io_set_deadline(p.a, ECRU_IO_READ, 0), ECRU_ECLOSED);
+  CHECK_EQ(ecru_io_wait(p.a, ECRU_IO_READ), ECRU_ECLOSED);
+  CHECK_EQ(ecru_io_local(p.a, &address), ECRU_ECLOSED);
+  CHECK_EQ(ecru_io_peer(p.a, &address), ECRU_ECLOSED);
+  CHECK_EQ(ecru_io_set_option(p.a, ECRU_OPTION_TTL, 1), ECRU_ECLOSED);
+  CHECK_EQ(ecru_io_option(p.a, ECRU_OPTION_TTL, &value), ECRU_ECLOSED);
+  CHECK_EQ(ecru_io_close(listener), 0);
+  CHECK_EQ(ecru_accept(listener, &io, NULL), ECRU_ECLOSED);
+  CHECK_EQ(ecru_accept_patiently(listener, &io, NULL), ECRU_ECLOSED);
+  CHECK_EQ(ecru_io_close(udp), 0);
+  address = parsed("udp", "127.0.0.1:9");
+  CHECK_EQ(ecru_receive_from(udp, data, 4, NULL), ECRU_ECLOSED);
+  CHECK_EQ(ecru_send_to(udp, data, 4, &address), ECRU_ECLOSED);
+  ecru_io_release(p.a);
+  ecru_io_release(p.a);
+  ecru_io_release(p.b);
+  ecru_io_release(listener);
+  ecru_io_release(udp);
+}
+
+TEST(net, no_handle_no_buffer_no_direction) { // I1
+  two p = pair_of();
+  char data[4];
+  CHECK_EQ(ecru_io_read(NULL, data, 4), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_read(p.a, NULL, 4), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_read(p.a, NULL, 0), 0);
+  CHECK_EQ(ecru_io_write(NULL, data, 4, NULL), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_write(p.a, NULL, 4, NULL), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_write(p.a, NULL, 0, NULL), 0);
+  CHECK_EQ(ecru_io_shutdown(p.a, 0), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_shutdown(p.a, 4), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_set_deadline(p.a, 0, 0), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_set_deadline(p.a, 8, 0), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_set_deadline(NULL, 1, 0), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_wait(p.a, 0), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_close(NULL), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_descriptor(NULL), ECRU_EINVAL);
+  CHECK_EQ(ecru_wait_fd(-1, ECRU_IO_READ), ECRU_EBADF);
+  CHECK_EQ(ecru_wait_fd(0, 0), ECRU_EINVAL);
+  CHECK_EQ(ecru_accept(p.a, &p.b, NULL), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_retain(NULL) == NULL, 1);
+  ecru_io_release(NULL);
+  release_two(p);
+}
+
+TEST(net, trying_never_parks) { // I1
+  two p = tcp_two();
+  static char data[1 << 16];
+  CHECK_EQ(ecru_io_try_read(p.b, data, 4), ECRU_EAGAIN);
+  CHECK_EQ(ecru_io_try_write(p.a, "abc", 3), 3);
+  CHECK_EQ(ecru_io_wait(p.b, ECRU_IO_READ), ECRU_IO_READ);
+  CHECK_EQ(ecru_io_try_read(p.b, data, 4), 3);
+  int64_t count;
+  while ((count = ecru_io_try_write(p.a, data, sizeof data)) > 0) {}
+  CHECK_EQ(count, ECRU_EAGAIN);
+  CHECK_EQ(ecru_deadline_enter(0), 0);
+  CHECK_EQ(ecru_io_read(p.b, data, 1), ECRU_ETIMEDOUT);
+  CHECK(ecru_io_try_read(p.b, data, sizeof data) > 0); // no cancellation point
+  CHECK_EQ(ecru_token_leave(), 0);
+  release_two(p);
+}
+
+TEST(net, errno_is_left_alone) { // G11
+  two p = tcp_two();
+  char byte;
+  ecru_io *io = NULL;
+  errno = EXFULL;
+  CHECK_EQ(ecru_io_try_read(p.a, &byte, 1), ECRU_EAGAIN);
+  CHECK_EQ(errno, EXFULL);
+  CHECK_EQ(ecru_dial(&io, "tcp", "127.0.0.1:1"), ECRU_ECONNREFUSED);
+  CHECK_EQ(errno, EXFULL);
+  CHECK_EQ(ecru_listen(&io, "tcp", "192.0.2.1:0"), ECRU_EADDRNOTAVAIL);
+  CHECK_EQ(errno, EXFULL);
+  CHECK_EQ(ecru_io_shutdown(p.a, ECRU_IO_WRITE), 0);
+  CHECK_EQ(ecru_io_close(p.a), 0);
+  CHECK_EQ(errno, EXFULL);
+  release_two(p);
+}
+
+TEST(net, files_are_closed_on_exec_and_none_leaks) { // G13
+  ecru_io *listener = listen_tcp();
+  int before = test_open_fds();
+  for (int i = 0; i < 20; i++) {
+    two p = connect_two("tcp", listener), q = pair_of(), r;
+    CHECK_EQ(ecru_pipe(&r.a, &r.b), 0);
+    ecru_io *all[] = {listener, p.a, p.b, q.a, q.b, r.a, r.b};
+    for (int k = 0; k < 7; k++) {
+      CHECK(fcntl((int)ecru_io_descriptor(all[k]), F_GETFD) & FD_CLOEXEC);
+      CHECK(!is_blocking((int)ecru_io_descriptor(all[k])));
+    }
+    release_two(p);
+    release_two(q);
+    release_two(r);
+  }
+  CHECK_EQ(test_open_fds(), before);
+  ecru_io_release(listener);
+}
