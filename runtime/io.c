@@ -351,11 +351,13 @@ static int wait_for_event(ecru__worker **w, ecru_io *io, ecru__operation *operat
 }
 
 int64_t ecru__io_perform(ecru__worker **w, ecru_io *io, ecru__operation *operation, int reason) {
-  ecru__poller *poller = atomic_load_explicit(&ecru__sched.poller, memory_order_acquire);
+  int status;
+  ecru__poller *poller = ecru__poll_start(&status); // a handle kept over a stop finds none
+  if (ECRU__UNLIKELY(!poller)) return status;
   for (;;) {
     int64_t result = ecru__poller_attempt(poller, &io->pollee, operation);
     if (result != ECRU_EAGAIN) return result;
-    int status = wait_for_event(w, io, operation, reason);
+    status = wait_for_event(w, io, operation, reason);
     if (status != 0) return status;
   }
 }
@@ -532,10 +534,12 @@ static int64_t try_once(ecru_io *io, ecru__operation *operation) {
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
   int direction = ecru__operation_direction(operation);
+  int status;
   int64_t result = try_turn(io, direction);
   if (result == 0) {
+    ecru__poller *poller = ecru__poll_start(&status);
     operation->mask_pipe_signal = w->is_foreign && io->pollee.kind > ECRU__IS_LISTENER;
-    result = ecru__poller_attempt(atomic_load_explicit(&ecru__sched.poller, memory_order_acquire), &io->pollee, operation);
+    result = poller ? ecru__poller_attempt(poller, &io->pollee, operation) : status;
     ecru__io_give_turn(w, io, direction);
   }
   ecru__leave(w);
@@ -566,7 +570,8 @@ int ecru__io_ready_locked(ecru_io *io, int direction, bool arm) {
   int ready = ecru__io_ready(io->pollee.descriptor, direction == ECRU__IN, direction == ECRU__OUT);
   if (ready != 0) return ready < 0 ? ready : 0;
   if (!arm) return ECRU_EAGAIN;
-  status = ecru__poller_arm(atomic_load_explicit(&ecru__sched.poller, memory_order_relaxed), &io->pollee, direction);
+  ecru__poller *poller = ecru__poll_start(&status);
+  if (poller) status = ecru__poller_arm(poller, &io->pollee, direction);
   return status == 0 ? ECRU_EAGAIN : status == ECRU_EPERM ? 0 : status; // what cannot be polled is always ready
 }
 

@@ -43,10 +43,11 @@ ECRU_API int ecru_io_close(ecru_io *io);
 /// returns: the descriptor; ECRU_ECLOSED; ECRU_EINVAL. since: 0.1
 ECRU_API intptr_t ecru_io_descriptor(ecru_io *io);
 
-/// Reads what is there, at least one byte, parking while nothing is. For datagrams: one whole datagram (what does not fit is
-/// cut off). effects: any thread; parks; allocates nothing.
-/// returns: the number of bytes; 0 at the end of input, or if bytes is 0; ECRU_ECLOSED the handle was closed; ECRU_ETIMEDOUT its
-/// read deadline or the token's; ECRU_ECANCELED; ECRU_ECONNRESET and what else the system says; ECRU_EINVAL. since: 0.1
+/// Reads what is there, at least one byte, parking while nothing is. For datagrams: one whole datagram.
+/// effects: any thread; parks; allocates nothing.
+/// returns: the number of bytes; 0 at the end of input, for a datagram without content, or if bytes is 0; ECRU_ECLOSED the handle was closed;
+/// ECRU_ETIMEDOUT its read deadline or the token's; ECRU_ECANCELED; ECRU_EMSGSIZE the datagram is larger than the buffer, which holds its
+/// beginning; ECRU_ECONNRESET and what else the system says; ECRU_EINVAL. since: 0.1
 ECRU_API int64_t ecru_io_read(ecru_io *io, void *buffer, size_t bytes);
 /// Writes all of it, parking while there is no room; no other write interleaves. *written (may be NULL) always receives how many bytes
 /// were taken, also on failure. effects: any thread; parks; allocates nothing. No signal is raised.
