@@ -9,6 +9,7 @@
 #include "platform/rare.h"
 #include "runtime/io.h"
 #include "runtime/state.h"
+#include "runtime/uv.h"
 
 enum {
   FAST_NS = 25 * 1000,
@@ -228,8 +229,9 @@ static bool all_asleep(uint32_t *threads) {
   busy |= ecru__sched.finished != NULL;
   ecru__lock_drop(&ecru__sched.lock);
   asleep = atomic_load_explicit(&ecru__sched.foreign_parked, memory_order_seq_cst);
-  *threads = own + foreign + 1;
-  return !busy && asleep == foreign && (foreign != 0 || ecru__alive() != 0) && !ecru__io_anybody_waits();
+  *threads = own + foreign + 1 + ecru__uv_threads();
+  return !busy && asleep == foreign && (foreign != 0 || ecru__alive() != 0) && !ecru__io_anybody_waits() &&
+         !ecru__uv_is_busy();
 }
 
 /// ... and every thread of the process is one of these: a thread ecru does not know could wake them (D1).

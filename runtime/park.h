@@ -65,7 +65,8 @@ typedef struct ecru__node ecru__node;
   X(SINGLEFLIGHT, "singleflight") X(LIMITER, "rate limiter") X(JOIN, "join") X(GROUP, "group wait")                    \
   X(GROUP_LIMIT, "group limit") X(TOKEN, "token") X(REGISTRATION, "token unregister") X(FOREVER, "forever")            \
   X(STOP, "runtime stop") X(READ, "io read") X(WRITE, "io write") X(ACCEPT, "io accept") X(CONNECT, "io connect")         \
-  X(READY, "io wait") X(CLOSE, "io close")
+  X(READY, "io wait") X(CLOSE, "io close")                                                                     \
+  X(UV, "libuv") X(DNS, "name look-up") X(FILE, "file") X(PROCESS, "process wait") X(SIGNAL, "signal wait") X(WATCH, "file watch")
 enum ecru__wait_reason {
 #define ECRU__WAIT_ENUM(name, text) ECRU__WAIT_##name,
   ECRU__WAIT_REASONS(ECRU__WAIT_ENUM)

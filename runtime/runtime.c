@@ -3,6 +3,7 @@
 #include "runtime/sanitize.h"
 #include "runtime/seed.h"
 #include "runtime/state.h"
+#include "runtime/uv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,6 +142,7 @@ static void take_down(void) {
   ecru__monitor_join();
   ecru__debug_stop();
   end_workers();
+  ecru__uv_stop();
   ecru__poll_stop();
   ecru__timers_clear_all();
   free_processors();

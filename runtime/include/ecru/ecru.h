@@ -5,6 +5,7 @@
 #include <ecru/buffered.h>
 #include <ecru/chan.h>
 #include <ecru/debug.h>
+#include <ecru/dns.h>
 #include <ecru/io.h>
 #include <ecru/local.h>
 #include <ecru/net.h>
