@@ -141,8 +141,8 @@ static void end_workers(void) {
 static void take_down(void) {
   ecru__monitor_join();
   ecru__debug_stop();
-  end_workers();
   ecru__uv_stop();
+  end_workers();
   ecru__poll_stop();
   ecru__timers_clear_all();
   free_processors();
@@ -160,6 +160,7 @@ static int set_up(const ecru_options *options) {
   if (status != 0) return status;
   ecru__fence_init();
   reset_scheduler();
+  ecru__uv_start();
   ecru__timers_clear_all();
   ecru__clock_use(ecru__sched.options.clock);
   if ((status = ecru__token_start()) != 0) return status;

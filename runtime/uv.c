@@ -33,6 +33,7 @@ static struct {
   ecru__uv_loop *own;           // lock
   ecru__uv_loop *attached;      // lock
   bool starting;                // lock: somebody makes `own`
+  bool down;                    // lock: no loop of our own may be made any more
   _Atomic uint32_t pool_threads; // atomic: 0: libuv's pool has not been started by us
 } hub;
 
@@ -150,13 +151,6 @@ static int make_own(ecru__uv_loop **made) {
   return 0;
 }
 
-static bool is_ending(void) {
-  ecru__lock_take(&ecru__sched.lock);
-  bool ending = ecru__sched.ending;
-  ecru__lock_drop(&ecru__sched.lock);
-  return ending;
-}
-
 /// Waits until nobody is making a loop, and takes that upon the caller if there is none. Under hub.lock.
 static ecru__uv_loop *loop_or_start_one(void) {
   while (hub.starting) {
@@ -174,8 +168,9 @@ static ecru__uv_loop *take_loop(int *status) {
   ecru__lock_take(&hub.lock);
   ecru__uv_loop *l = loop_or_start_one();
   if (ECRU__LIKELY(l != NULL)) return l;
+  bool down = hub.down; // if it goes down only now, ecru__uv_stop waits for `starting`
   ecru__lock_drop(&hub.lock);
-  *status = is_ending() ? ECRU_ESHUTDOWN : make_own(&l); // if it ends only now, ecru__uv_stop waits for `starting`
+  *status = down ? ECRU_ESHUTDOWN : make_own(&l);
   ecru__lock_take(&hub.lock);
   hub.starting = false;
   if (*status == 0) return hub.own = l;
@@ -196,8 +191,15 @@ static void end_own(ecru__uv_loop *l, int64_t deadline) {
   ecru__free(l);
 }
 
+void ecru__uv_start(void) {
+  ecru__lock_take(&hub.lock);
+  hub.down = false;
+  ecru__lock_drop(&hub.lock);
+}
+
 void ecru__uv_stop(void) {
   ecru__lock_take(&hub.lock);
+  hub.down = true;
   while (hub.starting) {
     ecru__lock_drop(&hub.lock);
     ecru__thread_yield();

@@ -56,6 +56,7 @@ bool ecru__uv_submit(ecru__uv_handle *handle, ecru__uv_job *job);
 /// Whether anybody's call or handle may still wake somebody (D1); how many threads of this process libuv has because of us.
 bool ecru__uv_is_busy(void);
 uint32_t ecru__uv_threads(void);
-/// At a stop, no goroutines are left: ends our own loop and its thread.
+/// At a start; at a stop, when no goroutines are left but workers still stand: ends our own loop and its thread, which may be waking one.
+void ecru__uv_start(void);
 void ecru__uv_stop(void);
 #endif
