@@ -28,7 +28,7 @@ enum ecru__operation_kind {
 typedef struct ecru__operation {
   enum ecru__operation_kind kind;
   bool started;                // CONNECT: it has been started
-  bool mask_pipe_signal;       // WRITE to what is no socket: this thread could get SIGPIPE
+  bool mask_pipe_signal;       // of a write: this thread could get SIGPIPE
   uint32_t seen;               // poller's: how many events the direction had before the last attempt
   void *data;
   size_t bytes;

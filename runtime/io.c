@@ -412,13 +412,19 @@ int64_t ecru_io_readv(ecru_io *io, const ecru_buffer *buffers, size_t count) {
   return run(io, &read, ECRU__WAIT_READ);
 }
 
+/// Calls that have no MSG_NOSIGNAL would raise SIGPIPE in threads that are not ours, which do not block it.
+static bool may_raise_signal(const ecru__worker *w, const ecru_io *io, const ecru__operation *operation) {
+  if (ECRU__LIKELY(!w->is_foreign)) return false;
+  return io->pollee.kind > ECRU__IS_LISTENER || operation->kind == ECRU__OP_SEND_FILE || operation->kind == ECRU__OP_SPLICE_OUT;
+}
+
 /// Repeats the operation until `bytes` have been moved; `advance` makes it continue after those moved last.
 static int64_t move_all(ecru__worker **w, ecru_io *io, ecru__operation *operation, uint64_t bytes, uint64_t *moved,
                         void (*advance)(ecru__operation *, uint64_t moved, uint64_t count)) {
   int64_t result = ecru__io_take_turn(w, io, ECRU__OUT, ECRU__WAIT_WRITE);
   if (ECRU__UNLIKELY(result != 0)) return result;
   do {
-    operation->mask_pipe_signal = ECRU__UNLIKELY((*w)->is_foreign) && io->pollee.kind > ECRU__IS_LISTENER;
+    operation->mask_pipe_signal = may_raise_signal(*w, io, operation);
     result = ecru__io_perform(w, io, operation, ECRU__WAIT_WRITE);
     if (result <= 0) break;
     *moved += (uint64_t)result;
@@ -538,7 +544,7 @@ static int64_t try_once(ecru_io *io, ecru__operation *operation) {
   int64_t result = try_turn(io, direction);
   if (result == 0) {
     ecru__poller *poller = ecru__poll_start(&status);
-    operation->mask_pipe_signal = w->is_foreign && io->pollee.kind > ECRU__IS_LISTENER;
+    operation->mask_pipe_signal = may_raise_signal(w, io, operation);
     result = poller ? ecru__poller_attempt(poller, &io->pollee, operation) : status;
     ecru__io_give_turn(w, io, direction);
   }
@@ -834,7 +840,7 @@ int ecru_io_close(ecru_io *io) {
   return status;
 }
 
-/// Gives a reference back; the last closes it. w: the caller is inside, or NULL: its thread has never been.
+/// Gives a reference back; the last closes it, and wakes nobody: whoever waited would have one. So w may be NULL.
 void ecru__io_discard(ecru__worker *w, ecru_io *io) {
   if (!drop_reference(io)) return;
   int status = close_to_all(w, io);
@@ -845,10 +851,7 @@ void ecru__io_discard(ecru__worker *w, ecru_io *io) {
 
 void ecru_io_release(ecru_io *io) {
   ECRU__CHECK_HANDLE(io);
-  if (!io) return;
-  ecru__worker *w = ecru__worker_here() ? ecru__enter() : NULL;
-  ecru__io_discard(w, io);
-  if (w) ecru__leave(w);
+  if (io) ecru__io_discard(NULL, io); // not entered: that would start a runtime that has been stopped
 }
 
 intptr_t ecru_io_descriptor(ecru_io *io) {
