@@ -29,6 +29,7 @@ typedef struct ecru__operation {
   enum ecru__operation_kind kind;
   bool started;                // CONNECT: it has been started
   bool mask_pipe_signal;       // of a write: this thread could get SIGPIPE
+  bool more;                   // WRITE to a socket: more follows at once, so that a short packet may wait for it
   uint32_t seen;               // poller's: how many events the direction had before the last attempt
   void *data;
   size_t bytes;

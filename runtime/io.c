@@ -418,11 +418,10 @@ static bool may_raise_signal(const ecru__worker *w, const ecru_io *io, const ecr
   return io->pollee.kind > ECRU__IS_LISTENER || operation->kind == ECRU__OP_SEND_FILE || operation->kind == ECRU__OP_SPLICE_OUT;
 }
 
-/// Repeats the operation until `bytes` have been moved; `advance` makes it continue after those moved last.
-static int64_t move_all(ecru__worker **w, ecru_io *io, ecru__operation *operation, uint64_t bytes, uint64_t *moved,
-                        void (*advance)(ecru__operation *, uint64_t moved, uint64_t count)) {
-  int64_t result = ecru__io_take_turn(w, io, ECRU__OUT, ECRU__WAIT_WRITE);
-  if (ECRU__UNLIKELY(result != 0)) return result;
+/// In one's turn: repeats the operation until `bytes` have been moved; `advance` makes it continue after those moved last.
+static int64_t move(ecru__worker **w, ecru_io *io, ecru__operation *operation, uint64_t bytes, uint64_t *moved,
+                    void (*advance)(ecru__operation *, uint64_t moved, uint64_t count)) {
+  int64_t result;
   do {
     operation->mask_pipe_signal = may_raise_signal(*w, io, operation);
     result = ecru__io_perform(w, io, operation, ECRU__WAIT_WRITE);
@@ -430,8 +429,16 @@ static int64_t move_all(ecru__worker **w, ecru_io *io, ecru__operation *operatio
     *moved += (uint64_t)result;
     if (ECRU__UNLIKELY(*moved < bytes)) advance(operation, *moved, (uint64_t)result);
   } while (*moved < bytes);
-  ecru__io_give_turn(*w, io, ECRU__OUT);
   return result < 0 ? result : (int64_t)*moved;
+}
+
+static int64_t move_all(ecru__worker **w, ecru_io *io, ecru__operation *operation, uint64_t bytes, uint64_t *moved,
+                        void (*advance)(ecru__operation *, uint64_t moved, uint64_t count)) {
+  int64_t result = ecru__io_take_turn(w, io, ECRU__OUT, ECRU__WAIT_WRITE);
+  if (ECRU__UNLIKELY(result != 0)) return result;
+  result = move(w, io, operation, bytes, moved, advance);
+  ecru__io_give_turn(*w, io, ECRU__OUT);
+  return result;
 }
 
 static int64_t run_all(ecru_io *io, ecru__operation *operation, uint64_t bytes, uint64_t *moved,
@@ -532,6 +539,34 @@ int64_t ecru_io_send_file(ecru_io *io, intptr_t file_descriptor, int64_t offset,
   uint64_t moved = 0;
   ecru__operation send = {.kind = ECRU__OP_SEND_FILE, .other = file_descriptor, .offset = offset, .bytes = (size_t)bytes};
   int64_t result = run_all(io, &send, bytes, &moved, advance_file);
+  if (sent) *sent = moved;
+  return result;
+}
+
+static int64_t move_head_and_file(ecru__worker **w, ecru_io *io, ecru__operation *head, ecru__operation *file, uint64_t *sent) {
+  uint64_t head_bytes = head->bytes, file_bytes = file->bytes, head_moved = 0, file_moved = 0;
+  int64_t result = ecru__io_take_turn(w, io, ECRU__OUT, ECRU__WAIT_WRITE);
+  if (result != 0) return result;
+  result = move(w, io, head, head_bytes, &head_moved, advance_data);
+  if (result >= 0 && file_bytes > 0) result = move(w, io, file, file_bytes, &file_moved, advance_file);
+  ecru__io_give_turn(*w, io, ECRU__OUT);
+  *sent = head_moved + file_moved;
+  return result < 0 ? result : (int64_t)*sent;
+}
+
+int64_t ecru_io_send_file_after(ecru_io *io, const void *head, size_t head_bytes, intptr_t file_descriptor, int64_t offset, uint64_t bytes,
+                                uint64_t *sent) {
+  if (head_bytes == 0) return ecru_io_send_file(io, file_descriptor, offset, bytes, sent);
+  if (sent) *sent = 0;
+  if (!io || !head || file_descriptor < 0 || offset < 0 || bytes > INT64_MAX - head_bytes) return ECRU_EINVAL;
+  uint64_t moved = 0;
+  ecru__operation first = {.kind = ECRU__OP_WRITE, .data = (void *)(uintptr_t)head, .bytes = head_bytes, .more = bytes > 0};
+  ecru__operation then = {.kind = ECRU__OP_SEND_FILE, .other = file_descriptor, .offset = offset, .bytes = (size_t)bytes};
+  ecru__worker *w = ecru__enter();
+  if (ECRU__UNLIKELY(!w)) return ecru__enter_status();
+  int64_t result = ecru__canceled(w);
+  if (ECRU__LIKELY(result == 0)) result = move_head_and_file(&w, io, &first, &then, &moved);
+  ecru__leave(w);
   if (sent) *sent = moved;
   return result;
 }

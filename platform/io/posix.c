@@ -93,6 +93,14 @@ static int64_t send_vector(int descriptor, bool is_socket, const ecru__operation
   return sendmsg(descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+static ssize_t send_data(int descriptor, const ecru__operation *operation) {
+  int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+#ifdef MSG_MORE
+  if (operation->more) flags |= MSG_MORE;
+#endif
+  return send(descriptor, operation->data, operation->bytes, flags);
+}
+
 static int64_t send_file(int descriptor, const ecru__operation *operation) {
   off_t offset = operation->offset;
   size_t most = operation->bytes < 0x7ffff000 ? operation->bytes : 0x7ffff000;
@@ -130,8 +138,7 @@ static int64_t once(int descriptor, bool is_socket, ecru__operation *operation) 
   }
   case ECRU__OP_ACCEPT: return accept_one(descriptor, operation);
   case ECRU__OP_WRITE:
-    return is_socket ? send(descriptor, operation->data, operation->bytes, MSG_DONTWAIT | MSG_NOSIGNAL)
-                     : write(descriptor, operation->data, operation->bytes);
+    return is_socket ? send_data(descriptor, operation) : write(descriptor, operation->data, operation->bytes);
   case ECRU__OP_WRITE_V: return send_vector(descriptor, is_socket, operation);
   case ECRU__OP_SEND:
     return sendto(descriptor, operation->data, operation->bytes, MSG_DONTWAIT | MSG_NOSIGNAL, operation->address, *operation->address_bytes);

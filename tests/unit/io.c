@@ -2,6 +2,7 @@
 #include "tests/test.h"
 #include <ecru/ecru.h>
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -111,6 +112,55 @@ TEST(io, a_vectored_write_writes_all_in_order) { // I1
   CHECK_EQ(ecru_io_shutdown(e.a, ECRU_IO_WRITE), 0);
   wait_all(&e);
   CHECK_EQ(e.result, (PIECES - 1) * BYTES);
+  close_ends(&e);
+}
+
+enum { FILE_BYTES = 100000, HEAD_BYTES = 10 };
+static int file_with_pattern(void) { // the bytes drain_slowly expects behind HEAD_BYTES others
+  char path[] = "/tmp/ecru_io_XXXXXX";
+  static char data[FILE_BYTES];
+  int file = mkstemp(path);
+  CHECK(file >= 0);
+  CHECK_EQ(unlink(path), 0);
+  for (int i = 0; i < FILE_BYTES; i++) data[i] = (char)((i + HEAD_BYTES) % 251);
+  CHECK_EQ(write(file, data, sizeof data), FILE_BYTES);
+  return file;
+}
+
+TEST(io, a_head_and_a_file_are_one_write) { // I1
+  ends e = {.result = 0};
+  static const char head[HEAD_BYTES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  uint64_t sent = 1;
+  int file = file_with_pattern();
+  open_ends(&e);
+  start(&e, drain_slowly);
+  CHECK_EQ(ecru_io_send_file_after(e.a, head, HEAD_BYTES, file, 0, FILE_BYTES, &sent), HEAD_BYTES + FILE_BYTES);
+  CHECK_EQ(sent, HEAD_BYTES + FILE_BYTES);
+  CHECK_EQ(ecru_io_shutdown(e.a, ECRU_IO_WRITE), 0);
+  wait_all(&e);
+  CHECK_EQ(e.result, HEAD_BYTES + FILE_BYTES);
+  CHECK_EQ(ecru_io_send_file_after(e.a, head, HEAD_BYTES, file, 0, FILE_BYTES, &sent), ECRU_EPIPE);
+  CHECK_EQ(sent, 0);
+  close(file);
+  close_ends(&e);
+}
+
+TEST(io, a_head_comes_also_without_the_file) { // I1
+  ends e;
+  char data[32];
+  uint64_t sent = 1;
+  int file = file_with_pattern();
+  open_ends(&e);
+  CHECK_EQ(ecru_io_send_file_after(e.a, "head", 4, file, FILE_BYTES - 2, 10, &sent), 6); // the file ends before
+  CHECK_EQ(sent, 6);
+  CHECK_EQ(ecru_io_send_file_after(e.a, "more", 4, file, 0, 0, NULL), 4);
+  CHECK_EQ(ecru_io_send_file_after(e.a, NULL, 0, file, 0, 3, NULL), 3);
+  CHECK_EQ(ecru_io_read(e.b, data, sizeof data), 13);
+  CHECK(memcmp(data, "head", 4) == 0 && memcmp(data + 6, "more", 4) == 0);
+  CHECK_EQ(ecru_io_send_file_after(e.a, "head", 4, -1, 0, 1, &sent), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_send_file_after(e.a, NULL, 4, file, 0, 1, &sent), ECRU_EINVAL);
+  CHECK_EQ(ecru_io_send_file_after(e.a, "head", 4, file, -1, 1, &sent), ECRU_EINVAL);
+  close(file);
   close_ends(&e);
 }
 

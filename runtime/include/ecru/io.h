@@ -68,6 +68,11 @@ ECRU_API int64_t ecru_io_try_write(ecru_io *io, const void *data, size_t bytes);
 /// effects: any thread; parks; reading the file may block the thread (G3). *sent as ecru_io_write's *written.
 /// returns: how many bytes; errors as ecru_io_write. since: 0.1
 ECRU_API int64_t ecru_io_send_file(ecru_io *io, intptr_t file_descriptor, int64_t offset, uint64_t bytes, uint64_t *sent);
+/// Writes head, then bytes of a file as ecru_io_send_file, as one write: no other interleaves, and the system is told that the file follows, so
+/// that a short head does not travel alone. *sent counts both. effects: any thread; parks; as ecru_io_send_file.
+/// returns: how many bytes, head included (fewer only if the file ends before); errors as ecru_io_write. since: 0.1
+ECRU_API int64_t ecru_io_send_file_after(ecru_io *io, const void *head, size_t head_bytes, intptr_t file_descriptor, int64_t offset,
+                                         uint64_t bytes, uint64_t *sent);
 /// Copies from one to the other until the end of input or `most` bytes (UINT64_MAX: no limit), without copying through the program where the
 /// system can (splice). *copied (may be NULL) always receives how many bytes arrived. effects: any thread; parks; uses 64 KiB of
 /// memory or a pipe. returns: how many bytes; as ecru_io_read and ecru_io_write. since: 0.1
