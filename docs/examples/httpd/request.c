@@ -10,9 +10,15 @@
 
 // ---- heads -------------------------------------------------------------------------------------------------------------
 
+static bool has_control(const char *line, size_t bytes) { // a loop that goes to the end: the compiler makes vectors of it
+  unsigned found = 0;
+  for (size_t i = 0; i < bytes; i++) found |= ((unsigned char)line[i] < ' ' && line[i] != '\t') | (line[i] == 127);
+  return found;
+}
+
 // One line without its CRLF. Returns 0 or a negative HTTP status.
 static int check_line(const head_scan *scan, const char *line, size_t bytes) {
-  if (memchr(line, '\r', bytes)) return -400;
+  if (has_control(line, bytes)) return -400;
   if (scan->lines == 0) return bytes > TARGET_BYTES_MAX ? -414 : 0;
   if (line[0] == ' ' || line[0] == '\t') return -400;
   const char *colon = memchr(line, ':', bytes);
