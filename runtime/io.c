@@ -556,6 +556,7 @@ static int64_t move_head_and_file(ecru__worker **w, ecru_io *io, ecru__operation
 
 int64_t ecru_io_send_file_after(ecru_io *io, const void *head, size_t head_bytes, intptr_t file_descriptor, int64_t offset, uint64_t bytes,
                                 uint64_t *sent) {
+  ECRU__CHECK_HANDLE(io);
   if (head_bytes == 0) return ecru_io_send_file(io, file_descriptor, offset, bytes, sent);
   if (sent) *sent = 0;
   if (!io || !head || file_descriptor < 0 || offset < 0 || bytes > INT64_MAX - head_bytes) return ECRU_EINVAL;

@@ -368,6 +368,7 @@ static ecru_buffer buffer = {&element, sizeof element};
   X(end_io, ecru_io_try_read, ecru_io_try_read(io, &element, 1))                          \
   X(end_io, ecru_io_try_write, ecru_io_try_write(io, &element, 1))                        \
   X(end_io, ecru_io_send_file, ecru_io_send_file(io, 0, 0, 1, NULL))                      \
+  X(end_io, ecru_io_send_file_after, ecru_io_send_file_after(io, "x", 1, 0, 0, 1, NULL))  \
   X(end_io, ecru_io_copy, ecru_io_copy(io, io, 1, &copied))                               \
   X(end_io, ecru_io_shutdown, ecru_io_shutdown(io, ECRU_IO_READ))                         \
   X(end_io, ecru_io_set_deadline, ecru_io_set_deadline(io, ECRU_IO_READ, 0))              \
