@@ -20,7 +20,7 @@ static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 /// Writes what has been read. returns: 0; ECRU_E*.
 static int64_t write_out(ecru__worker **w, copying *c, enum ecru__operation_kind kind, int64_t bytes) {
   ecru__operation out = {.kind = kind, .data = c->buffer, .other = c->pipe[0], .bytes = (size_t)bytes};
-  out.mask_pipe_signal = (*w)->is_foreign && c->to->pollee.kind > ECRU__IS_LISTENER;
+  out.mask_pipe_signal = (*w)->is_foreign; // splice has no MSG_NOSIGNAL
   while (out.bytes > 0) {
     int64_t count = ecru__io_perform(w, c->to, &out, ECRU__WAIT_WRITE);
     if (count < 0) return count;
