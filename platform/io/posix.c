@@ -146,7 +146,7 @@ static int64_t once(int descriptor, bool is_socket, ecru__operation *operation) 
   case ECRU__OP_CONNECT: return connect_or_ask(descriptor, operation);
   case ECRU__OP_SPLICE_IN: return splice_in(descriptor, operation);
   case ECRU__OP_SPLICE_OUT: return splice_out(descriptor, operation);
-  case ECRU__OP_READY_IN: return ask_readiness(descriptor, POLLIN | POLLPRI);
+  case ECRU__OP_READY_IN: return ask_readiness(descriptor, POLLIN);
   case ECRU__OP_READY_OUT: return ask_readiness(descriptor, POLLOUT);
   }
   errno = EINVAL;
@@ -251,7 +251,7 @@ int ecru__io_pair(intptr_t ends[2]) {
 }
 
 int ecru__io_ready(intptr_t descriptor, bool in, bool out) {
-  struct pollfd look = {.fd = (int)descriptor, .events = (short)((in ? POLLIN | POLLPRI : 0) | (out ? POLLOUT : 0))};
+  struct pollfd look = {.fd = (int)descriptor, .events = (short)((in ? POLLIN : 0) | (out ? POLLOUT : 0))};
   int saved_errno = errno, count;
   while ((count = poll(&look, 1, 0)) < 0 && errno == EINTR) {}
   if (count < 0) return status_and_errno(-1, saved_errno);
@@ -259,5 +259,5 @@ int ecru__io_ready(intptr_t descriptor, bool in, bool out) {
   if (count == 0) return 0;
   if (look.revents & POLLNVAL) return ECRU_EBADF;
   bool over = look.revents & (POLLERR | POLLHUP);
-  return (in && (over || look.revents & (POLLIN | POLLPRI)) ? 1 << ECRU__IN : 0) | (out && (over || look.revents & POLLOUT) ? 1 << ECRU__OUT : 0);
+  return (in && (over || look.revents & POLLIN) ? 1 << ECRU__IN : 0) | (out && (over || look.revents & POLLOUT) ? 1 << ECRU__OUT : 0);
 }

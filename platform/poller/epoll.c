@@ -150,7 +150,7 @@ static bool translate(const struct epoll_event *from, ecru__poll_event *to) {
   bool over = (from->events & (EPOLLHUP | EPOLLERR)) != 0;
   to->key = from->data.u64;
   to->hung_up = over || (from->events & (EPOLLRDHUP | EPOLLPRI)) != 0; // reads end at urgent data, too, though there is more
-  to->directions = (from->events & (EPOLLIN | EPOLLRDHUP | EPOLLPRI) || over ? 1u << ECRU__IN : 0) |
+  to->directions = (from->events & (EPOLLIN | EPOLLRDHUP) || over ? 1u << ECRU__IN : 0) |
                    (from->events & EPOLLOUT || over ? 1u << ECRU__OUT : 0);
   return true;
 }
