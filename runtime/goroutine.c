@@ -490,12 +490,22 @@ int ecru_set_name(const char *name) {
   return 0;
 }
 
+int ecru_can_park(void) {
+  ecru__worker *w = ecru__worker_here();
+  // relaxed: this thread's own
+  if (!w || w->is_foreign || w->on_native || atomic_load_explicit(&w->inside, memory_order_relaxed)) return 0;
+  ecru__goroutine *g = ecru__goroutine_here(w);
+  if (!g || atomic_load_explicit(&g->status, memory_order_relaxed) == ECRU__BLOCKING) return 0;
+  const char *here = __builtin_frame_address(0); // a signal handler may run on a stack of its own
+  return here > g->stack->low && here < (const char *)g;
+}
+
 int ecru_pin(void) {
-  ecru__worker *w = ecru__enter();
-  if (!w) return ecru__enter_status();
-  ecru__goroutine *g = w->is_foreign ? NULL : ecru__goroutine_here(w);
+  if (ecru__worker_forked()) return ECRU_EFORKED;
+  ecru__worker *w = ecru__worker_here(); // not entered: who has lost its processor would queue up for one, and might go on elsewhere
+  if (!w || w->is_foreign) return 0;
+  ecru__goroutine *g = ecru__goroutine_here(w);
   if (g) pin_here(w, g);
-  ecru__leave(w);
   return 0;
 }
 

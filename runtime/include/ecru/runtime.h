@@ -112,6 +112,10 @@ ECRU_API int ecru_blocking(ecru_fn fn, void *argument);
 /// operations block the thread (its processor is handed over). From a foreign thread: a plain call.
 /// effects: any thread. returns: 0; ECRU_EINVAL fn is NULL. since: 0.1
 ECRU_API int ecru_on_thread_stack(ecru_fn fn, void *argument);
+/// 1 if the caller is a goroutine's code that would leave its thread to others by waiting in ecru: not on a thread of its own or a thread's
+/// stack, not in a section declared as blocking, not in a signal handler with a stack of its own. For code that replaces
+/// blocking calls (docs/guide/foreign.md). effects: any thread; never parks; safe in signal handlers. since: 0.1
+ECRU_API int ecru_can_park(void);
 /// Keeps the calling goroutine on its current thread until ecru_unpin; nests.
 /// effects: any thread (a foreign thread: no effect); never parks. returns: 0. since: 0.1
 ECRU_API int ecru_pin(void);
