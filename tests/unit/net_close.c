@@ -477,13 +477,13 @@ static void dump_waiting(void *unused) {
   (void)unused;
   blackhole hole;
   open_blackhole(&hole);
-  two full = tcp_two();
+  two full = tcp_two(), ready = tcp_two();
   idle_ends = tcp_two();
   ecru_io *listener = listen_tcp();
   ecru_token *token = NULL;
   CHECK_EQ(ecru_token_create(&token, NULL, ECRU_FOREVER), 0);
   go(wait_for_byte, idle_ends.a);
-  go(wait_ready, idle_ends.b);
+  go(wait_ready, ready.a);
   go(wait_accept, listener);
   go(wait_write, full.a);
   CHECK_EQ(ecru_token_enter(token), 0);
@@ -500,10 +500,11 @@ static void dump_waiting(void *unused) {
   CHECK_EQ(ecru_token_cancel(token, 0), 0);
   CHECK_EQ(ecru_io_close(full.a), 0);
   CHECK_EQ(ecru_io_close(idle_ends.a), 0);
-  CHECK_EQ(ecru_io_close(idle_ends.b), 0);
+  CHECK_EQ(ecru_io_close(ready.a), 0);
   CHECK_EQ(ecru_io_close(listener), 0);
   UNTIL(counters_now().waiting == 0 && counters_now().goroutines <= 1);
   release_two(full);
+  release_two(ready);
   release_two(idle_ends);
   ecru_io_release(listener);
   ecru_token_release(token);
