@@ -89,13 +89,15 @@ int64_t ecru__poller_attempt(ecru__poller *poller, ecru__pollee *pollee, ecru__o
   return ecru__attempt_unless_drained(pollee, operation);
 }
 
-static uint32_t interest(uint32_t directions) {
-  return (directions & (1u << ECRU__IN) ? EPOLLIN | EPOLLRDHUP | EPOLLPRI : 0) | (directions & (1u << ECRU__OUT) ? EPOLLOUT : 0);
+/// Urgent data is a change, but alone it is nothing to read: who waits once for readiness must not be woken by it for ever.
+static uint32_t interest(uint32_t directions, uint32_t mode) {
+  uint32_t in = EPOLLIN | EPOLLRDHUP | (mode == EPOLLET ? EPOLLPRI : 0);
+  return (directions & (1u << ECRU__IN) ? in : 0) | (directions & (1u << ECRU__OUT) ? EPOLLOUT : 0) | mode;
 }
 
 /// MOD first if it should be there, ADD if it is not, and the other way round.
 static int set_interest(ecru__poller *poller, ecru__pollee *pollee, uint32_t wanted, uint32_t mode, bool is_there) {
-  struct epoll_event event = {.events = interest(wanted) | mode, .data.u64 = pollee->key};
+  struct epoll_event event = {.events = interest(wanted, mode), .data.u64 = pollee->key};
   int descriptor = (int)pollee->descriptor, saved_errno = errno;
   int failed = epoll_ctl(poller->epoll, is_there ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, descriptor, &event);
   if (failed && (errno == ENOENT || errno == EEXIST))

@@ -53,9 +53,10 @@ static uint32_t directions_of(int status, int events) {
   return in | (events & UV_WRITABLE ? 1u << ECRU__OUT : 0);
 }
 
-static int events_of(uint32_t directions) {
-  int in = directions & (1u << ECRU__IN) ? UV_READABLE | UV_DISCONNECT | UV_PRIORITIZED : 0;
-  return in | (directions & (1u << ECRU__OUT) ? UV_WRITABLE : 0);
+/// Urgent data alone is nothing to read: see poller/epoll.c.
+static int events_of(uint32_t directions, bool fleeting) {
+  int in = UV_READABLE | UV_DISCONNECT | (fleeting ? 0 : UV_PRIORITIZED);
+  return (directions & (1u << ECRU__IN) ? in : 0) | (directions & (1u << ECRU__OUT) ? UV_WRITABLE : 0);
 }
 
 /// Gives an event out. returns: the directions still wanted; all of them if there is no more room for events.
@@ -80,7 +81,7 @@ static void on_event(uv_poll_t *handle, int status, int events) {
 
 static void rest_after(watch *w, uint32_t rest) {
   if (rest == 0) uv_poll_stop(&w->handle);
-  else if (uv_poll_start(&w->handle, events_of(rest), on_event) != 0) give(w, BOTH, true);
+  else if (uv_poll_start(&w->handle, events_of(rest, w->fleeting), on_event) != 0) give(w, BOTH, true);
 }
 
 static bool open_handle(watch *w) {
