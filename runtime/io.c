@@ -107,8 +107,22 @@ static void init_direction(ecru__direction *d, int index) {
   d->timer.run = deadline_run;
 }
 
+static void claim_all(ecru__queue *queue, int32_t why, ecru__node **chain);
+
+/// A foreign descriptor's number means, or is about to mean, something else: whoever waits for it shall know, through *chain.
+/// Under the table's lock.
+static void abandon(ecru_io *io, ecru__node **chain) {
+  ecru__poller *poller = atomic_load_explicit(&ecru__sched.poller, memory_order_acquire);
+  ecru__lock_take(&io->lock);
+  io->closed = true;
+  if (poller) ecru__poller_forget(poller, &io->pollee);
+  claim_all(&io->in.waiters, ECRU_ECLOSED, chain);
+  claim_all(&io->out.waiters, ECRU_ECLOSED, chain);
+  ecru__lock_drop(&io->lock);
+}
+
 /// Under the table's lock. A handle the place still has is replaced: the system has given its number to somebody else.
-static ecru_io *register_io(intptr_t descriptor, enum ecru__descriptor_kind kind, bool fleeting) {
+static ecru_io *register_io(ecru__worker *w, intptr_t descriptor, enum ecru__descriptor_kind kind, bool fleeting) {
   ecru_io **known = known_place(descriptor), *io = known ? new_place() : NULL;
   if (!io) return NULL;
   ecru_io *stale = *known;
@@ -120,24 +134,29 @@ static ecru_io *register_io(intptr_t descriptor, enum ecru__descriptor_kind kind
   init_direction(&io->in, ECRU__IN);
   init_direction(&io->out, ECRU__OUT);
   io->operations = 0;
-  io->closed = io->keep_open = io->was_blocking = io->unlink_path = false;
+  io->closed = io->was_blocking = io->unlink_path = false;
+  io->keep_open = fleeting; // it is not ours to close
   io->shut.waiters = (ecru__queue){NULL, NULL};
   atomic_store_explicit(&io->shut.set, 0, memory_order_relaxed);
   atomic_store_explicit(&io->references, 1, memory_order_relaxed);
   ecru__handle_begin(&io->mark);
   ecru__lock_drop(&io->lock);
-  if (stale && stale->pollee.fleeting && drop_reference(stale)) give_place_back(stale); // the table's reference
+  if (!stale || !stale->pollee.fleeting) return io;
+  ecru__node *chain = NULL;
+  abandon(stale, &chain);
+  ecru__ready_all(w, chain);
+  if (drop_reference(stale)) give_place_back(stale); // the table's reference
   return io;
 }
 
 /// alone: not if the descriptor has a handle already. returns: 0; ECRU_EEXIST; ECRU_ENOMEM; as ecru__poller_create.
-static int create(ecru_io **io, intptr_t descriptor, enum ecru__descriptor_kind kind, bool alone) {
+static int create(ecru__worker *w, ecru_io **io, intptr_t descriptor, enum ecru__descriptor_kind kind, bool alone) {
   int status;
   if (!ecru__poll_start(&status)) return status;
   ecru__lock_take(&table.lock);
   ecru_io **known = known_place(descriptor);
   bool has_one = alone && known && *known && !(*known)->pollee.fleeting;
-  ecru_io *made = has_one ? NULL : register_io(descriptor, kind, false);
+  ecru_io *made = has_one ? NULL : register_io(w, descriptor, kind, false);
   ecru__lock_drop(&table.lock);
   if (!made) return has_one ? ECRU_EEXIST : ECRU_ENOMEM;
   *io = made;
@@ -145,8 +164,7 @@ static int create(ecru_io **io, intptr_t descriptor, enum ecru__descriptor_kind 
 }
 
 int ecru__io_create(ecru__worker *w, ecru_io **io, intptr_t descriptor, enum ecru__descriptor_kind kind) {
-  (void)w;
-  return create(io, descriptor, kind, false);
+  return create(w, io, descriptor, kind, false);
 }
 
 int ecru__io_create_or_close(ecru__worker *w, ecru_io **io, intptr_t descriptor, enum ecru__descriptor_kind kind) {
@@ -705,41 +723,95 @@ int ecru_io_wait(ecru_io *io, unsigned directions) {
 
 /// The handle of a descriptor, with one more reference; of one ecru does not know a fleeting one is made.
 /// returns: 0; ECRU_ECLOSED its owner is closing it; ECRU_ENOMEM.
-static int io_of_descriptor(ecru_io **io, intptr_t descriptor, int kind) {
+static int io_of_descriptor(ecru__worker *w, ecru_io **io, intptr_t descriptor, int kind) {
   ecru__lock_take(&table.lock);
   ecru_io **known = known_place(descriptor), *found = known ? *known : NULL;
-  if (known && !found) found = register_io(descriptor, (enum ecru__descriptor_kind)kind, true);
+  if (known && !found) found = register_io(w, descriptor, (enum ecru__descriptor_kind)kind, true);
   int status = !found ? ECRU_ENOMEM : retain_if_alive(found) ? 0 : ECRU_ECLOSED;
   ecru__lock_drop(&table.lock);
   *io = found;
   return status;
 }
 
-static int wait_descriptor(ecru__worker **w, intptr_t descriptor, int kind, unsigned directions) {
-  ecru_io *io;
-  int status;
+/// What the caller is told of a handle that was closed: of a foreign descriptor it knows none.
+static int closed_status(const ecru_io *io, int status) { return status == ECRU_ECLOSED && io->pollee.fleeting ? ECRU_EBADF : status; }
+
+int ecru__io_borrow(ecru__worker *w, intptr_t descriptor, ecru_io **io) {
+  int kind = ecru__descriptor_kind(descriptor), status;
+  if (kind < 0 || kind == ECRU__IS_FILE) return kind < 0 ? kind : ECRU_EPERM;
   if (!ecru__poll_start(&status)) return status;
-  status = io_of_descriptor(&io, descriptor, kind);
+  ecru_io *found;
+  status = io_of_descriptor(w, &found, descriptor, kind);
   if (status != 0) return status;
-  status = ecru__io_hold(io);
-  if (status == 0) {
-    status = wait_ready(w, io, directions);
-    ecru__io_let_go(*w, io);
-  }
-  ecru__io_discard(*w, io);
+  status = closed_status(found, ecru__io_hold(found));
+  if (status == 0) *io = found;
+  else ecru__io_discard(w, found);
   return status;
+}
+
+void ecru__io_give_back(ecru__worker *w, ecru_io *io) {
+  ecru__io_let_go(w, io);
+  ecru__io_discard(w, io);
 }
 
 int ecru_wait_fd(intptr_t descriptor, unsigned directions) {
   if (!are_directions(directions)) return ECRU_EINVAL;
-  int kind = ecru__descriptor_kind(descriptor);
-  if (kind < 0) return kind;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
+  ecru_io *io = NULL;
   int status = ecru__canceled(w);
-  if (status == 0) status = kind == ECRU__IS_FILE ? (int)directions : wait_descriptor(&w, descriptor, kind, directions);
+  if (status == 0) status = ecru__io_borrow(w, descriptor, &io);
+  if (status == ECRU_EPERM) status = (int)directions;
+  if (io) {
+    status = closed_status(io, wait_ready(&w, io, directions));
+    ecru__io_give_back(w, io);
+  }
   ecru__leave(w);
   return status;
+}
+
+/// The place of a foreign descriptor somebody has waited for; NULL: none. Under the table's lock; allocates nothing.
+static ecru_io **foreign_place(intptr_t descriptor) {
+  size_t index = (size_t)descriptor;
+  if (descriptor < 0 || index >= (size_t)DESCRIPTORS * DESCRIPTOR_CHUNKS) return NULL;
+  by_descriptor *part = table.known[index / DESCRIPTORS];
+  ecru_io **known = part ? &part->io[index % DESCRIPTORS] : NULL;
+  return known && *known && (*known)->pollee.fleeting ? known : NULL;
+}
+
+static bool is_foreign(intptr_t descriptor) {
+  ecru__lock_take(&table.lock);
+  bool is = foreign_place(descriptor) != NULL;
+  ecru__lock_drop(&table.lock);
+  return is;
+}
+
+/// Takes its handle out of the table, with the table's reference.
+static ecru_io *take_foreign(intptr_t descriptor, ecru__node **chain) {
+  ecru__lock_take(&table.lock);
+  ecru_io **known = foreign_place(descriptor), *io = known ? *known : NULL;
+  if (io) {
+    *known = NULL;
+    abandon(io, chain);
+  }
+  ecru__lock_drop(&table.lock);
+  return io;
+}
+
+int ecru_forget_fd(intptr_t descriptor) {
+  if (ecru__worker_forked()) return ECRU_EFORKED;
+  ecru__worker *w = ecru__worker_here();
+  // relaxed: our own; a descriptor that the runtime itself closes is in no handle of this kind
+  if (w && atomic_load_explicit(&w->inside, memory_order_relaxed)) return 0;
+  if (!is_foreign(descriptor)) return 0; // neither starts the runtime nor adopts the thread for nothing
+  w = ecru__enter();
+  if (!w) return ecru__enter_status();
+  ecru__node *chain = NULL;
+  ecru_io *io = take_foreign(descriptor, &chain);
+  ecru__ready_all(w, chain);
+  if (io) ecru__io_discard(w, io);
+  ecru__leave(w);
+  return 0;
 }
 
 // ---- deadlines ---------------------------------------------------------------------------------------------------------
@@ -821,7 +893,7 @@ int ecru_io_adopt(ecru_io **io, intptr_t descriptor, unsigned flags) {
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
   ecru_io *made = NULL;
-  int status = create(&made, descriptor, (enum ecru__descriptor_kind)kind, true);
+  int status = create(w, &made, descriptor, (enum ecru__descriptor_kind)kind, true);
   if (status == 0) {
     made->keep_open = true; // until all is done it stays the caller's
     status = ecru__io_set_blocking(descriptor, false, &made->was_blocking);

@@ -58,6 +58,10 @@ int ecru__io_await_input(ecru_io *io);
 /// Pins the descriptor against closing for a short call that is no operation. returns: 0; ECRU_ECLOSED.
 int ecru__io_hold(ecru_io *io);
 void ecru__io_let_go(ecru__worker *w, ecru_io *io);
+/// The handle of any descriptor, a foreign one's if need be made for it, pinned against closing until given back.
+/// returns: 0; ECRU_EPERM it is always ready; ECRU_EBADF; ECRU_ECLOSED; ECRU_ENOMEM; as ecru__poller_create.
+int ecru__io_borrow(ecru__worker *w, intptr_t descriptor, ecru_io **io);
+void ecru__io_give_back(ecru__worker *w, ecru_io *io);
 /// Gives a reference back, from inside; the last closes it.
 void ecru__io_discard(ecru__worker *w, ecru_io *io);
 /// Whether somebody waits for a descriptor, so that not all is lost (D1).

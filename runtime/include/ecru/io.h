@@ -93,6 +93,22 @@ ECRU_API int ecru_io_wait(ecru_io *io, unsigned directions);
 /// returns: the ready directions (> 0; both if it is in error or hung up); ECRU_EBADF; ECRU_EINVAL; ECRU_ECANCELED, ECRU_ETIMEDOUT; ECRU_ENOMEM.
 /// since: 0.1
 ECRU_API int ecru_wait_fd(intptr_t descriptor, unsigned directions);
+/// What to wait for, and what was found. For ecru_wait_fds.
+typedef struct ecru_fd_event {
+  intptr_t descriptor; ///< negative: left out
+  unsigned wanted;     ///< directions
+  unsigned ready;      ///< out: those of them that are ready; both of them if it is in error or hung up
+} ecru_fd_event;
+/// ecru_wait_fd for any of several descriptors (one may stand there more than once), until the instant deadline_ns at the latest
+/// (ECRU_FOREVER: no limit). effects: any thread; parks; allocates once per descriptor number, and for more than 8 descriptors.
+/// returns: how many entries are ready (> 0; all have `ready` set); 0 none by the deadline; ECRU_EBADF one of them is closed, or closed meanwhile
+/// (ecru_forget_fd); of one that has a handle: ECRU_ECLOSED, or ECRU_ETIMEDOUT its own deadline; ECRU_EINVAL events NULL, more than 32767 of
+/// them or no direction wanted; ECRU_ECANCELED, ECRU_ETIMEDOUT the token's; ECRU_ENOMEM. since: 0.1
+ECRU_API int ecru_wait_fds(ecru_fd_event *events, size_t count, int64_t deadline_ns);
+/// Says that a foreign descriptor is about to be closed: ecru_wait_fd and ecru_wait_fds that wait for it, in any goroutine, end with
+/// ECRU_EBADF. Without it they go on waiting, as system calls would. effects: any thread; never parks.
+/// returns: 0, also if nobody waits. since: 0.1
+ECRU_API int ecru_forget_fd(intptr_t descriptor);
 
 /// Makes a pipe: what is written to *writer is read from *reader. effects: any thread; never parks; allocates.
 /// returns: 0; ECRU_EINVAL; ECRU_EMFILE, ECRU_ENFILE; ECRU_ENOMEM. since: 0.1
