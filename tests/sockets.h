@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "dumps.h"
 #include "goroutines.h"
 
 typedef struct two {
@@ -107,14 +108,25 @@ static inline void close_blackhole(blackhole *hole) {
 /// Until so many goroutines wait in "io ..." (threads are not counted).
 static inline void await_waiting_goroutines(uint64_t count) { UNTIL(counters_now().waiting >= count); }
 
-/// Room for so many descriptors, or the test is skipped.
-static inline void need_descriptors(rlim_t count) {
+/// Until so many goroutines are parked for this reason ("io read"), as a dump sees them.
+static inline void await_parked(int count, const char *reason) {
+  char part[64];
+  snprintf(part, sizeof part, "\"reason\":\"%s\"", reason);
+  for (int seen = -1; seen != count; ecru_yield()) {
+    char *text = dump_taken(ECRU_DUMP_JSON);
+    seen = count_of(text, part);
+    free(text);
+  }
+}
+
+/// Raises the limit of descriptors as far as `count` or as allowed. returns: the limit.
+static inline long allow_descriptors(long count) {
   struct rlimit limit;
   CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
-  if (limit.rlim_cur >= count) return;
-  limit.rlim_cur = count;
-  if (limit.rlim_max < count) limit.rlim_max = count;
-  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) SKIP("no more than %ld descriptors are allowed", (long)limit.rlim_max);
+  if (limit.rlim_cur >= (rlim_t)count) return (long)limit.rlim_cur;
+  limit.rlim_cur = limit.rlim_max < (rlim_t)count ? limit.rlim_max : (rlim_t)count;
+  CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  return (long)limit.rlim_cur;
 }
 
 static inline void write_text(ecru_io *io, const char *text) {

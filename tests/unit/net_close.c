@@ -1,7 +1,6 @@
 // Ends of connections and handles: closing against everything else (I3), resets and hang-ups (I1), shortage of descriptors (I5),
 // handles over a stop (G13), who may do I/O (G10) and what a dump shows of it (D2).
 #include "tests/sockets.h"
-#include "tests/dumps.h"
 
 #include <net/if.h>
 #include <signal.h>
@@ -489,7 +488,8 @@ static void dump_waiting(void *unused) {
   CHECK_EQ(ecru_token_enter(token), 0);
   go(wait_connect, &hole.address);
   CHECK_EQ(ecru_token_leave(), 0);
-  await_waiting(5);
+  await_parked(1, "io connect");
+  await_parked(1, "io write");
   char *text = dump_taken(ECRU_DUMP_TEXT);
   check_has(text, "[io read");
   check_has(text, "[io write");
