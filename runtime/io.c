@@ -670,6 +670,8 @@ static int wait_ready_once(ecru__worker **w, ecru_io *io, unsigned directions) {
 }
 
 static int wait_ready(ecru__worker **w, ecru_io *io, unsigned directions) {
+  int status;
+  if (!ecru__poll_start(&status)) return status;
   if (!(*w)->processor) ecru__poll_ensure();
   for (;;) {
     int ready = wait_ready_once(w, io, directions);

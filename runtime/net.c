@@ -5,13 +5,9 @@
 #include <string.h>
 
 #include "runtime/dial.h"
+#include "runtime/dns.h"
 
 enum { FALLBACK_NS = 250 * 1000 * 1000 }; // RFC 8305's connection attempt delay
-
-static int one_address(const char *network, const char *text, struct ecru__network *net, ecru_address *address) {
-  int status = ecru__network_parse(net, network);
-  return status == 0 ? ecru_address_parse(address, network, text) : status;
-}
 
 int ecru__socket_create(ecru__worker *w, ecru_io **io, enum ecru__family family, bool datagram, enum ecru__descriptor_kind kind) {
   intptr_t descriptor;
@@ -52,10 +48,9 @@ static int loopback_addresses(const struct ecru__network *net, ecru_address *add
 }
 
 /// What there is to try for a host. returns: how many; ECRU_ENOHOST, ECRU_EDNS; ECRU_EAFNOSUPPORT; as ecru__park.
-static int find_addresses(const struct ecru__network *net, const char *host, ecru_address *addresses) {
+static int find_addresses(ecru__worker **w, const struct ecru__network *net, const char *host, ecru_address *addresses) {
   if (*host == 0) return loopback_addresses(net, addresses);
-  int status = ecru__net_ip(&addresses[0], host, 0);
-  if (status != 0) return status;
+  if (ecru__net_ip(&addresses[0], host, 0) != 0) return ecru__resolve(w, host, net->family, addresses, ECRU__DIAL_MOST);
   return net->family && net->family != ecru__net_family(&addresses[0]) ? ECRU_EAFNOSUPPORT : 1;
 }
 
@@ -73,7 +68,7 @@ static int fit(ecru_address *addresses, int count, uint16_t port, const ecru_add
 static int dial_host(ecru__worker **w, const ecru_dial_options *options, ecru_io **io, const struct ecru__network *net, const char *host,
                      uint16_t port) {
   ecru_address addresses[ECRU__DIAL_MOST];
-  int count = find_addresses(net, host, addresses);
+  int count = find_addresses(w, net, host, addresses);
   if (count > 0) count = fit(addresses, count, port, options->local);
   if (count <= 0) return count;
   ecru__dial_interleave(addresses, (size_t)count);
@@ -126,24 +121,50 @@ static int listen_on(ecru__worker *w, ecru_io **io, const struct ecru__network *
   return status;
 }
 
+/// Where to listen. A name's IPv4 address comes first, as in Go: whoever dials the name tries it in any case.
+/// returns: 0; as ecru_address_parse; ECRU_ENOHOST, ECRU_EDNS; as ecru__park.
+static int address_to_bind(ecru__worker **w, const struct ecru__network *net, const char *network, const char *text, ecru_address *address) {
+  ecru_address found[ECRU__DIAL_MOST];
+  char host[ECRU__HOST_BYTES];
+  uint16_t port;
+  int status = ecru_address_parse(address, network, text);
+  if (status != ECRU_ENOHOST) return status;
+  status = ecru__split_host_port(text, net->datagram, host, sizeof host, &port);
+  if (status != 0) return status;
+  if ((status = ecru__canceled(*w)) != 0) return status;
+  int count = ecru__resolve(w, host, net->family, found, ECRU__DIAL_MOST), at = 0;
+  if (count < 0) return count;
+  for (int i = count - 1; i >= 0; i--)
+    if (ecru__net_family(&found[i]) == ECRU__FAMILY_V4) at = i;
+  *address = found[at];
+  ecru__net_set_port(address, port);
+  return 0;
+}
+
+static int listen_at(ecru__worker **w, const ecru_listen_options *options, ecru_io **io, const struct ecru__network *net, const char *network,
+                     const char *text) {
+  ecru_address address;
+  int status = address_to_bind(w, net, network, text, &address);
+  if (status != 0) return status;
+  status = listen_on(*w, io, net, &address, options);
+  if (status != ECRU_EAFNOSUPPORT || net->family != ECRU__FAMILY_NONE || text[0] != ':') return status;
+  ecru__net_any(&address, ECRU__FAMILY_V4, (uint16_t)ecru__net_port(&address)); // a machine without IPv6
+  return listen_on(*w, io, net, &address, options);
+}
+
 int ecru_listen_with(const ecru_listen_options *given, ecru_io **io, const char *network, const char *text) {
   struct ecru__network net;
-  ecru_address address;
   ecru_listen_options options = ECRU_LISTEN_OPTIONS;
   if (!io || !network || !text) return ECRU_EINVAL;
   if (given && (given->size < sizeof(size_t) || given->size > sizeof *given)) return ECRU_EINVAL;
   if (given) memcpy(&options, given, given->size);
   if (options.backlog < 0 || options.flags & ~(unsigned)(ECRU_LISTEN_REUSE_PORT | ECRU_LISTEN_V6_ONLY)) return ECRU_EINVAL;
-  int status = one_address(network, text, &net, &address);
+  int status = ecru__network_parse(&net, network);
   if (status != 0) return status;
   if (net.family == ECRU__FAMILY_V6) options.flags |= ECRU_LISTEN_V6_ONLY; // "tcp6": nothing else was asked for
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
-  status = listen_on(w, io, &net, &address, &options);
-  if (status == ECRU_EAFNOSUPPORT && net.family == ECRU__FAMILY_NONE && text[0] == ':') { // a machine without IPv6
-    ecru__net_any(&address, ECRU__FAMILY_V4, (uint16_t)ecru__net_port(&address));
-    status = listen_on(w, io, &net, &address, &options);
-  }
+  status = listen_at(&w, &options, io, &net, network, text);
   ecru__leave(w);
   return status;
 }
