@@ -1,0 +1,7 @@
+# Debian: uthash-dev, libxxhash-dev (both are headers only)
+find_path(KV_UTHASH_INCLUDE uthash.h)
+find_path(KV_XXHASH_INCLUDE xxhash.h)
+set(libraries "")
+if(NOT KV_UTHASH_INCLUDE OR NOT KV_XXHASH_INCLUDE)
+  set(libraries "uthash.h-xxhash.h-NOTFOUND")
+endif()
