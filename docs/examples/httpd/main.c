@@ -80,6 +80,43 @@ static void read_options(server *s, choices *o, int count, char **arguments) {
   }
 }
 
+// ---- signals -----------------------------------------------------------------------------------------------------------
+
+static struct {
+  pthread_t thread;
+  sigset_t signals;
+  atomic_bool over;
+} watcher;
+
+static void *await_signals(void *server_) { // a plain thread: tokens can be fired from anywhere
+  server *s = server_;
+  for (bool again = false;; again = true) {
+    int signal;
+    while (sigwait(&watcher.signals, &signal) != 0) continue;
+    if (atomic_load(&watcher.over)) return NULL;
+    ecru_token_cancel(again ? s->serving : s->accepting, 0); // the second one means it
+  }
+}
+
+// Before the first use of ecru: the threads of the runtime inherit it, so that only the watcher takes them.
+static void block_signals(void) {
+  sigemptyset(&watcher.signals);
+  sigaddset(&watcher.signals, SIGTERM);
+  sigaddset(&watcher.signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &watcher.signals, NULL);
+}
+
+static int watcher_start(server *s) {
+  return pthread_create(&watcher.thread, NULL, await_signals, s) == 0 ? 0 : ECRU_ETHREADS;
+}
+
+// Before the runtime stops: no thread may be inside a call then.
+static void watcher_stop(void) {
+  atomic_store(&watcher.over, true);
+  pthread_kill(watcher.thread, SIGTERM);
+  pthread_join(watcher.thread, NULL);
+}
+
 // ---- serving -----------------------------------------------------------------------------------------------------------
 
 struct accepted { // travels with the goroutine that serves it
@@ -154,21 +191,12 @@ static void start(void *program_) {
   if (status != 0) fprintf(stderr, "httpd: %s\n", ecru_strerror(status));
   ecru_waitgroup_destroy(s->connections);
   ecru_io_release(listener);
+  watcher_stop();
+  ecru_token_release(s->accepting);
+  ecru_token_release(s->serving);
 }
 
 // ---- the process -------------------------------------------------------------------------------------------------------
-
-static sigset_t ending;
-
-static void *await_signal(void *server_) {
-  server *s = server_;
-  int signal;
-  while (sigwait(&ending, &signal) != 0) continue;
-  ecru_token_cancel(s->accepting, 0);
-  while (sigwait(&ending, &signal) != 0) continue;
-  ecru_token_cancel(s->serving, 0); // the second one means it
-  return NULL;
-}
 
 static void allow_many_descriptors(void) {
   struct rlimit limit;
@@ -179,23 +207,19 @@ static void allow_many_descriptors(void) {
 
 int main(int count, char **arguments) {
   struct program *p = &program;
-  pthread_t watcher;
   read_options(&p->server, &p->choices, count, arguments);
   setvbuf(stdout, NULL, _IOLBF, 0);
   allow_many_descriptors();
-  sigemptyset(&ending);
-  sigaddset(&ending, SIGTERM);
-  sigaddset(&ending, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &ending, NULL); // in all threads: only the watcher takes them
+  block_signals();
   ecru_options options = ECRU_OPTIONS;
   options.maxprocs = p->choices.procs;
   int status = ecru_start(&options);
   if (status == 0) status = ecru_token_without_cancel(&p->server.accepting, NULL);
   if (status == 0) status = ecru_token_without_cancel(&p->server.serving, NULL);
-  if (status == 0 && pthread_create(&watcher, NULL, await_signal, &p->server) != 0) status = ECRU_ETHREADS;
+  if (status == 0) status = watcher_start(&p->server);
   if (status == 0) status = ecru_run(start, p);
   if (status != 0) fprintf(stderr, "httpd: %s\n", ecru_strerror(status));
   files_forget();
   work_pool_empty();
-  return status != 0 || p->result; // the watcher ends with the process
+  return status != 0 || p->result;
 }
