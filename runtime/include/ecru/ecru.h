@@ -6,6 +6,7 @@
 #include <ecru/chan.h>
 #include <ecru/debug.h>
 #include <ecru/dns.h>
+#include <ecru/file.h>
 #include <ecru/io.h>
 #include <ecru/local.h>
 #include <ecru/net.h>
