@@ -12,4 +12,6 @@ void ecru__signal_thread_end(void);
 /// Installs a handler of SIGQUIT (once) that calls hook, which must be async-signal-safe. errno is preserved.
 /// returns: 0 or ECRU_ENOTSUP.
 int ecru__signal_on_quit(void (*hook)(void));
+/// Lets the calling thread take a signal that it blocks.
+void ecru__signal_unblock_here(int signal);
 #endif

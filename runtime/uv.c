@@ -7,6 +7,7 @@
 #include "runtime/uv.h"
 
 #include "platform/memory.h"
+#include "platform/signal.h"
 #include "runtime/state.h"
 
 #include <stdlib.h>
@@ -436,6 +437,34 @@ void ecru__uv_handle_closed(ecru__uv_handle *handle) {
   handle->loop = NULL;
   l->handles--;
   ecru__lock_drop(&hub.lock);
+}
+
+void ecru__uv_handle_keep(ecru__uv_handle *handle) {
+  ecru__lock_take(&hub.lock);
+  handle->loop->calls++;
+  ecru__lock_drop(&hub.lock);
+}
+
+void ecru__uv_handle_let_go(ecru__uv_handle *handle) {
+  ecru__lock_take(&hub.lock);
+  handle->loop->calls--;
+  ecru__lock_drop(&hub.lock);
+  end_if_idle(handle->loop);
+}
+
+void ecru__uv_take_signal(ecru_uv_call *call, int signal) {
+  if (call->loop->loop == &call->loop->own) ecru__signal_unblock_here(signal);
+}
+
+void ecru__uv_event_set(ecru__event *event) {
+  ecru__lock_take(&event->lock);
+  atomic_store_explicit(&event->set, 1, memory_order_release); // release: pairs with ecru__event_is_set
+  ecru__node *chain = ecru__queue_claim_all(&event->waiters);
+  ecru__lock_drop(&event->lock);
+  ecru__worker *w = chain ? ecru__enter() : NULL;
+  if (!w) return;
+  ecru__ready_all(w, chain);
+  ecru__leave(w);
 }
 
 bool ecru__uv_submit(ecru__uv_handle *handle, ecru__uv_job *job) {

@@ -51,6 +51,13 @@ int64_t ecru__uv_await_or_abandon(ecru__worker **w, ecru_uv_start start, ecru_uv
 void ecru__uv_handle_opened(ecru__uv_handle *handle, ecru_uv_call *call);
 /// Loop's thread, in the callback of uv_close: it does no longer.
 void ecru__uv_handle_closed(ecru__uv_handle *handle);
+/// Loop's thread: our own loop is not to end by itself (invariant 4) before the handle has been let go of.
+void ecru__uv_handle_keep(ecru__uv_handle *handle);
+void ecru__uv_handle_let_go(ecru__uv_handle *handle);
+/// Loop's thread, in a call's `start`: if the loop is our own its thread takes that signal, whatever all others block.
+void ecru__uv_take_signal(ecru_uv_call *call, int signal);
+/// Loop's thread: ecru__event_set, but without a look at the runtime if nobody waits: it may be stopped.
+void ecru__uv_event_set(ecru__event *event);
 /// Runs the job on the handle's loop. returns: false: that has closed it.
 bool ecru__uv_submit(ecru__uv_handle *handle, ecru__uv_job *job);
 /// Whether anybody's call or handle may still wake somebody (D1); how many threads of this process libuv has because of us.

@@ -101,3 +101,10 @@ int ecru__signal_on_quit(void (*hook)(void)) {
   errno = saved_errno;
   return status;
 }
+
+void ecru__signal_unblock_here(int signal) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, signal);
+  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}

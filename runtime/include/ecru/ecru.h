@@ -10,10 +10,13 @@
 #include <ecru/io.h>
 #include <ecru/local.h>
 #include <ecru/net.h>
+#include <ecru/process.h>
 #include <ecru/runtime.h>
 #include <ecru/select.h>
+#include <ecru/signal.h>
 #include <ecru/sync.h>
 #include <ecru/task.h>
 #include <ecru/time.h>
 #include <ecru/token.h>
+#include <ecru/watch.h>
 #endif
