@@ -68,7 +68,7 @@ void ecru__poller_forget(ecru__poller *poller, ecru__pollee *pollee);
 /// Waits until deadline_ns (monotonic; 0: not at all, INT64_MAX: no limit), an event, a wake-up or spuriously. errno is preserved.
 /// Several threads may wait at once: an event is given to one of them. returns: how many events.
 int ecru__poller_wait(ecru__poller *poller, ecru__poll_event *events, int most, int64_t deadline_ns);
-/// Has one that waits return, or the next one that comes.
+/// Has one that waits return, or the next one that comes to wait; who only looks (deadline 0) does not count.
 void ecru__poller_wake(ecru__poller *poller);
 
 /// Notes an event, before the caller's lock is taken to wake who waits.

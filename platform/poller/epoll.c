@@ -3,7 +3,8 @@
 /// One epoll instance that any thread may wait in. A descriptor is added at its first wait and stays, edge-triggered, so that a wait costs no
 /// epoll_ctl; output is added at the first wait for output, since Unix sockets and pipes report room after every read of the other side.
 /// Waits are exact to the nanosecond by epoll_pwait2 (Linux 5.11); before that a timerfd in the set ends them. A wake-up is a
-/// write to an eventfd in edge-triggered mode: it is never read, so it costs the waiter no system call.
+/// write to an eventfd that stays readable until one that waits has read it: who only looks must not take it away. (Tried:
+/// edge-triggered and never read. A look between the write and the moment the waiter runs had the waiter sleep on.)
 ///
 /// Fleeting descriptors are armed with EPOLLONESHOT for each wait: a number that was closed and reused meanwhile is not in the set any more (ENOENT), and is
 /// added anew.
@@ -30,8 +31,8 @@ struct ecru__poller {
   int timer;      // set once: timerfd, -1: epoll_pwait2 is there
 };
 
-static int watch_own(int epoll, int descriptor, uint64_t key) {
-  struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = key};
+static int watch_own(int epoll, int descriptor, uint32_t mode, uint64_t key) {
+  struct epoll_event event = {.events = EPOLLIN | mode, .data.u64 = key};
   return epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event);
 }
 
@@ -57,10 +58,10 @@ static int open_all(ecru__poller *poller) {
   poller->epoll = epoll_create1(EPOLL_CLOEXEC);
   if (poller->epoll < 0) return ecru__status_of(errno);
   poller->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (poller->wake < 0 || watch_own(poller->epoll, poller->wake, wake_key) != 0) return ecru__status_of(errno);
+  if (poller->wake < 0 || watch_own(poller->epoll, poller->wake, 0, wake_key) != 0) return ecru__status_of(errno);
   if (can_wait_exactly(poller->epoll)) return 0;
   poller->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-  if (poller->timer < 0 || watch_own(poller->epoll, poller->timer, timer_key) != 0) return ecru__status_of(errno);
+  if (poller->timer < 0 || watch_own(poller->epoll, poller->timer, EPOLLET, timer_key) != 0) return ecru__status_of(errno);
   return 0;
 }
 
@@ -147,6 +148,11 @@ static int wait_until(ecru__poller *poller, struct epoll_event *events, int most
   return epoll_wait(poller->epoll, events, most, left > (int64_t)60000 * NS_PER_MS ? 60000 : (int)(left / NS_PER_MS) + 1);
 }
 
+static void take_wake(ecru__poller *poller) {
+  uint64_t wakes;
+  while (read(poller->wake, &wakes, sizeof wakes) < 0 && errno == EINTR) {}
+}
+
 static bool translate(const struct epoll_event *from, ecru__poll_event *to) {
   if (from->data.u64 == wake_key || from->data.u64 == timer_key) return false;
   bool over = (from->events & (EPOLLHUP | EPOLLERR)) != 0;
@@ -161,9 +167,11 @@ int ecru__poller_wait(ecru__poller *poller, ecru__poll_event *events, int most, 
   struct epoll_event raw[BATCH];
   int saved_errno = errno;
   int count = wait_until(poller, raw, most < BATCH ? most : BATCH, deadline_ns), given = 0;
-  errno = saved_errno;
-  for (int i = 0; i < count; i++)
+  for (int i = 0; i < count; i++) {
     if (translate(&raw[i], &events[given])) given++;
+    else if (raw[i].data.u64 == wake_key && deadline_ns != 0) take_wake(poller);
+  }
+  errno = saved_errno;
   return given;
 }
 

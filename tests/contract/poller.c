@@ -413,6 +413,41 @@ TEST(poller, a_wake_ends_a_wait) {
   ecru__poller_destroy(s.p);
 }
 
+struct looker {
+  ecru__poller *p;
+  _Atomic int stop;
+};
+
+static void *look_and_look(void *argument) {
+  struct looker *l = argument;
+  ecru__poll_event event;
+  while (!atomic_load(&l->stop)) CHECK_EQ(ecru__poller_wait(l->p, &event, 1, 0), 0);
+  return NULL;
+}
+
+TEST(poller, a_look_takes_no_wake_up_away) {
+  struct sleeper s = {.p = poller()};
+  struct looker l = {.p = s.p};
+  ecru__poll_event event;
+  ecru__poller_wake(s.p);
+  CHECK_EQ(ecru__poller_wait(s.p, &event, 1, 0), 0);
+  CHECK_EQ(ecru__poller_wait(s.p, &event, 1, INT64_MAX), 0);
+  pthread_t sleeping, looking;
+  CHECK_EQ(pthread_create(&sleeping, NULL, sleep_and_count, &s), 0);
+  CHECK_EQ(pthread_create(&looking, NULL, look_and_look, &l), 0);
+  for (long i = 0, n = test_scaled(2000); i < n; i++) {
+    int before = atomic_load(&s.woken);
+    ecru__poller_wake(s.p);
+    while (atomic_load(&s.woken) == before) {}
+  }
+  atomic_store(&l.stop, 1);
+  CHECK_EQ(pthread_join(looking, NULL), 0);
+  atomic_store(&s.stop, 1);
+  ecru__poller_wake(s.p);
+  CHECK_EQ(pthread_join(sleeping, NULL), 0);
+  ecru__poller_destroy(s.p);
+}
+
 TEST(poller, more_events_than_asked_for_come_later) { // I1
   enum { PAIRS = 100, MOST = 7 };
   ecru__poller *p = poller();
