@@ -403,19 +403,21 @@ static int64_t idle_end(int64_t since) {
   return idle_ns < ECRU_FOREVER - since ? since + idle_ns : ECRU_FOREVER;
 }
 
-/// Sleeps in the poller on behalf of all. returns: whether w has got goroutines to run.
+/// Sleeps in the poller on behalf of all. returns: true: w stands in no list any more: it has goroutines to run, or no processor.
 static bool sleep_in_poller(ecru__worker *w, int64_t deadline) {
   enum { EVENTS = 64 };
   ecru__poll_event events[EVENTS];
   int given = ecru__poll_sleep(w, events, EVENTS, deadline);
   if (given == 0) return false;
   ecru__lock_take(&ecru__sched.lock);
-  bool idle = w->listed == ECRU__LISTED_IDLE; // else its processor was taken from it, or it is being woken
-  if (idle) unlist(w);
+  uint32_t listed = w->listed; // spare: its processor was taken meanwhile
+  unlist(w); // so that nobody gives it another one while it hands out, and it counts as awake (D1)
   ecru__lock_drop(&ecru__sched.lock);
+  // Being woken: perhaps with another processor, which is its own once the wake is there. acquire: as in sleep_listed
+  while (listed == ECRU__LISTED_NOT && atomic_load_explicit(&w->wake, memory_order_acquire) == 0) ecru__thread_yield();
   ecru__io_dispatch(w, events, given);
-  if (idle) ecru__monitor_nudge();
-  return idle;
+  if (listed == ECRU__LISTED_IDLE) ecru__monitor_nudge();
+  return listed != ECRU__LISTED_NOT;
 }
 
 /// Sleeps while w is listed. returns: false: it shall end (a spare worker nobody needed for long).
