@@ -55,7 +55,7 @@ static bool end_release(struct end *end, const char *function) {
 
 /// Takes an end out of *count and closes the channel if it was the last. returns: true it was.
 static bool end_close(ecru_chan *chan, uint32_t *count) {
-  ecru__worker *w = ecru__enter();
+  ecru__worker *w = ecru__enter_to_end();
   if (!w) return false; // a forked child: there is nobody to tell
   ecru__lock_take(&chan->lock);
   bool last = --*count == 0;

@@ -200,18 +200,21 @@ int ecru_group_create(ecru_group **group, size_t limit, unsigned flags) {
   return 0;
 }
 
-int ecru_group_cancel(ecru_group *group, int cause) {
-  ECRU__CHECK_HANDLE(group);
-  if (!group) return ECRU_EINVAL;
-  int status = ecru_token_cancel(group->token, cause);
-  if (status != 0) return status;
-  ecru__worker *w = ecru__enter();
-  if (!w) return ecru__enter_status();
+static void cancel(ecru__worker **w, ecru_group *group, int cause) {
+  ecru__token_cancel(w, group->token, ECRU_ECANCELED, cause);
   ecru__lock_take(&group->lock);
   ecru__node *goers = ecru__queue_claim_all(&group->goers);
   for (ecru__node *goer = goers; goer; goer = goer->next) goer->status = ecru__token_fired(group->token);
   ecru__lock_drop(&group->lock);
-  ecru__ready_all(w, goers);
+  ecru__ready_all(*w, goers);
+}
+
+int ecru_group_cancel(ecru_group *group, int cause) {
+  ECRU__CHECK_HANDLE(group);
+  if (!group || cause > 0) return ECRU_EINVAL;
+  ecru__worker *w = ecru__enter();
+  if (!w) return ecru__enter_status();
+  cancel(&w, group, cause ? cause : ECRU_ECANCELED);
   ecru__leave(w);
   return 0;
 }
@@ -300,10 +303,10 @@ static void free_records(child *record) {
 void ecru_group_destroy(ecru_group *group) {
   ECRU__CHECK_HANDLE(group);
   if (!group) return;
-  ecru_group_cancel(group, 0);
-  ecru__worker *w = ecru__enter();
+  ecru__worker *w = ecru__enter_to_end();
   if (!w) return; // a forked child process: its copy of the children is gone
   if (ecru__group_is_own(w, group)) ecru__panic("ecru_group_destroy", group, "called from one of the group's goroutines");
+  cancel(&w, group, ECRU_ECANCELED);
   wait_until_over(&w, group, true);
   ecru__leave(w);
   ecru_token_release(group->token);

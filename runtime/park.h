@@ -120,6 +120,10 @@ static inline ecru_token *ecru__waiter_token(const ecru__waiter *x) {
 /// returns: the calling thread's worker; NULL: ecru__enter_status() says why.
 ecru__worker *ecru__enter(void);
 int ecru__enter_status(void);
+/// As ecru__enter, for what ends something and cannot say that it did not: NULL only in a forked child. If the runtime cannot be
+/// started, or the thread not be made known to it, the worker stands for a thread ecru has not seen: good for locks, wake-ups and
+/// callbacks, and for a shielded park.
+ecru__worker *ecru__enter_to_end(void);
 /// The calling thread's worker without entering; NULL in a thread ecru has not seen. Valid until the next possible switch.
 ecru__worker *ecru__worker_here(void);
 /// 1 in a child after a fork: whatever takes a lock before it enters asks this first (G14).

@@ -208,7 +208,7 @@ int ecru_token_unregister(ecru_registration *registration) {
   ecru__lock_drop(&token->lock);
   bool ours = true;
   if (state == RUNNING) {
-    ecru__worker *w = ecru__enter();
+    ecru__worker *w = ecru__enter_to_end();
     if (!w) return ecru__enter_status();
     ours = await_run(&w, registration);
     ecru__leave(w);

@@ -166,7 +166,7 @@ static void run(ecru__worker *w, ecru__timer_node *node) {
 }
 
 static void release_scoped(struct ecru__binding *scoped) {
-  ecru__worker *w = ecru__enter();
+  ecru__worker *w = ecru__enter_to_end();
   if (!w) return; // a forked child
   ecru__scoped_release(&w, scoped);
   ecru__leave(w);

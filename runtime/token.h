@@ -115,11 +115,11 @@ static inline bool ecru__timer_is_claimed(const ecru__timer_node *node) {
   return atomic_load_explicit(&((ecru__timer_node *)node)->heap, memory_order_relaxed) != NULL;
 }
 
-/// Calls user code from inside the runtime.
+/// Calls user code from inside the runtime, also such as was entered by ecru__enter_to_end.
 static inline void ecru__call_user(ecru__worker **w, ecru_fn fn, void *argument, const char *function, const void *object) {
   ecru__leave(*w);
   fn(argument);
-  *w = ecru__enter();
+  *w = ecru__enter_to_end();
   if (!*w) ecru__panic(function, object, "a callback came back in a forked child");
 }
 #endif

@@ -176,6 +176,18 @@ void ecru__worker_give(ecru__worker *w, ecru__processor *p) {
   ecru__lock_drop(&w->lock);
 }
 
+OPAQUE ecru__worker *ecru__enter_to_end(void) {
+  ecru__worker *w = ecru__enter();
+  if (ECRU__LIKELY(w != NULL) || atomic_load(&forked)) return w;
+  if ((w = current) != NULL) return w; // known from before a stop
+  w = &stranger;
+  memset(w, 0, sizeof *w);
+  w->is_foreign = 1;
+  ecru__worker_prepare(w);
+  __asm__ volatile("" : "+r"(w));
+  return w;
+}
+
 /// Waits for the end of w's thread, which may have ended before its starter has noted the handle.
 void ecru__worker_join(ecru__worker *w) {
   while (!atomic_load_explicit(&w->started, memory_order_acquire)) ecru__thread_yield();

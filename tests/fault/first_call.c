@@ -396,6 +396,71 @@ static int refusals(int kind) {
   return count;
 }
 
+// ---- what ends something cannot say that it did not -------------------------------------------------------------------
+
+static ecru_timer *later;
+static int unbound, called;
+static void count_unbound(void *value_bound) {
+  CHECK(value_bound == &value);
+  unbound++;
+  if (ecru_yield() < 0) unbound += 100; // as any call here it is refused, which does no harm
+}
+static void count_call(void *unused) {
+  (void)unused;
+  called++;
+}
+static void make_things_to_end(void *unused) {
+  make_objects(unused);
+  ecru_scoped_key_destroy(scoped_key);
+  CHECK_EQ(ecru_scoped_key_create(&scoped_key, count_unbound), 0);
+  CHECK_EQ(ecru_scoped_enter(scoped_key, &value), 0);
+  CHECK_EQ(ecru_after_func(&later, 1000 * ECRU_SECOND, do_nothing, NULL), 0); // keeps the value
+  CHECK_EQ(ecru_scoped_leave(scoped_key), 0);
+}
+static void *end_without(void *kind) {
+  ecru_token *groups = ecru_group_token(group);
+  ecru_registration *registration;
+  CHECK_EQ(ecru_token_on_cancel(groups, count_call, NULL, &registration), 0);
+  CHECK_EQ(ecru_stop(), 0);
+  ecru__fault_set(*(int *)kind, 1, 1);
+  ecru_tx_release(tx);
+  ecru_rx_release(rx);
+  ecru_group_destroy(group);
+  ecru_timer_destroy(later);
+  ecru__fault_set(*(int *)kind, 0, 0);
+  CHECK_EQ(ecru_token_unregister(registration), 0); // it has run
+  return NULL;
+}
+static void *end_in_new_thread(void *kind) {
+  ecru__fault_set(*(int *)kind, 1, 1);
+  ecru_tx_release(tx);
+  ecru_rx_release(rx);
+  ecru_group_destroy(group);
+  ecru_timer_destroy(later);
+  ecru__fault_set(*(int *)kind, 0, 0);
+  return NULL;
+}
+static void releases_end_what_they_end(int kind, void *(*end)(void *), int calls_of_callback) {
+  unbound = called = 0;
+  CHECK_EQ(ecru_run(make_things_to_end, NULL), 0);
+  CHECK_EQ(pthread_join(start_thread(end, &kind), NULL), 0);
+  CHECK_EQ(unbound, 101);
+  CHECK_EQ(called, calls_of_callback);
+  CHECK_EQ(ecru_chan_recv(with_room, &value), ECRU_ECLOSED); // its last sender has gone
+  CHECK_EQ(ecru_chan_send(holding, &value), ECRU_ECLOSED);   // its last receiver
+  tx = NULL, rx = NULL, group = NULL;
+  free_objects();
+  CHECK_EQ(ecru_stop(), 0);
+}
+TEST(first_call, releases_need_no_memory) { // C8, T4, G12
+  releases_end_what_they_end(ECRU__FAULT_ALLOC, end_in_new_thread, 0);
+  releases_end_what_they_end(ECRU__FAULT_ALLOC, end_without, 1);
+}
+TEST(first_call, releases_need_no_threads) { // C8, T4, G12
+  releases_end_what_they_end(ECRU__FAULT_THREAD, end_in_new_thread, 0);
+  releases_end_what_they_end(ECRU__FAULT_THREAD, end_without, 1);
+}
+
 TEST(first_call, says_that_there_is_no_memory) { CHECK(refusals(ECRU__FAULT_ALLOC) >= CALLS - 1); }    // G1
 TEST(first_call, says_that_there_are_no_threads) { CHECK(refusals(ECRU__FAULT_THREAD) >= CALLS - 4); } // G1
 TEST(first_call, says_that_there_are_no_mappings) { CHECK(refusals(ECRU__FAULT_MAP) >= 10); }          // G1, G8
