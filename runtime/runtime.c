@@ -138,7 +138,23 @@ static void end_workers(void) {
   ecru__sched.workers = NULL;
 }
 
+/// Is a foreign thread inside, other than asleep there? One that has started or woken the last goroutine may still be on its way
+/// out, about to wake a worker.
+static bool any_stranger_inside(void) {
+  bool inside = false;
+  ecru__fence_heavy(); // pairs with the light fence in ecru__enter: we see it inside, or it comes after the last goroutine's end
+  ecru__lock_take(&ecru__sched.lock);
+  for (ecru__worker *w = ecru__sched.foreign; w && !inside; w = w->all_next) {
+    // acquire: pairs with the release in ecru__leave
+    inside = !w->own_goroutine && atomic_load_explicit(&w->inside, memory_order_acquire) != 0 &&
+             atomic_load_explicit(&w->waiter.state, memory_order_acquire) != ECRU__ARMED;
+  }
+  ecru__lock_drop(&ecru__sched.lock);
+  return inside;
+}
+
 static void take_down(void) {
+  while (any_stranger_inside()) ecru__thread_yield();
   ecru__monitor_join();
   ecru__debug_stop();
   ecru__uv_stop();

@@ -102,9 +102,9 @@ static OPAQUE ecru__worker *adopt(void) {
   w->is_foreign = 1;
   ecru__worker_prepare(w);
   if (ecru__thread_on_exit(stranger_ends) != 0) return refuse(ECRU_ENOMEM);
+  atomic_store_explicit(&w->inside, 1, memory_order_relaxed);
   list_foreign(w);
   current = w;
-  atomic_store_explicit(&w->inside, 1, memory_order_relaxed);
   return w;
 }
 

@@ -265,6 +265,33 @@ TEST(stress_scheduler, threads_start_it_and_it_stops_many_times) { // G1, G13
   }
 }
 
+static void note_end(void *unused) {
+  (void)unused;
+  atomic_store(&over, 1);
+}
+static void keep_a_worker_awake(void *unused) {
+  (void)unused;
+  while (!atomic_load(&over)) CHECK_EQ(ecru_yield(), 0);
+}
+static void *start_one(void *unused) {
+  go(note_end, NULL);
+  return unused;
+}
+/// The goroutine may have ended, and a stop begun, before the thread that has started it is out of ecru_go.
+TEST(stress_scheduler, a_stop_waits_for_threads_on_their_way_out) { // G13
+  for (long i = test_scaled(1000); i-- > 0;) {
+    atomic_store(&over, 0);
+    ecru_options options = ECRU_OPTIONS;
+    options.maxprocs = 2;
+    CHECK_EQ(ecru_start(&options), 0);
+    go(keep_a_worker_awake, NULL);
+    pthread_t thread = start_thread(start_one, NULL);
+    while (!atomic_load(&over)) sched_yield();
+    CHECK_EQ(ecru_stop(), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+  }
+}
+
 // ---- hand-over ----------------------------------------------------------------------------------------------------
 
 static int ends[2];
