@@ -88,7 +88,7 @@ static void end(void) {
 
 static void flooded(void *unused) {
   (void)unused;
-  floods = test_scaled(12000);
+  floods = test_scaled(5000);
   begin(0);
   join_thread(start_thread(flood, (void *)(uintptr_t)test_seed()));
   end();
