@@ -338,7 +338,7 @@ static void release_as_it_comes(void *unused) {
     if (i % 8 == 0) ecru_yield();
     if (i % 5 == 0) CHECK_EQ(ecru_io_close(p.a), 0);
     release_two(p);
-    if (i % 100 == 0) CHECK_EQ(test_open_fds(), before - 2);
+    if (i % 100 == 0) UNTIL(test_open_fds() == before - 2); // a deadline that runs has the last word
   }
 }
 TEST(net_deadline, a_handle_is_released_as_its_deadline_comes) { with_procs(2, release_as_it_comes); } // I2, I3
