@@ -65,7 +65,7 @@ static uint32_t give(watch *w, uint32_t directions, bool hung_up) {
   uv_mutex_lock(&poller->lock);
   bool room = poller->given < poller->most;
   if (room && !w->forgotten) poller->events[poller->given++] = (ecru__poll_event){w->key, directions, hung_up};
-  if (room) w->wanted &= ~directions;
+  if (room) w->wanted = w->fleeting ? 0 : w->wanted & ~directions; // who waited may close it now, and libuv aborts if it finds that out
   uint32_t rest = w->wanted;
   uv_mutex_unlock(&poller->lock);
   return rest;
@@ -196,14 +196,25 @@ static watch *new_watch(ecru__poller *poller, const ecru__pollee *pollee) {
   return w;
 }
 
+/// The number may be somebody else's by now, so its watch is made anew. returns: the directions still waited for.
+static uint32_t forget_fleeting(ecru__poller *poller, ecru__pollee *pollee) {
+  watch *w = pollee->private_state;
+  if (!w) return 0;
+  uv_mutex_lock(&poller->lock);
+  uint32_t wanted = w->wanted;
+  uv_mutex_unlock(&poller->lock);
+  ecru__poller_forget(poller, pollee);
+  return wanted;
+}
+
 int ecru__poller_arm(ecru__poller *poller, ecru__pollee *pollee, int direction) {
   if (pollee->kind == ECRU__IS_FILE) return ECRU_EPERM;
-  if (pollee->fleeting) ecru__poller_forget(poller, pollee); // the number may be somebody else's by now
+  uint32_t others = pollee->fleeting ? forget_fleeting(poller, pollee) : 0;
   watch *w = pollee->private_state;
   if (!w && !(w = new_watch(poller, pollee))) return ECRU_ENOMEM;
   pollee->private_state = w;
   uv_mutex_lock(&poller->lock);
-  w->wanted |= 1u << direction;
+  w->wanted |= others | 1u << direction;
   request(poller, w);
   uv_mutex_unlock(&poller->lock);
   return 0;

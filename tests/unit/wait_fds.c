@@ -50,6 +50,22 @@ static void both_directions(void *unused) {
 }
 TEST(wait_fds, tells_all_that_are_ready_and_how) { with_procs(1, both_directions); } // I7
 
+static void one_direction_of_two(void *unused) {
+  (void)unused;
+  open_pipe(); // its reading end has never room
+  for (int i = 0; i < 3; i++) {
+    char byte;
+    ecru_fd_event event = {ends[0], ECRU_IO_READ | ECRU_IO_WRITE, 0};
+    go(write_a_byte, &ends[1]);
+    if (i == 0) CHECK_EQ(ecru_wait_fd(ends[0], ECRU_IO_READ | ECRU_IO_WRITE), ECRU_IO_READ);
+    CHECK_EQ(ecru_wait_fds(&event, 1, ECRU_FOREVER), 1);
+    CHECK_EQ(event.ready, ECRU_IO_READ);
+    CHECK_EQ(read(ends[0], &byte, 1), 1);
+  }
+  close_pipe();
+}
+TEST(wait_fds, either_direction_ends_a_wait_for_both) { with_procs(1, one_direction_of_two); } // I7
+
 static void in_time(void *unused) {
   (void)unused;
   open_pipe();
