@@ -71,7 +71,7 @@ int ecru__poller_wait(ecru__poller *poller, ecru__poll_event *events, int most, 
 /// Has one that waits return, or the next one that comes to wait; who only looks (deadline 0) does not count.
 void ecru__poller_wake(ecru__poller *poller);
 
-/// Notes an event, before the caller's lock is taken to wake who waits.
+/// Notes an event, at the latest under the caller's lock under which those who wait are woken.
 static inline void ecru__poller_note(ecru__pollee *pollee, const ecru__poll_event *event) {
   if (event->hung_up) atomic_store_explicit(&pollee->hung_up, 1, memory_order_relaxed);
   for (int d = ECRU__IN; d <= ECRU__OUT; d++) // release: pairs with ecru__poller_changed and with the attempt's look

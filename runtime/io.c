@@ -213,9 +213,9 @@ static void dispatch(ecru__worker *w, const ecru__poll_event *event) {
   ecru_io *io = place_at(event->key);
   if (!io) return;
   ecru__node *chain = NULL;
-  ecru__poller_note(&io->pollee, event);
   ecru__lock_take(&io->lock);
-  if (io->pollee.key == event->key) {
+  if (io->pollee.key == event->key) { // else it is late: the place has another handle by now, which it must not touch
+    ecru__poller_note(&io->pollee, event);
     if (io->pollee.fleeting) ecru__pollee_register(&io->pollee, 0); // the wait it was registered for is over
     if (event->directions & (1u << ECRU__IN) || io->pollee.fleeting) claim_all(&io->in.waiters, 0, &chain);
     if (event->directions & (1u << ECRU__OUT) || io->pollee.fleeting) claim_all(&io->out.waiters, 0, &chain);

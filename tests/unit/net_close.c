@@ -383,9 +383,9 @@ static void use_kept(void *unused) {
   write_text(kept.a, "before");
 }
 TEST(net_close, handles_live_on_over_stops) { // G13
-  int before = test_open_fds(), threads = test_threads();
+  int before = test_open_fds();
   with_procs(1, make_kept);
-  int handles = test_open_fds();
+  int handles = test_open_fds(), threads = test_threads();
   CHECK_EQ(handles, before + 3); // the poller's are gone
   for (int i = 0; i < 5; i++) {
     with_procs(1 + i % 2, use_kept);

@@ -81,8 +81,8 @@ ECRU_API int ecru_listen(ecru_io **io, const char *network, const char *address)
 ECRU_API int ecru_listen_with(const ecru_listen_options *options, ecru_io **io, const char *network, const char *address);
 /// Takes the next connection, parking while there is none; goes on if one was aborted before it was accepted (I5).
 /// *peer (may be NULL) receives who it is. effects: any thread; parks; allocates. owns: as ecru_dial.
-/// returns: 0; ECRU_EMFILE, ECRU_ENFILE, ECRU_ENOBUFS, ECRU_ENOMEM: the connection still waits, see ecru_accept_patiently; ECRU_EINVAL not a listener;
-/// as ecru_io_read. since: 0.1
+/// returns: 0; ECRU_EMFILE, ECRU_ENFILE, ECRU_ENOBUFS, ECRU_ENOMEM: the connection still waits, see ecru_accept_patiently (if there is no memory for
+/// its handle alone, it has been closed: ECRU_ENOMEM, too); ECRU_EINVAL not a listener; as ecru_io_read. since: 0.1
 ECRU_API int ecru_accept(ecru_io *listener, ecru_io **io, ecru_address *peer);
 /// ecru_accept that, when descriptors or memory run out, sleeps (5 ms, doubling up to 1 s) and tries again.
 /// effects, returns: as ecru_accept, without these errors. since: 0.1
