@@ -315,9 +315,11 @@ static void feed(void *argument) {
 /// Starts fn(s) beside us. Without memory for that the child is killed and the stream fails.
 static void beside(ecru_fn fn, stream *s) {
   if (!s->io) return;
-  s->status = ecru_waitgroup_add(s->done, 1);
-  if (s->status == 0 && (s->status = ecru_go(fn, s)) != 0) ecru_waitgroup_done(s->done);
-  if (s->status != 0) ecru_process_kill(s->process, SIGKILL);
+  int status = ecru_waitgroup_add(s->done, 1);
+  if (status == 0 && (status = ecru_go(fn, s)) != 0) ecru_waitgroup_done(s->done);
+  if (status == 0) return; // the stream is its own from here on
+  s->status = status;
+  ecru_process_kill(s->process, SIGKILL);
 }
 
 static int wait_for_all(ecru_waitgroup *done) {

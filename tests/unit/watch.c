@@ -11,19 +11,26 @@ static void make_place(void) {
   strcpy(place, "/tmp/ecru-watch-XXXXXX");
   CHECK_EQ(ecru_path_make_temporary_directory(place), 0);
 }
-static void write_file(void *name) { CHECK_EQ(ecru_file_write_whole(in_place(name), "x", 1, 0600), 0); }
+static void write_file(const char *name) { CHECK_EQ(ecru_file_write_whole(in_place(name), "x", 1, 0600), 0); }
+
+static void write_a(void *done) {
+  write_file("a");
+  finish(done);
+}
 
 TEST(watch, a_new_file_in_a_directory_is_told) { // I6
   ecru_watch *watch;
   ecru_watch_event event = {.size = sizeof event};
+  ecru_chan *done = signals();
   make_place();
   CHECK_EQ(ecru_watch_create(&watch, place), 0);
-  go(write_file, "a");
+  go(write_a, done);
   CHECK_EQ(ecru_watch_next(watch, &event), 0);
   CHECK_STR(event.name, "a");
   CHECK(event.what & (ECRU_WATCH_RENAMED | ECRU_WATCH_CHANGED));
+  await(done, 1);
+  ecru_chan_release(done);
   ecru_watch_destroy(watch);
-  CHECK_EQ(ecru_stop(), 0);
   CHECK_EQ(ecru_path_unlink(in_place("a")), 0);
   CHECK_EQ(ecru_path_remove_directory(place), 0);
 }
