@@ -177,7 +177,7 @@ static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
 
 /// Nobody has looked at the poller for a while: hands out what is ready, and has an idle worker, if there is one, sleep there.
 static bool serve_poller(void) {
-  int given = ecru__poll_now(ecru__sched.monitor);
+  int given = ecru__poll_now(ecru__sched.monitor, true);
   if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) == 0) return given > 0;
   atomic_store_explicit(&ecru__sched.poll_wanted, 1, memory_order_relaxed);
   ecru__wake_worker();

@@ -33,17 +33,17 @@ void ecru__poll_stop(void) {
   if (poller) ecru__poller_destroy(poller);
 }
 
-static void count(int events) {
-  atomic_fetch_add_explicit(&ecru__sched.polls, 1, memory_order_relaxed);
+static void count(int events, bool asked) {
+  if (!asked) atomic_fetch_add_explicit(&ecru__sched.polls, 1, memory_order_relaxed);
   if (events > 0) atomic_fetch_add_explicit(&ecru__sched.poll_wakes, (uint64_t)events, memory_order_relaxed);
 }
 
-int ecru__poll_now(ecru__worker *w) {
+int ecru__poll_now(ecru__worker *w, bool asked) {
   ecru__poller *poller = atomic_load_explicit(&ecru__sched.poller, memory_order_acquire);
   if (!poller) return 0;
   ecru__poll_event events[EVENTS];
   int given = ecru__poller_wait(poller, events, EVENTS, 0);
-  count(given);
+  count(given, asked);
   ecru__io_dispatch(w, events, given);
   return given;
 }
@@ -67,11 +67,11 @@ int ecru__poll_sleep(ecru__worker *w, ecru__poll_event *events, int most, int64_
     given = ecru__poller_wait(atomic_load_explicit(&ecru__sched.poller, memory_order_relaxed), events, most, deadline_ns < 1 ? 0 : deadline_ns);
   atomic_store_explicit(&w->in_poller, 0, memory_order_seq_cst);
   atomic_store_explicit(&ecru__sched.poll_slot, 0, memory_order_release);
-  count(given);
+  count(given, false);
   return given;
 }
 
-/// Nobody has looked since the last call, and nobody sleeps in it. (The monitor asks.)
+/// Nobody has looked of his own accord since the last call, and nobody sleeps in it. (The monitor asks.)
 bool ecru__poll_is_neglected(void) {
   static uint64_t seen; // monitor's
   if (!atomic_load_explicit(&ecru__sched.poller, memory_order_acquire)) return false;

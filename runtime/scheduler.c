@@ -546,7 +546,7 @@ static ecru__goroutine *search(ecru__worker *w, ecru__processor *p) {
   ecru__goroutine *g;
   bool asked = atomic_load_explicit(&p->attention, memory_order_relaxed) != 0;
   if (asked) atomic_store_explicit(&p->attention, 0, memory_order_relaxed);
-  if (asked) ecru__poll_now(w);
+  if (asked) ecru__poll_now(w, true);
   int64_t earliest = atomic_load_explicit(&p->timers->earliest, memory_order_acquire);
   if (earliest != ECRU_FOREVER) ecru__timers_run(w, p->timers, ecru__now());
   if ((g = w->undelivered) != NULL) {
@@ -575,7 +575,7 @@ static ecru__goroutine *search(ecru__worker *w, ecru__processor *p) {
   }
   if ((g = ecru__queue_global_pop(p)) != NULL) return g;
   if ((g = steal(p)) != NULL) return g;
-  if (!others_run() || ecru__poll_now(w) == 0) return NULL; // if nobody else runs, go_idle sleeps in the poller
+  if (!others_run() || ecru__poll_now(w, false) == 0) return NULL; // if nobody else runs, go_idle sleeps in the poller
   if ((g = p->next) == NULL) return take_waiting(p);
   ECRU__SET(p->next, NULL);
   return g;

@@ -53,7 +53,7 @@ typedef struct ecru__scheduler {
   _Atomic(struct ecru__poller *) poller; // atomic: NULL until the first I/O
   _Atomic uint32_t poll_slot;    // atomic: a worker sleeps in the poller (or is about to)
   _Atomic uint32_t poll_wanted;  // atomic: the next idle worker shall, though others run
-  _Atomic uint64_t polls, poll_wakes; // atomic: looks at the poller, events it gave
+  _Atomic uint64_t polls, poll_wakes; // atomic: looks at the poller nobody asked for, events it gave
 } ecru__scheduler;
 extern ecru__scheduler ecru__sched;
 
@@ -182,7 +182,7 @@ static inline void ecru__monitor_nudge(void) {
 struct ecru__poll_event;
 struct ecru__poller *ecru__poll_start(int *status); // the poller; NULL: *status says why
 void ecru__poll_stop(void);
-int ecru__poll_now(ecru__worker *w);                // hands out what is ready. returns: how many events
+int ecru__poll_now(ecru__worker *w, bool asked);    // hands out what is ready; asked: by the monitor. returns: how many events
 bool ecru__poll_is_mine(ecru__worker *w);           // takes the place of the one that sleeps in the poller: ecru__poll_sleep must follow
 int ecru__poll_sleep(ecru__worker *w, struct ecru__poll_event *events, int most, int64_t deadline_ns);
 bool ecru__poll_is_neglected(void);

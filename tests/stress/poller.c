@@ -125,6 +125,51 @@ TEST(stress_poller, floods_on_two_processors) { run(2, flooded); }    // G1, G2
 TEST(stress_poller, floods_on_four_processors) { run(4, flooded); }   // G1, G2
 TEST(stress_poller, talks_while_processors_come_and_go) { run(2, everything); } // G3, G5, G10, D1
 
+// ---- a ready descriptor's turn beside goroutines that never leave their processors idle ------------------------------
+
+static _Atomic int over;
+static void greedy(void *unused) {
+  (void)unused;
+  while (!atomic_load(&over)) CHECK_EQ(ecru_yield(), 0);
+}
+static void tell_how_late(void *io) {
+  int64_t written_ns, best_ns = ECRU_FOREVER;
+  for (int i = 0; i < 100; i++) {
+    CHECK_EQ(ecru_io_read(io, &written_ns, sizeof written_ns), (int64_t)sizeof written_ns);
+    int64_t late_ns = wall_ns() - written_ns;
+    if (late_ns < best_ns) best_ns = late_ns;
+  }
+  atomic_store(&over, 1);
+  CHECK(best_ns < 2 * ECRU_MILLISECOND); // once at least when nothing else keeps the machine busy
+}
+static void *write_instants(void *descriptor) {
+  for (int i = 0; i < 100; i++) {
+    usleep(1000);
+    int64_t now_ns = wall_ns();
+    CHECK_EQ(write((int)(intptr_t)descriptor, &now_ns, sizeof now_ns), (ssize_t)sizeof now_ns);
+  }
+  return NULL;
+}
+static void served_beside_greed(void *unused) {
+  (void)unused;
+  int both[2];
+  ecru_io *reader;
+  CHECK_EQ(pipe(both), 0);
+  CHECK_EQ(ecru_io_adopt(&reader, both[0], 0), 0);
+  for (int i = 0; i < 8; i++) go(greedy, NULL);
+  go(tell_how_late, reader);
+  join_thread(start_thread(write_instants, (void *)(intptr_t)both[1]));
+  UNTIL(counters_now().goroutines == 1);
+  ecru_io_release(reader);
+  close(both[1]);
+}
+TEST(stress_poller, descriptors_are_served_beside_greedy_ones) { // G2, I1
+  for (int procs = 1; procs <= 2; procs++) {
+    atomic_store(&over, 0);
+    run(procs, served_beside_greed);
+  }
+}
+
 TEST(stress_poller, it_starts_and_stops_with_descriptors_in_use) { // G13
   uint64_t random = test_seed();
   for (long i = test_scaled(500); i-- > 0;) {
