@@ -139,12 +139,13 @@ static int serve_until_told(program *p, ecru_io *listener) {
   return entered != 0 ? entered : status;
 }
 
-static void start(void *program_) {
-  program *p = program_;
+// Listens, serves until SIGTERM or SIGINT, drains. A second signal ends the process at once.
+static int listen_and_serve(program *p) {
+  static const int ending[] = {SIGTERM, SIGINT};
   server *s = &p->server;
+  ecru_subscription *signals = NULL;
   ecru_io *listener = NULL;
-  int status = ecru_waitgroup_create(&s->connections);
-  if (status == 0) status = pubsub_open();
+  int status = ecru_signal_token(&signals, &s->accepting, ending, 2);
   if (status == 0) status = listen_and_say(p, &listener);
   if (status == 0) {
     status = serve_until_told(p, listener);
@@ -154,43 +155,33 @@ static void start(void *program_) {
     printf(finished ? "kv: drained\n" : "kv: out of patience\n");
     p->result = status != 0 || !finished;
   }
-  if (status != 0) fprintf(stderr, "kv: %s\n", ecru_strerror(status));
-  ecru_waitgroup_destroy(s->connections);
   ecru_io_release(listener);
+  ecru_subscription_end(signals);
+  return status;
+}
+
+static void start(void *program_) {
+  program *p = program_;
+  server *s = &p->server;
+  s->began_ns = ecru_now();
+  int status = ecru_waitgroup_create(&s->connections);
+  if (status == 0) status = ecru_token_without_cancel(&s->serving, NULL);
+  if (status == 0) status = pubsub_open();
+  if (status == 0) status = listen_and_serve(p);
+  if (status != 0) fprintf(stderr, "kv: %s\n", ecru_strerror(status));
   pubsub_close();
+  ecru_token_release(s->accepting);
+  ecru_token_release(s->serving);
+  ecru_waitgroup_destroy(s->connections);
 }
 
 // ---- the process -------------------------------------------------------------------------------------------------------
-
-static sigset_t ending;
-
-static void *await_signal(void *server_) {
-  server *s = server_;
-  int signal;
-  while (sigwait(&ending, &signal) != 0) continue;
-  ecru_token_cancel(s->accepting, 0);
-  while (sigwait(&ending, &signal) != 0) continue;
-  ecru_token_cancel(s->serving, 0); // the second one means it
-  return NULL;
-}
 
 static void allow_many_descriptors(void) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-static int run(program *p) {
-  ecru_options options = ECRU_OPTIONS;
-  options.maxprocs = p->procs;
-  pthread_t watcher;
-  int status = ecru_start(&options);
-  if (status == 0) status = ecru_token_without_cancel(&p->server.accepting, NULL);
-  if (status == 0) status = ecru_token_without_cancel(&p->server.serving, NULL);
-  if (status == 0 && pthread_create(&watcher, NULL, await_signal, &p->server) != 0) status = ECRU_ETHREADS;
-  p->server.began_ns = ecru_now();
-  return status == 0 ? ecru_run(start, p) : status; // the watcher ends with the process
 }
 
 int main(int count, char **arguments) {
@@ -201,14 +192,12 @@ int main(int count, char **arguments) {
   read_options(&p, count, arguments);
   setvbuf(stdout, NULL, _IOLBF, 0);
   allow_many_descriptors();
-  sigemptyset(&ending);
-  sigaddset(&ending, SIGTERM);
-  sigaddset(&ending, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &ending, NULL); // in all threads: only the watcher takes them
   if (getrandom(&seed, sizeof seed, 0) != sizeof seed) perror("kv: no random seed");
   store_open(seed);
   commands_open();
-  int status = run(&p);
+  ecru_options options = ECRU_OPTIONS;
+  options.maxprocs = p.procs;
+  int status = ecru_run_with(&options, start, &p);
   if (status != 0) fprintf(stderr, "kv: %s\n", ecru_strerror(status));
   store_clear();
   work_pool_empty();
