@@ -52,9 +52,19 @@ static void close_pipe(copying *c) {
 
 static bool can_splice(const ecru_io *io) { return io->pollee.kind == ECRU__IS_STREAM || io->pollee.kind == ECRU__IS_PIPE; }
 
+/// Between portions nothing has been read that is not written: here it may end without losing any. (An operation that never has to wait looks at
+/// neither the token nor deadlines.)
+static int64_t may_go_on(ecru__worker *w, const copying *c) {
+  int64_t status = ecru__canceled(w);
+  if (status == 0) status = ecru__io_usable(c->from, ECRU__IN);
+  return status == 0 ? ecru__io_usable(c->to, ECRU__OUT) : status;
+}
+
 static int64_t copy_all(ecru__worker **w, copying *c) {
   bool may_splice = can_splice(c->to) && can_splice(c->from);
   while (c->left > 0) {
+    int64_t status = may_go_on(*w, c);
+    if (status != 0) return status;
     if (may_splice && c->pipe[0] < 0 && c->copied >= THROUGH_BUFFER && ecru__io_pipe(c->pipe) != 0) may_splice = false;
     int64_t count = step(w, c);
     if (count == ECRU_EINVAL && c->pipe[0] >= 0) { // these two cannot; nothing has been moved

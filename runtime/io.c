@@ -251,6 +251,13 @@ static int usable(const ecru_io *io, const ecru__direction *d) {
   return ECRU__UNLIKELY(io->closed) ? ECRU_ECLOSED : ECRU__UNLIKELY(d->expired) ? ECRU_ETIMEDOUT : 0;
 }
 
+int ecru__io_usable(ecru_io *io, int direction) {
+  ecru__lock_take(&io->lock);
+  int status = usable(io, direction_of(io, direction));
+  ecru__lock_drop(&io->lock);
+  return status;
+}
+
 static void shut(ecru__worker *w, ecru_io *io) {
   ecru__lock_take(&io->lock);
   ecru__poller *poller = atomic_load_explicit(&ecru__sched.poller, memory_order_acquire);

@@ -53,6 +53,8 @@ int64_t ecru__io_do(ecru__worker **w, ecru_io *io, ecru__operation *operation, i
 int ecru__io_take_turn(ecru__worker **w, ecru_io *io, int direction, int reason);
 int64_t ecru__io_perform(ecru__worker **w, ecru_io *io, ecru__operation *operation, int reason);
 void ecru__io_give_turn(ecru__worker *w, ecru_io *io, int direction);
+/// For who has the turn and performs many operations: whether another may begin. returns: 0; ECRU_ECLOSED; ECRU_ETIMEDOUT.
+int ecru__io_usable(ecru_io *io, int direction);
 /// After a try that found nothing to read: waits until another try can make sense. Enters by itself. returns: 0; as ecru_io_read.
 int ecru__io_await_input(ecru_io *io);
 /// Pins the descriptor against closing for a short call that is no operation. returns: 0; ECRU_ECLOSED.

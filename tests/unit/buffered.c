@@ -189,6 +189,38 @@ TEST(buffered, a_copy_passes_on_all_of_it) { // I1
   free(got);
 }
 
+static void close_it(void *io) {
+  CHECK_EQ(ecru_io_close(io), 0);
+  ecru_io_release(io);
+}
+
+// What is read from a pipe goes into the same pipe again: there is always something to read and room to write.
+TEST(buffered, a_copy_that_never_waits_ends_at_deadlines_and_on_close) { // I2, I3, K2
+  ecru_io *in, *out;
+  uint64_t copied;
+  CHECK_EQ(ecru_pipe(&in, &out), 0);
+  CHECK_EQ(ecru_io_write(out, "round and round", 15, NULL), 15);
+  CHECK_EQ(ecru_io_set_deadline(in, ECRU_IO_READ, ecru_after(5 * ECRU_MILLISECOND)), 0);
+  CHECK_EQ(ecru_io_copy(out, in, UINT64_MAX, &copied), ECRU_ETIMEDOUT);
+  CHECK(copied > 0);
+  CHECK_EQ(ecru_io_set_deadline(in, ECRU_IO_READ, ECRU_FOREVER), 0);
+  CHECK_EQ(ecru_io_set_deadline(out, ECRU_IO_WRITE, ecru_after(5 * ECRU_MILLISECOND)), 0);
+  CHECK_EQ(ecru_io_copy(out, in, UINT64_MAX, &copied), ECRU_ETIMEDOUT);
+  CHECK_EQ(ecru_io_set_deadline(out, ECRU_IO_WRITE, ECRU_FOREVER), 0);
+  CHECK_EQ(ecru_deadline_enter(ecru_after(5 * ECRU_MILLISECOND)), 0);
+  CHECK_EQ(ecru_io_copy(out, in, UINT64_MAX, &copied), ECRU_ETIMEDOUT);
+  CHECK_EQ(ecru_token_leave(), 0);
+  char data[16]; // nothing was lost on the way
+  CHECK_EQ(ecru_io_read(in, data, sizeof data), 15);
+  CHECK_EQ(ecru_io_write(out, data, 15, NULL), 15);
+  ecru_timer *closing;
+  CHECK_EQ(ecru_after_func(&closing, 5 * ECRU_MILLISECOND, close_it, ecru_io_retain(in)), 0);
+  CHECK_EQ(ecru_io_copy(out, in, UINT64_MAX, &copied), ECRU_ECLOSED);
+  ecru_timer_destroy(closing);
+  ecru_io_release(in);
+  ecru_io_release(out);
+}
+
 TEST(buffered, a_copy_stops_where_it_is_told) { // I1
   pipeline p;
   ecru_io *a, *b;
