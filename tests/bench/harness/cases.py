@@ -1,6 +1,9 @@
 """The cases with their sizes, what they are judged by, and the targets. What a case does stands in tests/bench/core.c."""
 from dataclasses import dataclass
 
+from .targets import Better, Limit
+
+TITLE = "core benchmarks"
 UNITS = {
     "cpu_ns_per_op": "ns",
     "wall_ns_per_op": "ns",
@@ -12,6 +15,15 @@ UNITS = {
     "max_delay_ms": "ms",
 }
 MORE_IS_BETTER = {"scaling", "kept_percent"}
+DETAILS = {  # under a case's name in the chart
+    "cpu_ns_per_op": "CPU ns per operation",
+    "wall_ns_per_op": "wall ns per step",
+    "bytes_per_item": "bytes each",
+    "latency_us": "us, median",
+    "kept_percent": "% of the fair share, 100 is fair",
+    "max_delay_ms": "ms, longest",
+    "scaling": "times faster, more is better",
+}
 NOT_COMPARED = {"kept_percent"}  # below 100 the hogs starve the pairs, above it the pairs starve the hogs
 
 
@@ -47,25 +59,6 @@ CASES = [
 ]
 
 
-@dataclass(frozen=True)
-class Faster:
-    """At least `times` as fast as Go by CPU time, at these numbers of processors (None: at all that were measured)."""
-
-    case: str
-    times: float
-    procs: int | None = None
-    not_judged: str = ""  # why the figure says nothing
-
-
-@dataclass(frozen=True)
-class Limit:
-    """A metric of ecru is at most (or, where more is better, at least) `value`."""
-
-    case: str
-    metric: str
-    value: float
-
-
 def max_map_count():
     try:
         return int(open("/proc/sys/vm/max_map_count").read())
@@ -75,20 +68,20 @@ def max_map_count():
 
 TARGETS = [
     Limit("ctx_switch", "cpu_ns_per_op", 3),
-    Faster("yield", 4, 1),
-    Faster("yield", 4, 2, "two goroutines on two processors have nobody to yield to: see yield64"),
-    Faster("yield64", 4),
-    Faster("spawn_join", 3),
-    Faster("pingpong", 3, 1),
-    Faster("pingpong", 2, 2),
-    Faster("spsc", 1.5),
-    Faster("mpmc", 1.5),
-    Faster("select2", 2),
-    Faster("select8", 2),
-    Faster("mutex1", 1.2),
-    Faster("mutex4", 1.2),
-    Faster("sleepers", 2),
-    Faster("skynet", 2),
+    Better("yield", 4, 1),
+    Better("yield", 4, 2, "two goroutines on two processors have nobody to yield to: see yield64"),
+    Better("yield64", 4),
+    Better("spawn_join", 3),
+    Better("pingpong", 3, 1),
+    Better("pingpong", 2, 2),
+    Better("spsc", 1.5),
+    Better("mpmc", 1.5),
+    Better("select2", 2),
+    Better("select8", 2),
+    Better("mutex1", 1.2),
+    Better("mutex4", 1.2),
+    Better("sleepers", 2),
+    Better("skynet", 2),
     Limit("parked", "bytes_per_item", 4.7 * 1024),
     Limit("parked", "mappings", max_map_count()),
     Limit("sleep50", "latency_us", 120),

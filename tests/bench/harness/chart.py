@@ -3,7 +3,7 @@ logarithmic from a power of ten to another, a whisker from the lowest to the hig
 import math
 from xml.sax.saxutils import escape
 
-from . import cases, report
+from . import report
 
 COLOURS = {
     "ecru": "#c8502b",
@@ -13,24 +13,20 @@ COLOURS = {
     "boost_fiber": "#4d8b57",
     "tokio": "#8a6bb1",
     "may": "#c9a227",
+    "uv": "#3f8f8a",
+    "epoll": "#8b949c",
+    "threads": "#b56576",
+    "nginx": "#4d8b57",
+    "redis": "#b3403a",
 }
 INK, FAINT, GRID, PAPER = "#22262a", "#6b7278", "#dfe3e6", "#ffffff"
 LABELS, COLUMN, GAP = 190, 520, 40  # widths
 BAR, GROUP_GAP, TOP = 11, 12, 104  # heights
-DETAILS = {
-    "cpu_ns_per_op": "CPU ns per operation",
-    "wall_ns_per_op": "wall ns per step",
-    "bytes_per_item": "bytes each",
-    "latency_us": "us, median",
-    "kept_percent": "% of the fair share, 100 is fair",
-    "max_delay_ms": "ms, longest",
-    "scaling": "times faster, more is better",
-}
 
 
-def groups(rows):
+def groups(suite, rows):
     """The (case, metric) pairs of the chart in order, those with figures only."""
-    pairs = [(case.name, metric) for case in cases.CASES for metric in case.shown if metric in DETAILS]
+    pairs = [(case.name, metric) for case in suite.CASES for metric in case.shown if metric in suite.DETAILS]
     return [pair for pair in pairs if any((r["case"], r["metric"]) == pair for r in rows)]
 
 
@@ -90,16 +86,16 @@ def bars(rows, pair, procs, implementations, left, top, scale):
     return marks
 
 
-def svg(rows, implementations, subtitle):
+def svg(suite, rows, implementations, subtitle):
     implementations = [i for i in implementations if any(r["impl"] == i for r in rows)]
-    pairs = groups(rows)
+    pairs = groups(suite, rows)
     shown = [r for r in rows if (r["case"], r["metric"]) in pairs]
     all_procs, scale = sorted({r["procs"] for r in shown}) or [1], Scale(shown)
     step = BAR * len(implementations) + GROUP_GAP
     bottom = TOP + step * len(pairs)
     width, height = LABELS + (COLUMN + GAP) * len(all_procs), bottom + 40
-    marks = [rectangle(0, 0, width, height, PAPER), text(24, 34, "ecru and its peers, core benchmarks", 20, weight="bold")]
-    marks += [text(24, 54, f"shorter is better, logarithmic; {subtitle}", 12, FAINT), *legend(implementations)]
+    marks = [rectangle(0, 0, width, height, PAPER), text(24, 34, f"ecru and its peers, {suite.TITLE}", 20, weight="bold")]
+    marks += [text(24, 54, f"logarithmic, shorter is better where it does not say otherwise; {subtitle}", 12, FAINT), *legend(implementations)]
     for column, procs in enumerate(all_procs):
         left = LABELS + column * (COLUMN + GAP)
         marks.append(text(left, TOP - 8, "1 processor" if procs == 1 else f"{procs} processors", 13, weight="bold"))
@@ -110,7 +106,7 @@ def svg(rows, implementations, subtitle):
             marks += bars(rows, pair, procs, implementations, left, TOP + i * step + GROUP_GAP / 2, scale)
     for i, (case, metric) in enumerate(pairs):
         middle = TOP + i * step + step / 2
-        marks += [text(LABELS - 12, middle - 1, case, 13, anchor="end", weight="bold"), text(LABELS - 12, middle + 12, DETAILS[metric], 10, FAINT, "end")]
+        marks += [text(LABELS - 12, middle - 1, case, 13, anchor="end", weight="bold"), text(LABELS - 12, middle + 12, suite.DETAILS[metric], 10, FAINT, "end")]
         marks.append(stroke(24, TOP + i * step, width - GAP, TOP + i * step, GRID, 0.6))
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="DejaVu Sans, Helvetica, Arial, sans-serif">'
     return "\n".join([head, *marks, "</svg>"]) + "\n"

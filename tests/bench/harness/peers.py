@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 
-NAMES = ["go", "go_debian", "go_backports", "boost_fiber", "tokio", "may"]
 
 
 class CannotBuild(Exception):
@@ -27,50 +26,63 @@ def run(command, **options):
     return done.stdout
 
 
-def build(project, name, only_look):
+def program_of(project, suite, name):
+    if name in INSTALLED:
+        return pathlib.Path(shutil.which(INSTALLED[name], path=os.environ["PATH"] + ":/usr/sbin:/sbin") or INSTALLED[name])
+    return project / "build" / "peers" / name / (f"bench_{name}" if suite == "core" else f"bench_{suite}_{name}")
+
+
+def build(project, suite, name, only_look):
     """Returns the program of a peer, built unless only_look."""
-    out = project / "build" / "peers" / name
-    program = out / f"bench_{name}"
+    program = program_of(project, suite, name)
+    if name in INSTALLED:
+        only_look = True
     if not only_look:
         print(f"building {name} ...", flush=True)
-        out.mkdir(parents=True, exist_ok=True)
-        BUILDERS[name](project, out, program)
+        program.parent.mkdir(parents=True, exist_ok=True)
+        BUILDERS[suite][name](project, program.parent, program)
     if not program.exists():
-        raise CannotBuild("has not been built")
+        raise CannotBuild("is not installed" if name in INSTALLED else "has not been built")
     return program
 
 
-def version(project, name):
+def version(project, suite, name):
     """Which version was measured, as far as it can be told."""
     try:
         if name.startswith("go"):
-            program = project / "build" / "peers" / name / f"bench_{name}"
-            found = re.search(rb"go1\.\d+(\.\d+)?", program.read_bytes())  # the build information
+            found = re.search(rb"go1\.\d+(\.\d+)?", program_of(project, suite, name).read_bytes())  # the build information
             return found.group().decode() if found else "?"
         if name == "boost_fiber":
             return run(["g++", "-x", "c++", "-E", "-dM", "-include", "boost/version.hpp", "/dev/null"]).split("BOOST_LIB_VERSION ")[1].split()[0].strip('"').replace("_", ".")
+        if name in ("nginx", "redis"):
+            done = subprocess.run([program_of(project, suite, name), "-v"], capture_output=True, text=True, check=False)
+            return re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr).group()
+        if name == "uv":
+            return run(["pkg-config", "--modversion", "libuv"]).strip()
+        if name in ("epoll", "threads"):
+            return "Linux " + os.uname().release
         lock = (project / "tests" / "peers" / name / "Cargo.lock").read_text()
         return re.search(rf'name = "{name}"\nversion = "(.*)"', lock).group(1)
     except (CannotBuild, OSError, IndexError, AttributeError):
         return "?"
 
 
-def build_go(go, project, program):
+def build_go(go, project, program, package="."):
     environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "", "CGO_ENABLED": "0"}
     environment.pop("GOROOT", None)
-    run([go, "build", "-o", program, "."], cwd=project / "tests" / "peers" / "go", env=environment)
+    run([go, "build", "-o", program, package], cwd=project / "tests" / "peers" / "go", env=environment)
 
 
-def build_go_here(project, out, program):
+def build_go_here(package, project, out, program):
     go = shutil.which("go")
     if go is None:
         raise CannotBuild("no go on the machine")
-    build_go(go, project, program)
+    build_go(go, project, program, package)
 
 
-def build_go_packaged(suite_suffix, project, out, program):
+def build_go_packaged(package, suite_suffix, project, out, program):
     go = next(iter(glob.glob(str(out / "usr/lib/go-1.*/bin/go"))), None) or unpack_go(suite_suffix, out)
-    build_go(go, project, program)
+    build_go(go, project, program, package)
 
 
 def minor_version(text):
@@ -107,19 +119,41 @@ def build_boost_fiber(project, out, program):
     run(["g++", "-std=c++17", "-O3", "-DNDEBUG", source, "-o", program, "-lboost_fiber", "-lboost_context", "-pthread"])
 
 
-def build_cargo(name, project, out, program):
+def build_c(name, libraries, project, out, program):
+    run(["cc", "-std=c11", "-D_GNU_SOURCE", "-O3", "-DNDEBUG", project / "tests" / "peers" / name / "main.c", "-o", program, "-pthread", *libraries])
+
+
+def build_cargo(name, binary, project, out, program):
     if shutil.which("cargo") is None:
         raise CannotBuild("no cargo on the machine")
     manifest = project / "tests" / "peers" / name / "Cargo.toml"
-    run(["cargo", "build", "--release", "--locked", "--quiet", "--manifest-path", manifest, "--target-dir", out / "target"])
-    shutil.copy2(out / "target" / "release" / f"bench_{name}", program)
+    run(["cargo", "build", "--release", "--locked", "--quiet", "--manifest-path", manifest, "--target-dir", out / "target", "--bin", binary])
+    shutil.copy2(out / "target" / "release" / binary, program)
 
 
+def builders_of_go(package):
+    return {
+        "go": functools.partial(build_go_here, package),
+        "go_debian": functools.partial(build_go_packaged, package, ""),
+        "go_backports": functools.partial(build_go_packaged, package, "-backports"),
+    }
+
+
+INSTALLED = {"nginx": "nginx", "redis": "redis-server"}  # by ci/setup, nothing to build
 BUILDERS = {
-    "go": build_go_here,
-    "go_debian": functools.partial(build_go_packaged, ""),
-    "go_backports": functools.partial(build_go_packaged, "-backports"),
-    "boost_fiber": build_boost_fiber,
-    "tokio": functools.partial(build_cargo, "tokio"),
-    "may": functools.partial(build_cargo, "may"),
+    "core": {
+        **builders_of_go("."),
+        "boost_fiber": build_boost_fiber,
+        "tokio": functools.partial(build_cargo, "tokio", "bench_tokio"),
+        "may": functools.partial(build_cargo, "may", "bench_may"),
+    },
+    "io": {
+        **builders_of_go("./io"),
+        "tokio": functools.partial(build_cargo, "tokio", "bench_tokio_io"),
+        "uv": functools.partial(build_c, "uv", ["-luv"]),
+        "epoll": functools.partial(build_c, "epoll", []),
+        "nginx": None,
+        "redis": None,
+    },
 }
+NAMES = {suite: list(builders) for suite, builders in BUILDERS.items()}
