@@ -45,7 +45,7 @@ CASES = [
     Case("echo64", "echo", "echo", 64, 1.5, 0.7),
     Case("echo1000", "echo", "echo", 1000, 1.5, 0.7),
     Case("http_hello", "wrk", "http", 64, 2, 1, argument="/hello"),
-    Case("http_file10k", "wrk", "http", 64, 2, 1, argument="/file10k"),
+    Case("http_file10k", "wrk", "http", 64, 2, 1, argument="/file10k.txt"),
     Case("kv_p1", "redis", "kv", 50, 100_000, 20_000, argument="1"),
     Case("kv_p16", "redis", "kv", 50, 400_000, 80_000, argument="16"),
     Case("idle100k", "idle", "echo", 100_000, 100_000, 10_000, ("bytes_per_item",)),

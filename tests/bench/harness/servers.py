@@ -84,7 +84,7 @@ class Server:
         self.port = free_port()
         folder = pathlib.Path(self.folder.name)
         folder.chmod(0o755)  # nginx' workers are nobody
-        (folder / "file10k").write_bytes(bytes(i % 251 for i in range(10240)))
+        (folder / "file10k.txt").write_bytes(bytes(i % 251 for i in range(10240)))
         (folder / "hello").write_text("hello")
         make = COMMANDS.get(implementation)
         self.command = make(program, case.serves, procs, self.port, folder, case.name) if make else None
