@@ -32,6 +32,8 @@ int ecru__net_service(const char *name, bool datagram);
 int ecru__net_open(intptr_t *descriptor, enum ecru__family family, bool datagram);
 /// What ecru gives every TCP connection: no delay, keep-alive after 15 s. Fails silently.
 void ecru__net_tune(intptr_t descriptor);
+/// The same for a TCP listener. returns: whether what it accepts will have it from there.
+bool ecru__net_tune_listener(intptr_t descriptor);
 /// flags: ECRU_LISTEN_*. A dual-stack IPv6 socket unless ECRU_LISTEN_V6_ONLY; TCP ports can be bound while old connections linger.
 int ecru__net_bind(intptr_t descriptor, const ecru_address *address, unsigned flags, bool datagram);
 int ecru__net_listen(intptr_t descriptor, int backlog);

@@ -134,7 +134,7 @@ static ecru_io *register_io(ecru__worker *w, intptr_t descriptor, enum ecru__des
   init_direction(&io->in, ECRU__IN);
   init_direction(&io->out, ECRU__OUT);
   io->operations = 0;
-  io->closed = io->was_blocking = io->unlink_path = false;
+  io->closed = io->was_blocking = io->unlink_path = io->tunes = false;
   io->keep_open = fleeting; // it is not ours to close
   io->shut.waiters = (ecru__queue){NULL, NULL};
   atomic_store_explicit(&io->shut.set, 0, memory_order_relaxed);

@@ -37,6 +37,7 @@ struct ecru_io {
   bool keep_open;          // set once (by adopt, before others know the handle)
   bool was_blocking;       // set once: restored with keep_open
   bool unlink_path;        // set once by net.c: a Unix listener's file goes with it
+  bool tunes;              // set once by net.c: what this listener accepts needs no ecru__net_tune
   ecru__event shut;        // set when the descriptor is closed
   ecru_io *next_free;      // lock: table's
 

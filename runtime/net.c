@@ -115,6 +115,7 @@ static int listen_on(ecru__worker *w, ecru_io **io, const struct ecru__network *
   status = ecru__net_bind(descriptor, address, options->flags, net->datagram);
   if (status == 0 && net->family == ECRU__FAMILY_UNIX) made->unlink_path = true;
   if (status == 0 && options->mode) status = ecru__net_set_mode(address, options->mode);
+  if (status == 0 && !net->datagram && net->family != ECRU__FAMILY_UNIX) made->tunes = ecru__net_tune_listener(descriptor);
   if (status == 0 && !net->datagram) status = ecru__net_listen(descriptor, options->backlog);
   if (status == 0) *io = made;
   else ecru__io_discard(w, made);
@@ -178,7 +179,7 @@ static int accept_one(ecru__worker **w, ecru_io *listener, ecru_io **io, ecru_ad
   int64_t descriptor = ecru__io_do(w, listener, &accept, ECRU__WAIT_ACCEPT);
   if (descriptor < 0) return (int)descriptor;
   enum ecru__family family = ecru__net_family(&from);
-  if (family == ECRU__FAMILY_V4 || family == ECRU__FAMILY_V6) ecru__net_tune((intptr_t)descriptor);
+  if (!listener->tunes && (family == ECRU__FAMILY_V4 || family == ECRU__FAMILY_V6)) ecru__net_tune((intptr_t)descriptor);
   int status = ecru__io_create_or_close(*w, io, (intptr_t)descriptor, ecru__stream_kind(family));
   from.reserved = 0;
   if (status == 0 && peer) *peer = from;

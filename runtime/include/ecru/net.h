@@ -96,7 +96,7 @@ ECRU_API int64_t ecru_send_to(ecru_io *io, const void *data, size_t bytes, const
 /// Its own / its peer's address. effects: any thread; never parks. returns: 0; ECRU_ENOTCONN; ECRU_ENOTSOCK; ECRU_ECLOSED; ECRU_EINVAL. since: 0.1
 ECRU_API int ecru_io_local(ecru_io *io, ecru_address *address);
 ECRU_API int ecru_io_peer(ecru_io *io, ecru_address *address);
-/// Sets / reads one of ECRU_OPTION_*. effects: any thread; never parks.
+/// Sets / reads one of ECRU_OPTION_*. What a listener has been given, connections it accepts may inherit. effects: any thread; never parks.
 /// returns: 0; ECRU_EINVAL, ECRU_ENOPROTOOPT; ECRU_ENOTSOCK; ECRU_ECLOSED. since: 0.1
 ECRU_API int ecru_io_set_option(ecru_io *io, int option, int value);
 ECRU_API int ecru_io_option(ecru_io *io, int option, int *value);
