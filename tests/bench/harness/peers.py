@@ -152,6 +152,7 @@ BUILDERS = {
         "tokio": functools.partial(build_cargo, "tokio", "bench_tokio_io"),
         "uv": functools.partial(build_c, "uv", ["-luv"]),
         "epoll": functools.partial(build_c, "epoll", []),
+        "threads": functools.partial(build_c, "threads", []),
         "nginx": None,
         "redis": None,
     },
