@@ -17,8 +17,8 @@
 typedef struct ecru__poller ecru__poller;
 
 /// A descriptor as the poller sees it. The memory is the caller's and stays where it is while registered.
-///   1 Registered at most once, at the first wait, for a direction from the first wait in it on. Events say what has changed
-///     (edge-triggered), unless `fleeting`.
+///   1 Registered at most once, at the first wait, for a direction from the first wait in it on, by pollers whose events say what has changed
+///     (edge-triggered), unless `fleeting`; by others never.
 ///   2 events[d] counts what happened in direction d. drained[d] is the count before an attempt that took all there was (or filled all the room): until
 ///     something new happens another attempt is in vain and is spared.
 typedef struct ecru__pollee {
@@ -30,7 +30,6 @@ typedef struct ecru__pollee {
   uint32_t drained[2];                // owner of the direction's turn: count + 1, 0: not drained
   _Atomic uint32_t hung_up;           // atomic: the other side is gone, or has sent urgent data: a short read says nothing, no event may follow
   _Atomic uint32_t registered;        // atomic: bit 1 << direction; written under the caller's lock
-  void *private_state;                // caller's lock: poller's
 } ecru__pollee;
 
 typedef struct ecru__poll_event {
@@ -58,8 +57,8 @@ static inline bool ecru__poller_changed(const ecru__pollee *pollee, const ecru__
   return atomic_load_explicit(&((ecru__pollee *)(uintptr_t)pollee)->events[ecru__operation_direction(operation)], memory_order_acquire) !=
          operation->seen;
 }
-/// From now on an event of this direction is given out by ecru__poller_wait, also one that has happened already.
-/// pre: the caller's lock is held. returns: 0; ECRU_EPERM it cannot be polled (always ready); ECRU_EBADF; ECRU_ENOMEM.
+/// From now on an event of this direction is given out by ecru__poller_wait, also one that has happened already. Later ones may be, too, but whoever
+/// waits again arms again. pre: the caller's lock is held. returns: 0; ECRU_EPERM it cannot be polled (always ready); ECRU_EBADF; ECRU_ENOMEM.
 int ecru__poller_arm(ecru__poller *poller, ecru__pollee *pollee, int direction);
 /// Gives an operation up. returns: whether it is over; false: its event is still to come, and its memory needed until then.
 bool ecru__poller_cancel(ecru__poller *poller, ecru__pollee *pollee, ecru__operation *operation);

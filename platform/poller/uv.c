@@ -1,223 +1,248 @@
 /// platform/poller/uv.c: the portable reference, on libuv's uv_poll.
 ///
-/// A libuv loop belongs to one thread at a time: whoever waits runs it, the others leave word (`requests`) and wake it. A watch
-/// is for one event: after it the direction has to be armed again, so nothing is ever `registered` and no try is spared.
-/// Deadlines are rounded up to whole milliseconds. Slower than the pollers made for a system; the same tests keep them honest.
+/// A libuv loop belongs to one thread at a time: whoever waits runs it, and whoever arms or forgets interrupts it, does so itself, and
+/// gives the loop back. A watch is for one event: after it the direction has to be armed again, so nothing is ever `registered` and
+/// no try is spared. libuv knows whole milliseconds: the rest of a wait is slept without looking. Slower than the pollers made
+/// for a system; the same tests keep them honest. (Dropped: leaving word for the thread that runs the loop. Errors came too late to be told, and a forgotten
+/// descriptor had to be waited for all the same.)
 ///
-///   1 A watch is made by the first arm of a descriptor, under the lock; its handle is opened, started and closed by the runner alone.
-///   2 `wanted` is what the next event is to tell of; the runner takes from it what it has given out.
-///   3 A forgotten watch is closed by the next runner, and freed by the handle's callback. Its descriptor may be closed before that,
-///     so forget waits until the handle has been stopped, if it was started.
+///   1 Everything but the lock's fields is touched only by the thread that has the loop (`taken`).
+///   2 A descriptor number has at most one watch, a watch at most one handle, which is made by an arm and closed when the number is
+///     forgotten, found in other hands (another key), or may have changed hands (fleeting).
+///   3 `wanted` is what the next event is to tell of; a handle is started as long as it is not 0. libuv ends the process if it has to
+///     register a number that is closed by now, so a start is carried out at once, and a fleeting handle is never started anew.
+///   4 An event for which there is no room is left to the next wait: uv_poll is level-triggered.
 #include "platform/poller/readiness.h"
 
+#include <errno.h>
+#include <string.h>
 #include <uv.h>
 
 #include "platform/clock.h"
 #include "platform/memory.h"
 
-enum { NS_PER_MS = 1000000, BOTH = 1 << ECRU__IN | 1 << ECRU__OUT };
+enum { NS_PER_MS = 1000000, BOTH = 1 << ECRU__IN | 1 << ECRU__OUT, WATCHES_LEAST = 64 };
 
 typedef struct watch {
-  uv_poll_t handle;         // runner
-  struct watch *next;       // lock: in requests
-  ecru__poller *poller;     // set once
-  uint64_t key;             // lock
-  intptr_t descriptor;      // set once
-  uint32_t wanted;          // lock
-  bool requested;           // lock: stands in requests
-  bool forgotten;           // lock
-  bool open;                // runner
-  bool fleeting;            // set once
+  uv_poll_t *handle;    // NULL: none; freed when libuv has closed it
+  uint64_t key;
+  uint32_t wanted;
+  bool fleeting;
 } watch;
 
 struct ecru__poller {
   uv_mutex_t lock;
-  uv_cond_t changed;        // lock: a runner has left, a request has been served
-  uv_loop_t loop;           // runner
-  uv_async_t wake;          // any thread
-  uv_timer_t timer;         // runner
-  watch *requests;          // lock
-  bool running;             // lock: a thread is the runner
-  bool woken;               // lock: by ecru__poller_wake, and nobody has returned for it yet
-  ecru__poll_event *events; // runner: where they go
-  int most, given;          // runner
+  uv_cond_t changed;    // lock: the loop is free, or somebody shall return
+  bool taken;           // lock: a thread has the loop
+  uint32_t askers;      // lock: how many wait for it to arm or forget: they come first
+  bool woken;           // lock: by ecru__poller_wake, and nobody has returned for it yet
+  uv_async_t wake;      // any thread
+  uv_loop_t loop;
+  uv_timer_t timer;
+  watch *watches;       // by descriptor
+  size_t room;          // in `watches`
+  ecru__poll_event *events; // where they go
+  int most, given;
 };
 
-// ---- the runner --------------------------------------------------------------------------------------------------------
+// ---- the loop's turns --------------------------------------------------------------------------------------------------
 
-static void on_closed(uv_handle_t *handle) { ecru__free(handle->data); }
+/// To arm or forget: interrupts whoever runs it.
+static void take_loop(ecru__poller *poller) {
+  uv_mutex_lock(&poller->lock);
+  poller->askers++;
+  while (poller->taken) {
+    uv_async_send(&poller->wake);
+    uv_cond_wait(&poller->changed, &poller->lock);
+  }
+  poller->askers--;
+  poller->taken = true;
+  uv_mutex_unlock(&poller->lock);
+}
+
+static void give_loop_back(ecru__poller *poller) {
+  uv_mutex_lock(&poller->lock);
+  poller->taken = false;
+  uv_cond_broadcast(&poller->changed);
+  uv_mutex_unlock(&poller->lock);
+}
+
+static int64_t left_until(int64_t deadline_ns) {
+  return deadline_ns == 0 || deadline_ns == INT64_MAX ? deadline_ns : deadline_ns - ecru__clock_now();
+}
+
+/// Under the lock: until something has changed, or so long.
+static void wait_for_change(ecru__poller *poller, int64_t left_ns) {
+  if (left_ns == INT64_MAX) uv_cond_wait(&poller->changed, &poller->lock);
+  else uv_cond_timedwait(&poller->changed, &poller->lock, (uint64_t)left_ns);
+}
+
+/// Under the lock, to wait for events. returns: false: it is too late, or woken.
+static bool take_loop_until(ecru__poller *poller, int64_t deadline_ns) {
+  while (poller->taken || poller->askers > 0) {
+    int64_t left = left_until(deadline_ns);
+    if (left <= 0 || poller->woken) return false;
+    wait_for_change(poller, left);
+  }
+  return poller->taken = true;
+}
+
+// ---- events ------------------------------------------------------------------------------------------------------------
+
+static void free_closed(uv_handle_t *handle) { ecru__free(handle); }
+static void do_nothing_async(uv_async_t *async) { (void)async; }
+static void do_nothing_timer(uv_timer_t *timer) { (void)timer; }
 
 static uint32_t directions_of(int status, int events) {
   if (status < 0) return BOTH;
-  uint32_t in = events & (UV_READABLE | UV_DISCONNECT | UV_PRIORITIZED) ? 1u << ECRU__IN : 0;
+  uint32_t in = events & (UV_READABLE | UV_DISCONNECT) ? 1u << ECRU__IN : 0;
   return in | (events & UV_WRITABLE ? 1u << ECRU__OUT : 0);
 }
 
-/// Urgent data alone is nothing to read: see poller/epoll.c.
-static int events_of(uint32_t directions, bool fleeting) {
-  int in = UV_READABLE | UV_DISCONNECT | (fleeting ? 0 : UV_PRIORITIZED);
-  return (directions & (1u << ECRU__IN) ? in : 0) | (directions & (1u << ECRU__OUT) ? UV_WRITABLE : 0);
+/// Not of urgent data: it is nothing to read, and no attempt is spared that it could wrong.
+static int events_of(uint32_t directions) {
+  int in = directions & (1u << ECRU__IN) ? UV_READABLE | UV_DISCONNECT : 0;
+  return in | (directions & (1u << ECRU__OUT) ? UV_WRITABLE : 0);
 }
 
-/// Gives an event out. returns: the directions still wanted; all of them if there is no more room for events.
-static uint32_t give(watch *w, uint32_t directions, bool hung_up) {
-  ecru__poller *poller = w->poller;
-  uv_mutex_lock(&poller->lock);
-  bool room = poller->given < poller->most;
-  if (room && !w->forgotten) poller->events[poller->given++] = (ecru__poll_event){w->key, directions, hung_up};
-  if (room) w->wanted = w->fleeting ? 0 : w->wanted & ~directions; // who waited may close it now, and libuv aborts if it finds that out
-  uint32_t rest = w->wanted;
-  uv_mutex_unlock(&poller->lock);
-  return rest;
-}
+static void on_event(uv_poll_t *handle, int status, int events);
 
-/// A handle for every wait where the number may have changed hands; else it stays, stopped.
-static void rest_after(watch *w, uint32_t rest);
+/// returns: 0; a libuv code.
+static int start(watch *w) {
+  if (w->wanted == 0) return uv_poll_stop(w->handle);
+  return uv_poll_start(w->handle, events_of(w->wanted), on_event);
+}
 
 static void on_event(uv_poll_t *handle, int status, int events) {
-  watch *w = handle->data;
-  rest_after(w, give(w, directions_of(status, events), status < 0 || events & UV_DISCONNECT));
-}
-
-static void rest_after(watch *w, uint32_t rest) {
-  if (rest == 0) uv_poll_stop(&w->handle);
-  else if (uv_poll_start(&w->handle, events_of(rest, w->fleeting), on_event) != 0) give(w, BOTH, true);
-}
-
-static bool open_handle(watch *w) {
-  bool was_blocking = false;
-  ecru__io_set_blocking(w->descriptor, false, &was_blocking); // uv_poll_init would, and not tell
-  if (uv_poll_init(&w->poller->loop, &w->handle, (int)w->descriptor) != 0) return false;
-  if (w->fleeting && was_blocking) ecru__io_set_blocking(w->descriptor, true, NULL);
-  w->handle.data = w;
-  return w->open = true;
-}
-
-static void serve(watch *w, uint32_t wanted, bool forgotten) {
-  if (forgotten && w->open) {
-    uv_poll_stop(&w->handle);
-    uv_close((uv_handle_t *)&w->handle, on_closed);
-  } else if (forgotten) {
-    ecru__free(w);
-  } else if (w->open || open_handle(w)) {
-    rest_after(w, wanted);
-  } else {
-    give(w, BOTH, true); // the next try will say why
+  ecru__poller *poller = handle->loop->data;
+  watch *w = &poller->watches[(size_t)(uintptr_t)handle->data];
+  uint32_t directions = directions_of(status, events);
+  if (poller->given == poller->most) {
+    if (status < 0) start(w); // libuv has stopped it
+    return;
   }
+  poller->events[poller->given++] = (ecru__poll_event){w->key, directions, status < 0 || events & UV_DISCONNECT};
+  w->wanted &= w->fleeting ? 0 : ~directions;
+  start(w);
 }
 
-static void serve_requests(ecru__poller *poller) {
-  uv_mutex_lock(&poller->lock);
-  for (watch *w; (w = poller->requests) != NULL;) {
-    poller->requests = w->next;
-    w->requested = false;
-    uint32_t wanted = w->wanted;
-    bool forgotten = w->forgotten;
-    uv_mutex_unlock(&poller->lock);
-    serve(w, wanted, forgotten);
-    uv_mutex_lock(&poller->lock);
-  }
-  uv_cond_broadcast(&poller->changed);
-  uv_mutex_unlock(&poller->lock);
-}
-
-static void on_wake(uv_async_t *async) { serve_requests(async->data); }
-static void on_timer(uv_timer_t *timer) { (void)timer; }
-
-static void run_loop(ecru__poller *poller, int64_t deadline_ns) {
-  int64_t left = deadline_ns == INT64_MAX ? INT64_MAX : deadline_ns - ecru__clock_now();
-  bool waits = deadline_ns != 0 && left > 0;
-  serve_requests(poller);
-  if (waits && left != INT64_MAX) {
-    uv_update_time(&poller->loop);
-    uv_timer_start(&poller->timer, on_timer, (uint64_t)(left + NS_PER_MS - 1) / NS_PER_MS, 0);
-  }
-  uv_run(&poller->loop, waits && poller->given == 0 ? UV_RUN_ONCE : UV_RUN_NOWAIT);
-  uv_timer_stop(&poller->timer);
-}
-
-/// Under the lock. Waits for its turn to run the loop. returns: false: woken, or too late.
-static bool become_runner(ecru__poller *poller, int64_t deadline_ns) {
-  while (poller->running && !poller->woken) {
-    if (deadline_ns == 0) return false;
-    int64_t left = deadline_ns == INT64_MAX ? INT64_MAX : deadline_ns - ecru__clock_now();
-    if (left <= 0) return false;
-    if (left == INT64_MAX) uv_cond_wait(&poller->changed, &poller->lock);
-    else uv_cond_timedwait(&poller->changed, &poller->lock, (uint64_t)left);
-  }
-  if (poller->running) return false;
-  return poller->running = true;
-}
-
-int ecru__poller_wait(ecru__poller *poller, ecru__poll_event *events, int most, int64_t deadline_ns) {
-  int given = 0;
-  uv_mutex_lock(&poller->lock);
-  if (become_runner(poller, deadline_ns)) {
-    poller->events = events;
-    poller->most = most;
-    poller->given = 0;
-    bool woken = poller->woken;
-    uv_mutex_unlock(&poller->lock);
-    run_loop(poller, woken ? 0 : deadline_ns);
-    uv_mutex_lock(&poller->lock);
-    given = poller->given;
-    poller->most = 0;
-    poller->running = false;
-  }
-  if (deadline_ns != 0) poller->woken = false;
-  uv_cond_broadcast(&poller->changed);
-  uv_mutex_unlock(&poller->lock);
+/// returns: how many events.
+static int run_loop(ecru__poller *poller, ecru__poll_event *events, int most, int64_t left_ns) {
+  poller->events = events;
+  poller->most = most;
+  poller->given = 0;
+  bool timed = left_ns >= NS_PER_MS && left_ns != INT64_MAX;
+  uv_update_time(&poller->loop);
+  if (timed) uv_timer_start(&poller->timer, do_nothing_timer, (uint64_t)left_ns / NS_PER_MS, 0);
+  uv_run(&poller->loop, left_ns >= NS_PER_MS ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+  if (timed) uv_timer_stop(&poller->timer);
+  int given = poller->given;
+  poller->most = poller->given = 0; // no room for what an arm finds
   return given;
 }
 
-// ---- everybody else ----------------------------------------------------------------------------------------------------
-
-/// Under the lock.
-static void request(ecru__poller *poller, watch *w) {
-  if (w->requested) return;
-  w->requested = true;
-  w->next = poller->requests;
-  poller->requests = w;
-  uv_async_send(&poller->wake);
+/// Under the lock, which it drops meanwhile.
+static int run_loop_until(ecru__poller *poller, ecru__poll_event *events, int most, int64_t deadline_ns) {
+  int64_t left = poller->woken ? 0 : left_until(deadline_ns);
+  uv_mutex_unlock(&poller->lock);
+  int given = run_loop(poller, events, most, left);
+  uv_mutex_lock(&poller->lock);
+  poller->taken = false;
+  uv_cond_broadcast(&poller->changed);
+  if (given == 0 && left > 0 && left < NS_PER_MS && !poller->woken) wait_for_change(poller, left);
+  return given;
 }
+
+int ecru__poller_wait(ecru__poller *poller, ecru__poll_event *events, int most, int64_t deadline_ns) {
+  int saved_errno = errno, given = 0;
+  uv_mutex_lock(&poller->lock);
+  if (take_loop_until(poller, deadline_ns)) given = run_loop_until(poller, events, most, deadline_ns);
+  if (deadline_ns != 0) poller->woken = false; // who only looks leaves it to who sleeps
+  uv_mutex_unlock(&poller->lock);
+  errno = saved_errno;
+  return given;
+}
+
+void ecru__poller_wake(ecru__poller *poller) {
+  int saved_errno = errno;
+  uv_mutex_lock(&poller->lock);
+  poller->woken = true;
+  if (poller->taken) uv_async_send(&poller->wake);
+  uv_cond_broadcast(&poller->changed);
+  uv_mutex_unlock(&poller->lock);
+  errno = saved_errno;
+}
+
+// ---- watches -----------------------------------------------------------------------------------------------------------
 
 int64_t ecru__poller_attempt(ecru__poller *poller, ecru__pollee *pollee, ecru__operation *operation) {
   (void)poller;
   return ecru__attempt_unless_drained(pollee, operation);
 }
 
-static watch *new_watch(ecru__poller *poller, const ecru__pollee *pollee) {
-  watch *w = ecru__calloc(1, sizeof *w);
-  if (!w) return NULL;
-  w->poller = poller;
-  w->key = pollee->key;
-  w->descriptor = pollee->descriptor;
-  w->fleeting = pollee->fleeting;
-  return w;
+static watch *watch_of(ecru__poller *poller, intptr_t descriptor) {
+  size_t index = (size_t)descriptor, room = poller->room < WATCHES_LEAST ? WATCHES_LEAST : poller->room;
+  if (index < poller->room) return &poller->watches[index];
+  while (room <= index) room *= 2;
+  watch *larger = ecru__realloc(poller->watches, room * sizeof *larger);
+  if (!larger) return NULL;
+  memset(larger + poller->room, 0, (room - poller->room) * sizeof *larger);
+  poller->watches = larger;
+  poller->room = room;
+  return &larger[index];
 }
 
-/// The number may be somebody else's by now, so its watch is made anew. returns: the directions still waited for.
-static uint32_t forget_fleeting(ecru__poller *poller, ecru__pollee *pollee) {
-  watch *w = pollee->private_state;
-  if (!w) return 0;
-  uv_mutex_lock(&poller->lock);
-  uint32_t wanted = w->wanted;
-  uv_mutex_unlock(&poller->lock);
-  ecru__poller_forget(poller, pollee);
-  return wanted;
+static void close_handle(watch *w) {
+  if (!w->handle) return;
+  uv_close((uv_handle_t *)w->handle, free_closed); // stops it at once
+  w->handle = NULL;
+}
+
+/// libuv sets descriptors non-blocking; a foreign one gets its mode back at once.
+static int open_handle(ecru__poller *poller, watch *w, const ecru__pollee *pollee) {
+  bool was_blocking = false;
+  uv_poll_t *handle = ecru__malloc(sizeof *handle);
+  if (!handle) return ECRU_ENOMEM;
+  int status = ecru__io_set_blocking(pollee->descriptor, false, &was_blocking);
+  if (status == 0) {
+    int failed = uv_poll_init(&poller->loop, handle, (int)pollee->descriptor);
+    status = failed == 0 ? 0 : failed == UV_EPERM ? ECRU_EPERM : failed == UV_EBADF ? ECRU_EBADF : ECRU_ENOMEM;
+    if (was_blocking && (pollee->fleeting || status != 0)) ecru__io_set_blocking(pollee->descriptor, true, NULL);
+  }
+  if (status != 0) {
+    ecru__free(handle);
+    return status;
+  }
+  handle->data = (void *)(uintptr_t)pollee->descriptor;
+  w->handle = handle;
+  return 0;
+}
+
+/// With the loop: this direction, too. returns: as ecru__poller_arm.
+static int want(ecru__poller *poller, const ecru__pollee *pollee, int direction) {
+  watch *w = watch_of(poller, pollee->descriptor);
+  if (!w) return ECRU_ENOMEM;
+  bool same = w->handle && w->key == pollee->key;
+  uint32_t wanted = (same ? w->wanted : 0) | 1u << direction;
+  if (!same || pollee->fleeting) close_handle(w);
+  w->key = pollee->key;
+  w->fleeting = pollee->fleeting;
+  w->wanted = wanted;
+  int status = w->handle ? 0 : open_handle(poller, w, pollee);
+  if (status == 0 && start(w) != 0) status = ECRU_ENOMEM;
+  if (status == 0) uv_run(&poller->loop, UV_RUN_NOWAIT); // invariant 3; there is no room, so no event is given out
+  else close_handle(w);
+  return status;
 }
 
 int ecru__poller_arm(ecru__poller *poller, ecru__pollee *pollee, int direction) {
   if (pollee->kind == ECRU__IS_FILE) return ECRU_EPERM;
-  uint32_t others = pollee->fleeting ? forget_fleeting(poller, pollee) : 0;
-  watch *w = pollee->private_state;
-  if (!w && !(w = new_watch(poller, pollee))) return ECRU_ENOMEM;
-  pollee->private_state = w;
-  uv_mutex_lock(&poller->lock);
-  w->wanted |= others | 1u << direction;
-  request(poller, w);
-  uv_mutex_unlock(&poller->lock);
-  return 0;
+  int saved_errno = errno;
+  take_loop(poller);
+  int status = want(poller, pollee, direction);
+  give_loop_back(poller);
+  errno = saved_errno;
+  return status;
 }
 
 bool ecru__poller_cancel(ecru__poller *poller, ecru__pollee *pollee, ecru__operation *operation) {
@@ -226,73 +251,59 @@ bool ecru__poller_cancel(ecru__poller *poller, ecru__pollee *pollee, ecru__opera
 }
 
 void ecru__poller_forget(ecru__poller *poller, ecru__pollee *pollee) {
-  watch *w = pollee->private_state;
-  pollee->private_state = NULL;
-  if (!w) return;
-  uv_mutex_lock(&poller->lock);
-  w->forgotten = true;
-  w->wanted = 0;
-  request(poller, w);
-  while (w->requested && poller->running) uv_cond_wait(&poller->changed, &poller->lock);
-  bool nobody_runs = w->requested;
-  if (nobody_runs) poller->running = true;
-  uv_mutex_unlock(&poller->lock);
-  if (!nobody_runs) return;
-  serve_requests(poller);
-  uv_mutex_lock(&poller->lock);
-  poller->running = false;
-  uv_cond_broadcast(&poller->changed);
-  uv_mutex_unlock(&poller->lock);
-}
-
-void ecru__poller_wake(ecru__poller *poller) {
-  uv_mutex_lock(&poller->lock);
-  poller->woken = true;
-  uv_cond_broadcast(&poller->changed);
-  uv_async_send(&poller->wake);
-  uv_mutex_unlock(&poller->lock);
+  int saved_errno = errno;
+  take_loop(poller);
+  size_t index = (size_t)pollee->descriptor;
+  if (index < poller->room && poller->watches[index].key == pollee->key) close_handle(&poller->watches[index]);
+  give_loop_back(poller);
+  errno = saved_errno;
 }
 
 // ---- its life ----------------------------------------------------------------------------------------------------------
 
+static void close_one(uv_handle_t *handle, void *argument) {
+  (void)argument;
+  if (!uv_is_closing(handle)) uv_close(handle, handle->type == UV_POLL ? free_closed : NULL);
+}
+
+static void close_loop(ecru__poller *poller) {
+  uv_walk(&poller->loop, close_one, NULL);
+  uv_run(&poller->loop, UV_RUN_DEFAULT);
+  uv_loop_close(&poller->loop);
+}
+
+/// returns: 0; a libuv code.
+static int open_loop(ecru__poller *poller) {
+  int failed = uv_loop_init(&poller->loop);
+  if (failed) return failed;
+  poller->loop.data = poller;
+  uv_timer_init(&poller->loop, &poller->timer);
+  failed = uv_async_init(&poller->loop, &poller->wake, do_nothing_async);
+  if (failed) close_loop(poller);
+  return failed;
+}
+
 int ecru__poller_create(ecru__poller **poller) {
   ecru__poller *made = ecru__calloc(1, sizeof *made);
   if (!made) return ECRU_ENOMEM;
-  int failed = uv_loop_init(&made->loop);
+  int saved_errno = errno, failed = open_loop(made);
+  errno = saved_errno;
   if (failed) {
     ecru__free(made);
     return failed == UV_EMFILE ? ECRU_EMFILE : failed == UV_ENFILE ? ECRU_ENFILE : ECRU_ENOMEM;
   }
   uv_mutex_init(&made->lock);
   uv_cond_init(&made->changed);
-  uv_timer_init(&made->loop, &made->timer);
-  made->wake.data = made;
-  failed = uv_async_init(&made->loop, &made->wake, on_wake);
-  made->wake.data = made;
-  if (failed) {
-    uv_close((uv_handle_t *)&made->timer, NULL);
-    uv_run(&made->loop, UV_RUN_DEFAULT);
-    uv_loop_close(&made->loop);
-    uv_cond_destroy(&made->changed);
-    uv_mutex_destroy(&made->lock);
-    ecru__free(made);
-    return ECRU_EMFILE;
-  }
   *poller = made;
   return 0;
 }
 
-static void close_if_open(uv_handle_t *handle, void *argument) {
-  (void)argument;
-  if (!uv_is_closing(handle)) uv_close(handle, handle->type == UV_POLL ? on_closed : NULL);
-}
-
 void ecru__poller_destroy(ecru__poller *poller) {
-  serve_requests(poller);
-  uv_walk(&poller->loop, close_if_open, NULL);
-  uv_run(&poller->loop, UV_RUN_DEFAULT);
-  uv_loop_close(&poller->loop);
+  int saved_errno = errno;
+  close_loop(poller);
   uv_cond_destroy(&poller->changed);
   uv_mutex_destroy(&poller->lock);
+  ecru__free(poller->watches);
   ecru__free(poller);
+  errno = saved_errno;
 }
