@@ -71,7 +71,9 @@ static int64_t connect_or_ask(int descriptor, ecru__operation *operation) {
     return -1;
   }
   struct pollfd look = {.fd = descriptor, .events = POLLOUT};
-  if (poll(&look, 1, 0) == 0) {
+  int ready = poll(&look, 1, 0);
+  if (ready < 0) return -1;
+  if (ready == 0) {
     errno = EAGAIN;
     return -1;
   }
