@@ -12,6 +12,7 @@ typedef struct copying {
   uint64_t left;      // still to be copied
   uint64_t copied;
   char *buffer;
+  bool may_splice;
   intptr_t pipe[2];   // read end, write end; -1: none
 } copying;
 
@@ -32,22 +33,27 @@ static int64_t write_out(ecru__worker **w, copying *c, enum ecru__operation_kind
   return 0;
 }
 
+static void close_pipe(copying *c) {
+  if (c->pipe[0] < 0) return;
+  ecru__io_close(c->pipe[0]);
+  ecru__io_close(c->pipe[1]);
+  c->pipe[0] = c->pipe[1] = -1;
+}
+
 /// One portion. returns: how many bytes; 0: the end of input; ECRU_E*.
 static int64_t step(ecru__worker **w, copying *c) {
   bool splices = c->pipe[0] >= 0;
   ecru__operation in = {.kind = splices ? ECRU__OP_SPLICE_IN : ECRU__OP_READ, .data = c->buffer, .other = c->pipe[1]};
   in.bytes = (size_t)least(c->left, splices ? AT_ONCE : BUFFER);
   int64_t count = ecru__io_perform(w, c->from, &in, ECRU__WAIT_READ);
+  if (count == ECRU_EINVAL && splices) { // this one cannot be spliced; nothing has been moved
+    close_pipe(c);
+    c->may_splice = false;
+    return step(w, c);
+  }
   if (count <= 0) return count;
   int64_t status = write_out(w, c, splices ? ECRU__OP_SPLICE_OUT : ECRU__OP_WRITE, count);
   return status < 0 ? status : count;
-}
-
-static void close_pipe(copying *c) {
-  if (c->pipe[0] < 0) return;
-  ecru__io_close(c->pipe[0]);
-  ecru__io_close(c->pipe[1]);
-  c->pipe[0] = c->pipe[1] = -1;
 }
 
 static bool can_splice(const ecru_io *io) { return io->pollee.kind == ECRU__IS_STREAM || io->pollee.kind == ECRU__IS_PIPE; }
@@ -61,17 +67,12 @@ static int64_t may_go_on(ecru__worker *w, const copying *c) {
 }
 
 static int64_t copy_all(ecru__worker **w, copying *c) {
-  bool may_splice = can_splice(c->to) && can_splice(c->from);
+  c->may_splice = can_splice(c->to) && can_splice(c->from);
   while (c->left > 0) {
     int64_t status = may_go_on(*w, c);
     if (status != 0) return status;
-    if (may_splice && c->pipe[0] < 0 && c->copied >= THROUGH_BUFFER && ecru__io_pipe(c->pipe) != 0) may_splice = false;
+    if (c->may_splice && c->pipe[0] < 0 && c->copied >= THROUGH_BUFFER) c->may_splice = ecru__io_pipe(c->pipe) == 0;
     int64_t count = step(w, c);
-    if (count == ECRU_EINVAL && c->pipe[0] >= 0) { // these two cannot; nothing has been moved
-      close_pipe(c);
-      may_splice = false;
-      continue;
-    }
     if (count <= 0) return count;
   }
   return 0;
