@@ -215,7 +215,7 @@ int64_t ecru_writer_write(ecru_writer *writer, const void *data, size_t bytes) {
   if (writer->failed) return writer->failed;
   if (bytes == 0) return 0;
   if (writer->used + bytes >= writer->room) return write_through(writer, data, bytes);
-  if (!writer->data && !(writer->data = ecru__malloc(writer->room))) return ECRU_ENOMEM;
+  if (!writer->data && !(writer->data = ecru__malloc(writer->room))) return write_through(writer, data, bytes); // no memory: no buffer
   memcpy(writer->data + writer->used, data, bytes);
   writer->used += bytes;
   return (int64_t)bytes;

@@ -41,7 +41,7 @@ ECRU_API int ecru_writer_create(ecru_writer **writer, ecru_io *io, size_t bytes)
 /// Frees it; what has not been flushed is lost. effects: any thread; never parks. NULL is ignored. since: 0.1
 ECRU_API void ecru_writer_destroy(ecru_writer *writer);
 /// Takes all bytes, writing when the room is full; what is as large as the room is written at once, with what waits, in one call. After an error
-/// every call returns it. effects: as ecru_io_write. returns: bytes; as ecru_io_write; ECRU_ENOMEM. since: 0.1
+/// every call returns it. Without memory for the room it writes at once. effects: as ecru_io_write. returns: bytes; as ecru_io_write. since: 0.1
 ECRU_API int64_t ecru_writer_write(ecru_writer *writer, const void *data, size_t bytes);
 /// Writes what waits. effects, returns: 0; as ecru_io_write. since: 0.1
 ECRU_API int ecru_writer_flush(ecru_writer *writer);
