@@ -2,7 +2,7 @@
 /// the library linked into it calls these; calls from elsewhere (libc, libuv) and those of real_call pass.
 ///
 ///   1 A plan says which call of which kind fails and how, counted from its beginning, or at random (seeded), or cuts counts to one byte.
-///   2 What the system would not do is not done here: EINTR of connect and close comes after the deed; the poller's own eventfd takes every byte;
+///   2 What the system would not do is not done here: EINTR of connect and close comes after the deed; the poller's own eventfd works;
 ///     a call that says EAGAIN, or moved less than there is, is followed by an event, if the descriptor is registered for such.
 #ifndef ECRU_TESTS_SYSTEM_CALLS_H
 #define ECRU_TESTS_SYSTEM_CALLS_H
@@ -256,14 +256,19 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
   message->msg_namelen = less.msg_namelen;
   return moved(fd, true, count);
 }
+static bool is_eventfd(int fd) {
+  struct registered *r = registration_of(fd);
+  return r && atomic_load(&r->is_eventfd);
+}
+
 ssize_t read(int fd, void *data, size_t bytes) {
+  if (is_eventfd(fd)) return REAL(read)(fd, data, bytes);
   FAIL_IF_PLANNED(read, fd);
   size_t asked = cut(CALLER, bytes);
   return moved(fd, asked < bytes, REAL(read)(fd, data, asked));
 }
 ssize_t write(int fd, const void *data, size_t bytes) {
-  struct registered *r = registration_of(fd);
-  if (r && atomic_load(&r->is_eventfd)) return REAL(write)(fd, data, bytes);
+  if (is_eventfd(fd)) return REAL(write)(fd, data, bytes);
   FAIL_IF_PLANNED(write, fd);
   size_t asked = cut(CALLER, bytes);
   return moved(fd, asked < bytes, REAL(write)(fd, data, asked));

@@ -219,11 +219,13 @@ static void soak(void *unused) {
   int64_t round_ns = (given ? atol(given) : test_scaled(20)) * ECRU_SECOND / ROUNDS;
   ecru_waitgroup *left = NULL;
   quiet rounds[ROUNDS];
+  char name[32];
   atomic_store(&seed, test_seed());
   CHECK_EQ(ecru_waitgroup_create(&left), 0);
   ended = signals();
   listeners[0] = listen_at("tcp", "0.0.0.0:0");
-  listeners[1] = listen_at("unix", "@ecru-soak");
+  snprintf(name, sizeof name, "@ecru-soak-%d", (int)getpid());
+  listeners[1] = listen_at("unix", name);
   for (int i = 0; i < 2; i++) go(serve, listeners[i]);
   for (int i = 0; i < ROUNDS; i++) {
     rounds[i] = run_round(left, round_ns);

@@ -76,7 +76,11 @@ static void stream(const char *network, const char *address) {
   ecru_io_release(listener);
 }
 static void tcp(void) { stream("tcp", "127.0.0.1:0"); }
-static void local_stream(void) { stream("unix", "@ecru-io-faults"); }
+static void local_stream(void) {
+  char name[40];
+  snprintf(name, sizeof name, "@ecru-io-faults-%d", (int)getpid());
+  stream("unix", name);
+}
 
 static two ends;
 static void echo_vectors(void *unused) {
