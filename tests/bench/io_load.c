@@ -31,7 +31,7 @@
 #include <unistd.h>
 
 enum { REQUEST_BYTES = 64, EVENTS = 256, PIDS_MAX = 64, COUNTERS_MAX = 4096, STEPS = 64, BUCKETS = 64 * STEPS, PER_SOURCE = 20000 };
-static const int64_t warm_up_ns = 300000000;
+static const int64_t warm_up_ns = 300000000, patience_ns = 10000000000;
 
 static void fail(const char *what) {
   fprintf(stderr, "bench_io_load: %s: %s\n", what, strerror(errno));
@@ -280,10 +280,12 @@ static void storm(int connections, int64_t total) {
 }
 
 static void exchange_once(connection *c) {
-  send_request(c, 0);
-  while (!receive(c)) {
+  int64_t start_ns = clock_ns(CLOCK_MONOTONIC);
+  for (send_request(c, start_ns); !receive(c);) {
     struct epoll_event event;
     epoll_wait(epoll, &event, 1, 100);
+    errno = ETIMEDOUT;
+    if (clock_ns(CLOCK_MONOTONIC) - start_ns > patience_ns) fail("no answer for 10 s");
   }
 }
 

@@ -2,6 +2,7 @@
 are counted in a short run of its own behind the rounds, because counting costs time."""
 import os
 import re
+import resource
 import subprocess
 import tempfile
 
@@ -9,6 +10,7 @@ from . import sampling, servers
 
 COUNTING_SECONDS, COUNTING_REQUESTS = 0.4, 20_000
 THREADS_OF_WRK = 1
+SPARE_DESCRIPTORS = 200
 
 
 class Failed(Exception):
@@ -56,7 +58,10 @@ def storm(load, case, amount):
 
 
 def idle(load, case, amount):
-    found = pairs(run_quietly([*load, int(amount)]))
+    fit = allow_descriptors(int(amount))
+    if fit < amount:
+        print(f"{case.name}: {fit} connections, because of the limit of open files", flush=True)
+    found = pairs(run_quietly([*load, fit]))
     return {**per_request(found, found["requests"]), "bytes_per_item": found["bytes_per_item"]}
 
 
@@ -99,7 +104,21 @@ def redis(load, case, amount):
 CLIENTS = {"echo": echo, "storm": storm, "idle": idle, "wrk": wrk, "redis": redis}
 
 
+def allow_descriptors(wanted):
+    """Raises the limit for the servers and the client. returns: how many connections fit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limit in (max(hard, wanted + SPARE_DESCRIPTORS), hard):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), limit))
+            break
+        except (ValueError, OSError):  # only root may raise the hard limit
+            continue
+    return min(wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - SPARE_DESCRIPTORS)
+
+
 def with_server(programs, name, case, procs, amount, count_calls):
+    if case.client == "idle":
+        allow_descriptors(case.connections)
     with servers.Server(name, programs[name], case, procs, environment()) as server:
         mode = case.client if case.client in ("echo", "storm", "idle") else "around"
         load = [programs["load"], mode, ",".join(map(str, server.pids)), int(count_calls), server.port]
