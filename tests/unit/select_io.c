@@ -33,6 +33,7 @@ static void readiness(ecru_io *a, ecru_io *b, ecru_chan *chan) {
   ecru_case room = {ECRU_CASE_WRITE, -1, a, NULL};
   CHECK_EQ(ecru_select(&room, 1, 0), 0);
   CHECK_EQ(room.status, 0);
+  CHECK_EQ(ecru_io_close(b), 0); // waits until the last writer has left
 }
 TEST(select_io, a_descriptor_is_ready_when_there_is_something_to_read) { whole(readiness); } // S1
 
