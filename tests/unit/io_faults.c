@@ -230,7 +230,7 @@ static void run_scenario(void *unused) {
 }
 /// In a runtime of its own, so that the poller is made anew; the plan, which has been made, ends with it. returns: the first failure.
 static int run_once(void (*what)(void)) {
-  int before = test_open_fds();
+  int before = open_fds_to_compare();
   atomic_store(&first_failure, 0);
   scenario = what;
   with_procs(2, run_scenario);

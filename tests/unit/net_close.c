@@ -383,7 +383,7 @@ static void use_kept(void *unused) {
   write_text(kept.a, "before");
 }
 TEST(net_close, handles_live_on_over_stops) { // G13
-  int before = test_open_fds();
+  int before = open_fds_to_compare();
   with_procs(1, make_kept);
   int handles = test_open_fds(), threads = test_threads();
   CHECK_EQ(handles, before + 3); // the poller's are gone
@@ -411,7 +411,7 @@ static void wait_for_pipe(void *unused) {
   close(both[1]);
 }
 TEST(net_close, foreign_descriptors_over_stops) { // G13, I7
-  int before = test_open_fds();
+  int before = open_fds_to_compare();
   for (int i = 0; i < 5; i++) {
     with_procs(1, wait_for_pipe);
     CHECK_EQ(test_open_fds(), before);
