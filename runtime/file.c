@@ -213,16 +213,23 @@ static int begin(ecru_file *file) {
   return status == 0 ? hold(file) : status;
 }
 
+/// Declared as blocking.
+static int64_t read_waiting(ecru_file *file, void *buffer, size_t bytes, int64_t offset) {
+  int64_t result = ecru_blocking_enter();
+  if (result != 0) return result;
+  result = ecru__file_read(file->descriptor, buffer, bytes, offset);
+  ecru_blocking_exit();
+  return result;
+}
+
 static int64_t read_file(ecru_file *file, void *buffer, size_t bytes, int64_t offset) {
   int64_t result = begin(file);
   if (result != 0) return result;
-  result = ecru_blocking_enter();
-  if (result == 0) {
-    result = ecru__file_read(file->descriptor, buffer, bytes, offset);
-    ecru_blocking_exit();
-  }
+  int64_t at_hand = ecru__file_read_at_hand(file->descriptor, buffer, bytes, offset);
+  if (at_hand < (int64_t)bytes) // the rest is on the disk, or the file ends here
+    result = read_waiting(file, (char *)buffer + at_hand, bytes - (size_t)at_hand, offset < 0 ? -1 : offset + at_hand);
   let_go(file);
-  return result;
+  return result >= 0 || at_hand == 0 ? at_hand + result : at_hand;
 }
 
 int64_t ecru_file_read(ecru_file *file, void *buffer, size_t bytes) {

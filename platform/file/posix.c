@@ -2,6 +2,7 @@
 #include "platform/file.h"
 
 #include <errno.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "platform/io.h"
@@ -21,6 +22,19 @@ int64_t ecru__file_read(intptr_t descriptor, void *buffer, size_t bytes, int64_t
   do result = offset < 0 ? read((int)descriptor, buffer, bytes) : pread((int)descriptor, buffer, bytes, (off_t)offset);
   while (result < 0 && errno == EINTR);
   return result_and_errno(result, saved_errno);
+}
+
+int64_t ecru__file_read_at_hand(intptr_t descriptor, void *buffer, size_t bytes, int64_t offset) {
+#ifdef RWF_NOWAIT
+  struct iovec piece = {buffer, bytes < ONE_CALL_MAX ? bytes : ONE_CALL_MAX};
+  int saved_errno = errno;
+  ssize_t result = preadv2((int)descriptor, &piece, 1, offset < 0 ? -1 : (off_t)offset, RWF_NOWAIT);
+  errno = saved_errno;
+  return result < 0 ? 0 : result; // whatever is in the way, the call that may wait says so
+#else
+  (void)descriptor, (void)buffer, (void)bytes, (void)offset;
+  return 0;
+#endif
 }
 
 int64_t ecru__file_write(intptr_t descriptor, const void *data, size_t bytes, int64_t offset) {
