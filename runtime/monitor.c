@@ -32,6 +32,7 @@ static struct {
   int fast;           // looks left at the fast pace; sched.fast_watch is up until the last but one
   bool saw_lent;      // on this look
   bool neglected;     // on this look: nobody has looked at the poller since the last one
+  bool moves;         // on this look: some processor goes from goroutine to goroutine, and heeds what it is asked
   bool naps;          // it has put sched.monitor_naps up
   int64_t looked_ns;  // when it looked last
   int64_t trimmed_ns; // when stacks were last trimmed
@@ -160,6 +161,7 @@ static bool look_at(ecru__processor *p, int64_t now, int64_t clock_now) {
   if (moves) {
     p->seen_late = false;
     p->seen_tick = tick;
+    watch.moves = true;
     p->seen_since = watch.looked_ns; // it may have run since just after the last look: a slice is never too long
   }
   if (late || watch.neglected || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed) != 0)
@@ -189,12 +191,13 @@ static bool look_at_all(int64_t now) {
   int64_t clock_now = ecru__now();
   uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
   watch.saw_lent = false;
+  watch.moves = false;
   watch.neglected = ecru__poll_is_neglected();
   for (uint32_t i = 0; i < created; i++) {
     busy |= look_at(processor(i), now, clock_now);
     surplus |= !ecru__queue_is_empty(processor(i));
   }
-  if (watch.neglected) busy |= serve_poller();
+  if (watch.neglected && !watch.moves) busy |= serve_poller(); // else it has been asked to look, from nearer by
   if (!watch.saw_lent) atomic_store_explicit(&ecru__sched.some_lent, 0, memory_order_relaxed);
   if (surplus && atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0 &&
       atomic_load_explicit(&ecru__sched.spinning, memory_order_relaxed) == 0) {

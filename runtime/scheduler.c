@@ -542,11 +542,20 @@ static bool others_run(void) {
          atomic_load_explicit(&ecru__sched.poll_slot, memory_order_relaxed) == 0;
 }
 
+/// Every 61st time, if it is some time since this processor last looked at the poller (by the clock the monitor keeps).
+static bool has_not_looked(ecru__processor *p) {
+  if (p->tick % LOOK_AROUND != 0) return false;
+  int64_t now = atomic_load_explicit(&ecru__sched.coarse_now, memory_order_relaxed);
+  bool long_ago = now != p->looked_ns;
+  p->looked_ns = now;
+  return long_ago;
+}
+
 static ecru__goroutine *search(ecru__worker *w, ecru__processor *p) {
   ecru__goroutine *g;
   bool asked = atomic_load_explicit(&p->attention, memory_order_relaxed) != 0;
   if (asked) atomic_store_explicit(&p->attention, 0, memory_order_relaxed);
-  if (asked) ecru__poll_now(w, true);
+  if (asked || has_not_looked(p)) ecru__poll_now(w, asked);
   int64_t earliest = atomic_load_explicit(&p->timers->earliest, memory_order_acquire);
   if (earliest != ECRU_FOREVER) ecru__timers_run(w, p->timers, ecru__now());
   if ((g = w->undelivered) != NULL) {

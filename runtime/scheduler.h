@@ -69,6 +69,7 @@ struct ecru__processor {
   _Atomic uint32_t tail;        // owner writes, thieves read
   ecru__goroutine *next;        // owner
   uint32_t tick;                // owner: switches; the monitor reads racily
+  int64_t looked_ns;            // owner: when it last looked at the poller of its own accord (coarse)
   uint32_t next_run;            // owner: how often in a row `next` was taken
   _Atomic uint32_t attention;   // atomic: the monitor asks the owner to look at timers and the global queue
   uint32_t index;               // set once
