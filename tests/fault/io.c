@@ -227,6 +227,34 @@ static void copy_without_memory(void *unused) {
 }
 TEST(io, copies_readers_and_writers_need_memory_or_say_so) { first_of_all(copy_without_memory); } // I1
 
+// ---- and what needs none --------------------------------------------------------------------------------------------
+
+static void answer(void *done) {
+  char data[8];
+  for (int64_t count; (count = ecru_io_read(p.b, data, sizeof data)) > 0;) CHECK_EQ(ecru_io_write(p.b, data, (size_t)count, NULL), count);
+  CHECK_EQ(ecru_waitgroup_done(done), 0);
+}
+static void talk(void *unused) {
+  (void)unused;
+  ecru_waitgroup *done;
+  char data[8];
+  p = pair_of();
+  CHECK_EQ(ecru_waitgroup_create(&done), 0);
+  CHECK_EQ(ecru_waitgroup_add(done, 1), 0);
+  CHECK_EQ(ecru_go(answer, done), 0);
+  for (int i = 0; i < 1100; i++) {
+    if (i == 100) ecru__fault_set(ECRU__FAULT_ALLOC, 0, 0); // counts from here on
+    CHECK_EQ(ecru_io_write(p.a, "ping", 4, NULL), 4);
+    CHECK_EQ(ecru_io_read(p.a, data, sizeof data), 4);
+  }
+  CHECK_EQ(ecru__fault_count(ECRU__FAULT_ALLOC), 0);
+  CHECK_EQ(ecru_io_close(p.a), 0);
+  CHECK_EQ(ecru_waitgroup_wait(done), 0);
+  ecru_waitgroup_destroy(done);
+  release_two(p);
+}
+TEST(io, reads_and_writes_allocate_nothing) { first_of_all(talk); } // I1
+
 // ---- libuv's loop ------------------------------------------------------------------------------------------------------
 
 static int look_up(void) {
