@@ -178,6 +178,8 @@ int ecru_file_close(ecru_file *file) {
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
   ecru__event_wait_shielded(&w, &file->shut, ECRU__WAIT_CLOSE, file);
+  ecru__lock_take(&file->shut.lock); // whoever set it has left it: the handle may go now
+  ecru__lock_drop(&file->shut.lock);
   ecru__leave(w);
   return file->close_status;
 }
@@ -225,7 +227,8 @@ static int64_t read_waiting(ecru_file *file, void *buffer, size_t bytes, int64_t
 static int64_t read_file(ecru_file *file, void *buffer, size_t bytes, int64_t offset) {
   int64_t result = begin(file);
   if (result != 0) return result;
-  int64_t at_hand = ecru__file_read_at_hand(file->descriptor, buffer, bytes, offset);
+  // at the descriptor's own position it is one call: another reader could come between two
+  int64_t at_hand = offset < 0 ? 0 : ecru__file_read_at_hand(file->descriptor, buffer, bytes, offset);
   if (at_hand < (int64_t)bytes) // the rest is on the disk, or the file ends here
     result = read_waiting(file, (char *)buffer + at_hand, bytes - (size_t)at_hand, offset < 0 ? -1 : offset + at_hand);
   let_go(file);

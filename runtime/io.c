@@ -953,7 +953,11 @@ int ecru_io_close(ecru_io *io) {
   if (!w) return ecru__enter_status();
   int status = close_to_all(w, io);
   if (status == 0) shut(w, io);
-  if (status == ECRU_EBUSY) status = ecru__event_wait_shielded(&w, &io->shut, ECRU__WAIT_CLOSE, io);
+  if (status == ECRU_EBUSY) {
+    status = ecru__event_wait_shielded(&w, &io->shut, ECRU__WAIT_CLOSE, io);
+    ecru__lock_take(&io->shut.lock); // whoever set it has left it: the handle may go now
+    ecru__lock_drop(&io->shut.lock);
+  }
   ecru__leave(w);
   return status;
 }
