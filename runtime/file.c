@@ -178,8 +178,7 @@ int ecru_file_close(ecru_file *file) {
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
   ecru__event_wait_shielded(&w, &file->shut, ECRU__WAIT_CLOSE, file);
-  ecru__lock_take(&file->shut.lock); // whoever set it has left it: the handle may go now
-  ecru__lock_drop(&file->shut.lock);
+  ecru__event_settle(&file->shut);
   ecru__leave(w);
   return file->close_status;
 }

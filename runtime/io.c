@@ -955,8 +955,7 @@ int ecru_io_close(ecru_io *io) {
   if (status == 0) shut(w, io);
   if (status == ECRU_EBUSY) {
     status = ecru__event_wait_shielded(&w, &io->shut, ECRU__WAIT_CLOSE, io);
-    ecru__lock_take(&io->shut.lock); // whoever set it has left it: the handle may go now
-    ecru__lock_drop(&io->shut.lock);
+    ecru__event_settle(&io->shut);
   }
   ecru__leave(w);
   return status;

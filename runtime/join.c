@@ -96,10 +96,7 @@ static int race_next(ecru__worker **w, struct race *race, ecru_task **task, size
     watcher->task = NULL;
   }
   ecru__lock_drop(&collector->lock);
-  if (status == 0 && !ecru__task_has_ended(*task)) { // its goroutine is about to say so, with the lock held
-    ecru__lock_take(&(*task)->ended.lock);
-    ecru__lock_drop(&(*task)->ended.lock);
-  }
+  if (status == 0 && !ecru__task_has_ended(*task)) ecru__event_settle(&(*task)->ended); // its goroutine is about to say so, with the lock held
   return status;
 }
 

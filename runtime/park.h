@@ -200,6 +200,11 @@ void ecru__event_set(ecru__worker *w, ecru__event *event);
 /// Waits for it. returns: as ecru__park. The caller has checked ecru__canceled.
 int ecru__event_wait(ecru__worker **w, ecru__event *event, int reason, const void *object);
 int ecru__event_wait_shielded(ecru__worker **w, ecru__event *event, int reason, const void *object);
+/// After the event was seen set: returns when whoever set it has let go of it, so that its memory may go.
+static inline void ecru__event_settle(ecru__event *event) {
+  ecru__lock_take(&event->lock);
+  ecru__lock_drop(&event->lock);
+}
 /// Claims all waiters of a queue under its lock into a chain (through node->next), to be woken by ecru__ready_all after it.
 ecru__node *ecru__queue_claim_all(ecru__queue *queue);
 void ecru__ready_all(ecru__worker *w, ecru__node *chain);

@@ -150,7 +150,6 @@ void ecru_subscription_end(ecru_subscription *subscription) {
     ecru__event_wait_shielded(&w, &s->closed, ECRU__WAIT_SIGNAL, s);
     ecru__leave(w);
   }
-  ecru__lock_take(&s->closed.lock); // who has set it may still be about to drop this
-  ecru__lock_drop(&s->closed.lock);
+  ecru__event_settle(&s->closed);
   free_subscription(s);
 }

@@ -115,7 +115,6 @@ void ecru_watch_destroy(ecru_watch *watch) {
     ecru__event_wait_shielded(&w, &watch->closed, ECRU__WAIT_WATCH, watch);
     ecru__leave(w);
   }
-  ecru__lock_take(&watch->closed.lock); // who has set it may still be about to drop this
-  ecru__lock_drop(&watch->closed.lock);
+  ecru__event_settle(&watch->closed);
   free_watch(watch);
 }
