@@ -300,7 +300,8 @@ static int read_to_end(stream *s) {
 static void capture(void *argument) {
   stream *s = argument;
   s->status = read_to_end(s);
-  if (s->status != 0) ecru_process_kill(s->process, SIGKILL); // nobody listens to it any more
+  // nobody listens to it any more; but if the token has fired, the options say what becomes of it (ecru_process_wait)
+  if (s->status != 0 && s->status != ECRU_ECANCELED && s->status != ECRU_ETIMEDOUT) ecru_process_kill(s->process, SIGKILL);
   if (s->done) ecru_waitgroup_done(s->done);
 }
 

@@ -165,6 +165,24 @@ TEST(process, a_token_ends_a_run_and_its_child) { // K2
   CHECK_EQ(ecru_stop(), 0); // the killed child is waited for
 }
 
+TEST(process, a_run_that_is_cancelled_ends_as_the_options_say) { // K2
+  ecru_process_result result = ECRU_PROCESS_RESULT;
+  ecru_process_options options = ECRU_PROCESS_OPTIONS;
+  int ends[2];
+  char byte = 0;
+  CHECK_EQ(pipe(ends), 0);
+  options.cancel_signal = SIGTERM;
+  options.stdio[2] = (ecru_stdio){.kind = ECRU_STDIO_DESCRIPTOR, .descriptor = ends[1]};
+  CHECK_EQ(ecru_deadline_enter(ecru_after(300 * ECRU_MILLISECOND)), 0);
+  CHECK_EQ(ecru_process_run(&options, SHELL("trap 'printf t >&2; exit 0' TERM; while :; do sleep 0.02; done"), NULL, 0, 10, &result), ECRU_ETIMEDOUT);
+  CHECK_EQ(ecru_token_leave(), 0);
+  CHECK_EQ(read(ends[0], &byte, 1), 1); // it has cleaned up
+  CHECK_EQ(byte, 't');
+  close(ends[0]);
+  close(ends[1]);
+  CHECK_EQ(ecru_stop(), 0);
+}
+
 static void start_and_leave(void *process) { CHECK_EQ(ecru_process_start(NULL, process, ARGUMENTS("sleep", "1000")), 0); }
 
 TEST(process, a_stop_kills_it_and_leaves_no_zombie) { // G13
