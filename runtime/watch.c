@@ -1,5 +1,6 @@
 /// runtime/watch.c: file watching on uv_fs_event (rule I6). Events go through a bounded channel; the loop's thread never waits for who reads them.
 #include <ecru/chan.h>
+#include <ecru/token.h>
 #include <ecru/watch.h>
 
 #include <string.h>
@@ -17,7 +18,7 @@ struct ecru_watch {
   const char *path;        // the creator's, while it starts
   ecru_uv_call *call;      // loop's thread, while it starts
   int status;              // loop's thread, while it starts: why it failed
-  bool lost;               // loop's thread: there was no room for an event
+  _Atomic bool lost;       // atomic: there was no room for an event; whoever finds no more of them is told
   uv_fs_event_t uv;        // loop's thread
 };
 
@@ -28,10 +29,11 @@ static void changed(uv_fs_event_t *uv, const char *name, int events, int status)
     return;
   }
   ecru_watch_event event = {.size = sizeof event};
-  event.what = (events & UV_RENAME ? ECRU_WATCH_RENAMED : 0) | (events & UV_CHANGE ? ECRU_WATCH_CHANGED : 0) | (watch->lost ? ECRU_WATCH_LOST : 0);
+  event.what = (events & UV_RENAME ? ECRU_WATCH_RENAMED : 0) | (events & UV_CHANGE ? ECRU_WATCH_CHANGED : 0);
   size_t bytes = name ? strlen(name) : 0;
   if (bytes < sizeof event.name) memcpy(event.name, name ? name : "", bytes);
-  watch->lost = ecru_chan_try_send(watch->events, &event) != 0;
+  // release: pairs with the acquire in next_event: what there was room for comes first
+  if (ecru_chan_try_send(watch->events, &event) == ECRU_EAGAIN) atomic_store_explicit(&watch->lost, true, memory_order_release);
 }
 
 static void closed(uv_handle_t *uv) {
@@ -96,10 +98,19 @@ int ecru_watch_create(ecru_watch **watch, const char *path) {
   return (int)status;
 }
 
+static int next_event(ecru_watch *watch, ecru_watch_event *event) {
+  int status = ecru_check();
+  if (status == 0) status = ecru_chan_try_recv(watch->events, event);
+  if (status != ECRU_EAGAIN) return status;
+  if (!atomic_exchange_explicit(&watch->lost, false, memory_order_acquire)) return ecru_chan_recv(watch->events, event);
+  *event = (ecru_watch_event){.what = ECRU_WATCH_LOST};
+  return 0;
+}
+
 int ecru_watch_next(ecru_watch *watch, ecru_watch_event *event) {
   ecru_watch_event all;
   if (!watch || !event || event->size < sizeof(size_t) || event->size > sizeof all) return ECRU_EINVAL;
-  int status = ecru_chan_recv(watch->events, &all);
+  int status = next_event(watch, &all);
   if (status != 0) return status;
   all.size = event->size;
   memcpy(event, &all, event->size);

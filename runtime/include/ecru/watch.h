@@ -8,7 +8,7 @@ typedef struct ecru_watch ecru_watch;
 enum {
   ECRU_WATCH_RENAMED = 1, ///< made, removed, moved here or away
   ECRU_WATCH_CHANGED = 2, ///< its content or attributes
-  ECRU_WATCH_LOST = 4,    ///< before this one there were more events than there was room for: look at everything
+  ECRU_WATCH_LOST = 4,    ///< alone, after the last one kept: there were more events than there was room for, look at everything
 };
 typedef struct ecru_watch_event {
   size_t size;      ///< sizeof(ecru_watch_event), set by the caller
