@@ -453,8 +453,11 @@ static int64_t move(ecru__worker **w, ecru_io *io, ecru__operation *operation, u
     result = ecru__io_perform(w, io, operation, ECRU__WAIT_WRITE);
     if (result <= 0) break;
     *moved += (uint64_t)result;
-    if (ECRU__UNLIKELY(*moved < bytes)) advance(operation, *moved, (uint64_t)result);
-  } while (*moved < bytes);
+    if (ECRU__LIKELY(*moved >= bytes)) break;
+    advance(operation, *moved, (uint64_t)result);
+    result = ecru__canceled(*w); // an attempt that never has to wait looks at neither token nor handle
+    if (result == 0) result = ecru__io_usable(io, ECRU__OUT);
+  } while (result == 0);
   return result < 0 ? result : (int64_t)*moved;
 }
 
