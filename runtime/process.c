@@ -23,6 +23,7 @@ struct ecru_process {
   uv_process_t uv;                  // loop's thread
   ecru__uv_job cancel;              // of the one who fires the token, once
   _Atomic uint32_t users, references; // atomic: invariant 1
+  ecru_token *token;                // set once: the registration's, which keeps it
   ecru_registration *registration;  // set once, invariant 2
   int cancel_signal;                // set once
   bool kept;                        // loop's thread: killed by the token, to be waited for even by a stop
@@ -197,7 +198,8 @@ static int start_process(ecru_process *p, const ecru_process_options *options, c
   for (int i = 0; i < 3; i++)
     if (theirs[i] >= 0) ecru__io_close(theirs[i]);
   if (status == 0 && !(options->flags & ECRU_PROCESS_KEEP)) {
-    status = ecru_token_on_cancel(ecru_token_current(), on_cancel, p, &p->registration);
+    p->token = ecru_token_current();
+    status = ecru_token_on_cancel(p->token, on_cancel, p, &p->registration);
     if (status != 0) on_cancel(p);
   }
   return status;
@@ -259,10 +261,16 @@ ecru_process *ecru_process_retain(ecru_process *process) {
   return process;
 }
 
+/// A deadline's callbacks run a little after it fires, in a goroutine of their own: a last user who was woken by it may be here before.
+static void forget_token(ecru_process *process) {
+  bool fired = ecru_token_err(process->token) != 0;
+  if (ecru_token_unregister(process->registration) == 1 && fired) on_cancel(process);
+}
+
 void ecru_process_release(ecru_process *process) {
   // acq_rel: all that was done with it happens before its last release
   if (!process || atomic_fetch_sub_explicit(&process->users, 1, memory_order_acq_rel) != 1) return;
-  if (process->registration) ecru_token_unregister(process->registration);
+  if (process->registration) forget_token(process);
   for (int i = 0; i < 3; i++) ecru_io_release(process->pipes[i]);
   drop(process);
 }
