@@ -14,6 +14,7 @@
 ///
 /// Tried and dropped: frame pointers (users' code has none); unwinding by hand from the saved registers (a DWARF
 /// interpreter of our own); signals to parked threads (a parked goroutine has no thread).
+#include "runtime/host.h"
 #include "runtime/debug.h"
 
 #include <string.h>
@@ -140,7 +141,7 @@ bool ecru__snapshot_goroutine(ecru__goroutine *g, int64_t now, bool frames, ecru
   if (stack) snapshot->stack_bytes = (size_t)1 << stack->log2;
   if (!parked) return true;
   take_wait(&g->waiter, now, snapshot);
-  if (g->waiter.is_thread) snapshot->no_frames = ECRU__FRAMES_NATIVE;
+  if (g->waiter.is_thread & ECRU__NATIVELY) snapshot->no_frames = ECRU__FRAMES_NATIVE;
   else if (!frames) snapshot->no_frames = ECRU__FRAMES_ENOUGH;
   else take_frames(g, snapshot);
   uninspect(&g->waiter);
@@ -160,7 +161,7 @@ ECRU__NO_TSAN void ecru__snapshot_seed(const ecru__seed *seed, int64_t now, ecru
 
 bool ecru__snapshot_thread(ecru__worker *w, int64_t now, ecru__snapshot *snapshot) {
   ecru__goroutine *g = w->own_goroutine;
-  ecru__waiter *x = g ? &g->waiter : &w->waiter;
+  ecru__waiter *x = ecru__thread_waiter(w);
   memset(snapshot, 0, offsetof(ecru__snapshot, frames));
   snapshot->thread_id = w->thread_id;
   snapshot->status = ECRU__ON_CPU;

@@ -47,6 +47,10 @@ void ecru__count(ecru_counters *counters) {
   uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
   for (uint32_t i = 0; i < created; i++)
     count_processor(atomic_load_explicit(&ecru__sched.processors[i], memory_order_relaxed), counters);
+  for (uint32_t i = 0; i < ECRU__HOSTS_LIMIT; i++) {
+    ecru__processor *p = atomic_load_explicit(&ecru__sched.hosts[i], memory_order_acquire);
+    if (p) count_processor(p, counters);
+  }
   counters->runnable += atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed);
   counters->spawned += atomic_load_explicit(&ecru__sched.spawned, memory_order_relaxed);
   counters->goroutines = ecru__alive();

@@ -4,6 +4,7 @@
 /// first) or from the depot. Starting one writes a seed (seed.h) and puts it into `next` or the ring; it gets its stack when it
 /// first runs. Nothing is allocated and, while the caches last, no lock is taken.
 #include "platform/unwind.h"
+#include "runtime/host.h"
 #include "runtime/sanitize.h"
 #include "runtime/seed.h"
 #include "runtime/state.h"
@@ -132,6 +133,7 @@ ECRU__NO_TSAN static void entry(void *value) {
   ecru__finish_switch(w);
   *w->errno_place = 0;
   if (ECRU__UNLIKELY(g->flags & ECRU_PINNED)) pin_here(w, g);
+  if (ECRU__UNLIKELY(w->host != NULL)) ecru__host_arrive(w, g);
   ecru__leave(w);
   g->fn(g->argument);
   wind_up(g);
@@ -237,6 +239,7 @@ ecru__goroutine *ecru__sprout(ecru__worker *w, ecru__goroutine *runnable) {
   ecru__goroutine *g = take_stack(w, 0);
   if (ECRU__UNLIKELY(!g)) return NULL;
   init_rest(g);
+  if (ECRU__UNLIKELY(w->host != NULL)) ecru__host_adopt(w, g);
   g->waiter.token = seed->token; // with its reference
   g->fn = seed->fn;
   g->argument = seed->argument;
@@ -317,8 +320,33 @@ static int spawn_own_thread(ecru__worker *w, const ecru__spawn_spec *spec, uint6
 static int take_options(ecru_go_options *full, const ecru_go_options *given) {
   if (given->size < sizeof(size_t) || given->size > sizeof *full) return ECRU_EINVAL;
   memcpy(full, given, given->size);
-  if (full->flags & ~(unsigned)(ECRU_PINNED | ECRU_OWN_THREAD)) return ECRU_EINVAL;
+  if (full->flags & ~(unsigned)(ECRU_PINNED | ECRU_OWN_THREAD | ECRU_HOSTED)) return ECRU_EINVAL;
+  if (full->flags & ECRU_HOSTED && full->flags != ECRU_HOSTED) return ECRU_EINVAL;
   if (full->stack_bytes && (full->stack_bytes < STACK_MIN || full->stack_bytes > STACK_MAX)) return ECRU_EINVAL;
+  return 0;
+}
+
+static int spawn(ecru__worker *w, const ecru__spawn_spec *spec, const ecru_go_options *full, uint64_t *id) {
+  bool hosted = full->flags & ECRU_HOSTED;
+  if (ECRU__LIKELY(w->processor && !full->stack_bytes && (!full->flags || hosted) && !full->name && !w->self->scoped &&
+                   spec->copy_bytes <= ECRU__SEED_COPY))
+    return sow(w, spec, id);
+  bool plain = is_default(full->stack_bytes);
+  if (plain && !take_right(w->processor)) return ECRU_ENOMEM;
+  ecru__goroutine *g = take_stack(w, full->stack_bytes);
+  if (!g) {
+    if (plain) give_right(w->processor);
+    return ECRU_ENOMEM;
+  }
+  init(w, g, spec);
+  if (hosted) ecru__host_adopt(w, g);
+  make_context(g, spec->copy, spec->copy_bytes);
+  count_spawned(w->processor);
+  if (id) *id = g->id;
+  ecru__processor *p = w->processor;
+  if (!p) ecru__queue_global(g);
+  else if (!p->next) ECRU__SET(p->next, g);
+  else ecru__queue_local(w, g);
   return 0;
 }
 
@@ -333,25 +361,13 @@ int ecru__spawn(ecru__worker *w, const ecru__spawn_spec *spec, uint64_t *id) {
   }
   if (ECRU__UNLIKELY(atomic_load_explicit(&ecru__sched.state, memory_order_relaxed) != ECRU__STARTED)) return ECRU_ESHUTDOWN;
   if (ECRU__UNLIKELY(full.flags & ECRU_OWN_THREAD)) return spawn_own_thread(w, spec, id);
-  if (ECRU__LIKELY(w->processor && !full.stack_bytes && !full.flags && !full.name && !w->self->scoped &&
-                   spec->copy_bytes <= ECRU__SEED_COPY))
-    return sow(w, spec, id);
-  bool plain = is_default(full.stack_bytes);
-  if (plain && !take_right(w->processor)) return ECRU_ENOMEM;
-  ecru__goroutine *g = take_stack(w, full.stack_bytes);
-  if (!g) {
-    if (plain) give_right(w->processor);
-    return ECRU_ENOMEM;
-  }
-  init(w, g, spec);
-  make_context(g, spec->copy, spec->copy_bytes);
-  count_spawned(w->processor);
-  if (id) *id = g->id;
-  ecru__processor *p = w->processor;
-  if (!p) ecru__queue_global(g);
-  else if (!p->next) ECRU__SET(p->next, g);
-  else ecru__queue_local(w, g);
-  return 0;
+  if (ECRU__LIKELY(w->host == NULL)) return full.flags & ECRU_HOSTED ? ECRU_EPERM : spawn(w, spec, &full, id);
+  if (full.flags & ECRU_HOSTED) return spawn(w, spec, &full, id);
+  ecru__processor *own = w->processor; // which runs none but hosted ones
+  w->processor = NULL;
+  int status = spawn(w, spec, &full, id);
+  w->processor = own;
+  return status;
 }
 
 /// A goroutine with a thread of its own is a thread with a goroutine's identity: it parks natively and needs no processor.
@@ -417,7 +433,7 @@ int ecru_go_copy(const ecru_go_options *options, ecru_fn fn, const void *data, s
 static int yield(ecru__worker **w) {
   ecru__waiter *x = (*w)->self;
   ecru__processor *p = (*w)->processor;
-  if (x->is_thread || !p) {
+  if (x->is_thread & ECRU__NATIVELY || !p) {
     ecru__thread_yield();
     return 0;
   }
@@ -493,11 +509,12 @@ int ecru_set_name(const char *name) {
 int ecru_can_park(void) {
   ecru__worker *w = ecru__worker_here();
   // relaxed: this thread's own
-  if (!w || w->is_foreign || w->on_native || atomic_load_explicit(&w->inside, memory_order_relaxed)) return 0;
+  if (!w || (w->is_foreign && !w->host) || w->on_native || atomic_load_explicit(&w->inside, memory_order_relaxed)) return 0;
   ecru__goroutine *g = ecru__goroutine_here(w);
   if (!g || atomic_load_explicit(&g->status, memory_order_relaxed) == ECRU__BLOCKING) return 0;
   const char *here = __builtin_frame_address(0); // a signal handler may run on a stack of its own
-  return here > g->stack->low && here < (const char *)g;
+  const char *top = w->host && g == &w->host->first ? ecru__stack_end(g->stack) : (const char *)g;
+  return here > g->stack->low && here < top;
 }
 
 int ecru_pin(void) {

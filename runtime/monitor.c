@@ -186,6 +186,16 @@ static bool serve_poller(void) {
   return true;
 }
 
+/// Hosts keep their processors; one whose goroutines never run out looks at timers that are late.
+static void look_at_hosts(int64_t clock_now) {
+  if (atomic_load_explicit(&ecru__sched.hosting, memory_order_relaxed) == 0) return;
+  for (uint32_t i = 0; i < ECRU__HOSTS_LIMIT; i++) {
+    ecru__processor *p = atomic_load_explicit(&ecru__sched.hosts[i], memory_order_acquire);
+    if (p && atomic_load_explicit(&p->timers->earliest, memory_order_relaxed) < clock_now)
+      atomic_store_explicit(&p->attention, 1, memory_order_relaxed);
+  }
+}
+
 static bool look_at_all(int64_t now) {
   bool busy = false, surplus = atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed) != 0;
   int64_t clock_now = ecru__now();
@@ -197,6 +207,7 @@ static bool look_at_all(int64_t now) {
     busy |= look_at(processor(i), now, clock_now);
     surplus |= !ecru__queue_is_empty(processor(i));
   }
+  look_at_hosts(clock_now);
   if (watch.neglected && !watch.moves) busy |= serve_poller(); // else it has been asked to look, from nearer by
   if (!watch.saw_lent) atomic_store_explicit(&ecru__sched.some_lent, 0, memory_order_relaxed);
   if (surplus && atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0 &&
@@ -216,7 +227,7 @@ static bool all_idle(void) {
 static bool all_asleep(uint32_t *threads) {
   if (!all_idle() || atomic_load_explicit(&ecru__sched.global_count, memory_order_seq_cst) != 0) return false;
   if (atomic_load_explicit(&ecru__sched.state, memory_order_relaxed) != ECRU__STARTED) return false;
-  for (int i = 0; i < ECRU__MAXPROCS_LIMIT; i++)
+  for (int i = 0; i < ECRU__HEAPS; i++)
     if (atomic_load_explicit(&ecru__timer_table[i].earliest, memory_order_acquire) != ECRU_FOREVER) return false;
   uint32_t foreign = 0, asleep = 0, own = 0;
   bool busy = false;
@@ -228,7 +239,10 @@ static bool all_asleep(uint32_t *threads) {
     busy |= stopping != 0 || w->listed == ECRU__LISTED_NOT ||
             atomic_load_explicit(&w->pinned_count, memory_order_relaxed) != 0;
   }
-  for (ecru__worker *w = ecru__sched.foreign; w; w = w->all_next) foreign++;
+  for (ecru__worker *w = ecru__sched.foreign; w; w = w->all_next) {
+    foreign++;
+    busy |= atomic_load_explicit(&w->pinned_count, memory_order_relaxed) != 0; // a host's
+  }
   busy |= ecru__sched.finished != NULL;
   ecru__lock_drop(&ecru__sched.lock);
   asleep = atomic_load_explicit(&ecru__sched.foreign_parked, memory_order_seq_cst);
@@ -339,6 +353,8 @@ static void check_deadlock(void) {
   watch.asleep_mark = mark;
 }
 
+enum { HOST_LOOK_NS = 10000000 };
+
 /// Sleeps until somebody wakes a worker: nothing runs. The last look comes after the flag is up.
 static void sleep_deep(void) {
   atomic_store_explicit(&ecru__sched.monitor_deep, 1, memory_order_seq_cst); // seq_cst: pairs with ecru__monitor_nudge
@@ -352,6 +368,8 @@ static void sleep_deep(void) {
     if (due <= now) break;
     if (more && due > now + age) due = now + age;
     if (due > watch.trace_ns) due = watch.trace_ns;
+    bool hosts = atomic_load_explicit(&ecru__sched.hosting, memory_order_relaxed) != 0;
+    if (hosts && due > now + HOST_LOOK_NS) due = now + HOST_LOOK_NS; // one that is busy does not look at the poller
     uint32_t threads;
     if (all_asleep(&threads) && due > now + doubt) { // only a thread ecru does not know can wake them: it may have ended
       due = now + doubt;
@@ -359,6 +377,8 @@ static void sleep_deep(void) {
     }
     ecru__wait(&ecru__sched.monitor_word, 0, due);
     now = ecru__clock_now();
+    if (hosts && ecru__poll_is_neglected()) (void)serve_poller();
+    if (hosts) look_at_hosts(ecru__now());
     if (more) ecru__take_idle_stacks();
     if (more) ecru__stacks_trim(now, age);
     if (now >= watch.trace_ns) watch.trace_ns = ecru__trace_tick(now);

@@ -5,6 +5,7 @@
 /// ecru__find_work looks further. What has to happen after the switch (arm the waiter, drop the locks, queue or free the
 /// goroutine) is left in worker->post_* and done by whatever runs next on that thread.
 #include "platform/rare.h"
+#include "runtime/host.h"
 #include "runtime/sanitize.h"
 #include "runtime/state.h"
 
@@ -101,6 +102,7 @@ ECRU__NO_TSAN ecru__worker *ecru__switch_away(ecru__worker *w) {
   ECRU__ASAN_ARRIVE(g->asan_fake_stack);
   w = value;
   ecru__finish_switch(w);
+  if (ECRU__UNLIKELY(w->host != NULL)) ecru__host_arrive(w, g);
   restore_thread_state(w, g);
   return w;
 }
@@ -144,7 +146,7 @@ int ecru__park_with(ecru__worker **w, void (*release)(void *), void *argument, i
   ecru_token *token = ecru__waiter_token(x);
   if (ECRU__UNLIKELY(token != x->attached) && !ecru__token_is_static(token)) ecru__token_attach(x);
   note_wait(x, reason, object);
-  if (ECRU__UNLIKELY(x->is_thread)) {
+  if (ECRU__UNLIKELY(x->is_thread & ECRU__NATIVELY)) {
     ecru__park_thread(*w, x, release, argument);
   } else {
     atomic_store_explicit(&ecru__goroutine_of(x)->status, ECRU__WAITING, memory_order_relaxed);
@@ -172,7 +174,7 @@ int ecru__park_shielded(ecru__worker **w, ecru__lock *held, int reason, const vo
 }
 
 void ecru__ready(ecru__worker *w, ecru__waiter *x) {
-  if (ECRU__UNLIKELY(x->is_thread)) {
+  if (ECRU__UNLIKELY(x->is_thread & ECRU__NATIVELY)) {
     // release: pairs with the acquire in ecru__park_thread. x may be gone right after it; its address is only a key then.
     _Atomic uint32_t *futex = &x->futex;
     if (x->is_thread == ECRU__OWN) atomic_fetch_add_explicit(&ecru__sched.own_awake, 1, memory_order_seq_cst);
@@ -185,7 +187,12 @@ void ecru__ready(ecru__worker *w, ecru__waiter *x) {
   atomic_store_explicit(&x->state, ECRU__RUNNING, memory_order_relaxed); // ours since the claim
   atomic_store_explicit(&g->status, ECRU__RUNNABLE, memory_order_relaxed);
   ecru__processor *p = w->processor;
-  if (ECRU__UNLIKELY(!p)) {
+  if (ECRU__UNLIKELY(x->is_thread == ECRU__HOSTED)) {
+    if (g->pinned != w) {
+      ecru__deliver_pinned(w, g);
+      return;
+    }
+  } else if (ECRU__UNLIKELY(!p || p->host)) {
     ecru__queue_global(g);
     return;
   }

@@ -74,7 +74,8 @@ enum ecru__wait_reason {
 };
 
 enum { ECRU__RUNNING = 0, ECRU__ARMED = 1, ECRU__CLAIMED = 2, ECRU__INSPECTED = 3 };
-enum { ECRU__THREAD = 1, ECRU__OWN = 2 }; // waiter->is_thread
+/// waiter->is_thread; ECRU__NATIVELY: those that sleep with their thread
+enum { ECRU__THREAD = 1, ECRU__OWN = 2, ECRU__NATIVELY = 3, ECRU__HOSTED = 4 };
 
 struct ecru__node {
   ecru__node *next, *prev;  // lock: the queue's object
@@ -92,7 +93,7 @@ typedef struct ecru__queue {
 /// The first 64 bytes are one cache line: all that parking, claiming and resuming touch.
 struct ecru__waiter {
   _Atomic uint32_t state;    // atomic: ECRU__RUNNING ... see invariants 3, 4
-  uint8_t is_thread;         // set once per incarnation: parks natively; ECRU__OWN: as a goroutine that counts in sched.own_awake
+  uint8_t is_thread;         // set once per incarnation: ECRU__OWN: counts in sched.own_awake; ECRU__HOSTED: parks as a goroutine, runs on its host only
   uint8_t reason;            // owner, read racily by dumps: enum ecru__wait_reason
   uint8_t lazy_token;        // owner: it runs a task that has not taken its own token yet (task.c)
   int32_t wake_status;       // claimer: what ecru__park returns

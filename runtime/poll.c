@@ -48,25 +48,64 @@ int ecru__poll_now(ecru__worker *w, bool asked) {
   return given;
 }
 
-bool ecru__poll_is_mine(ecru__worker *w) {
-  if (!atomic_load_explicit(&ecru__sched.poller, memory_order_acquire)) return false;
-  if (atomic_load_explicit(&ecru__sched.poll_slot, memory_order_relaxed) != 0) return false;
-  bool last = atomic_load_explicit(&ecru__sched.idle_count, memory_order_seq_cst) >= atomic_load_explicit(&ecru__sched.maxprocs, memory_order_relaxed);
-  if (!last && !atomic_load_explicit(&ecru__sched.poll_wanted, memory_order_relaxed)) return false;
-  uint32_t nobody = 0;
-  if (!atomic_compare_exchange_strong(&ecru__sched.poll_slot, &nobody, 1)) return false;
+static void go_in(ecru__worker *w) {
   atomic_store_explicit(&ecru__sched.poll_wanted, 0, memory_order_relaxed);
+  atomic_store_explicit(&ecru__sched.poll_host, w->host != NULL, memory_order_relaxed);
   // seq_cst: pairs with wake() in scheduler.c: it sees us in the poller or we see that we are woken
   atomic_store_explicit(&w->in_poller, 1, memory_order_seq_cst);
+}
+
+bool ecru__poll_is_mine(ecru__worker *w) {
+  if (!atomic_load_explicit(&ecru__sched.poller, memory_order_acquire)) return false;
+  uint32_t slot = atomic_load_explicit(&ecru__sched.poll_slot, memory_order_relaxed);
+  if (slot == ECRU__POLL_TAKEN) return false;
+  bool last = atomic_load_explicit(&ecru__sched.idle_count, memory_order_seq_cst) >= atomic_load_explicit(&ecru__sched.maxprocs, memory_order_relaxed);
+  // A host sleeps there itself: it would have to be woken for what comes. While it is busy the monitor finds the poller neglected.
+  bool left_alone = slot == ECRU__POLL_FREE && atomic_load_explicit(&ecru__sched.hosting, memory_order_relaxed) == 0;
+  if (!(last && left_alone) && !atomic_load_explicit(&ecru__sched.poll_wanted, memory_order_relaxed)) return false;
+  if (!atomic_compare_exchange_strong(&ecru__sched.poll_slot, &slot, ECRU__POLL_TAKEN)) return false;
+  go_in(w);
   return true;
+}
+
+bool ecru__poll_claim(ecru__worker *w) {
+  ecru__poller *poller = atomic_load_explicit(&ecru__sched.poller, memory_order_acquire);
+  if (!poller) return false;
+  ecru__lock_take(&ecru__sched.lock);
+  uint32_t slot = atomic_load_explicit(&ecru__sched.poll_slot, memory_order_relaxed);
+  bool mine = slot != ECRU__POLL_TAKEN && atomic_compare_exchange_strong(&ecru__sched.poll_slot, &slot, ECRU__POLL_TAKEN);
+  bool first = !mine && !ecru__sched.poll_heir;
+  if (first) ecru__sched.poll_heir = w;
+  else if (mine && ecru__sched.poll_heir == w) ecru__sched.poll_heir = NULL;
+  ecru__lock_drop(&ecru__sched.lock);
+  if (mine) go_in(w);
+  if (first && !atomic_load_explicit(&ecru__sched.poll_host, memory_order_relaxed)) ecru__poller_wake(poller);
+  return mine;
+}
+
+/// The place is free again: for the heir, if there is one, who sleeps on its futex.
+static void go_out(ecru__worker *w) {
+  atomic_store_explicit(&w->in_poller, 0, memory_order_seq_cst);
+  atomic_store_explicit(&ecru__sched.poll_host, 0, memory_order_relaxed);
+  atomic_store_explicit(&ecru__sched.poll_slot, ECRU__POLL_FREE, memory_order_release);
+  if (ECRU__LIKELY(atomic_load_explicit(&ecru__sched.hosting, memory_order_relaxed) == 0)) return;
+  ecru__lock_take(&ecru__sched.lock);
+  ecru__worker *heir = ecru__sched.poll_heir;
+  ecru__sched.poll_heir = NULL;
+  uint32_t nobody = ECRU__POLL_FREE;
+  if (heir && heir != w && heir->listed == ECRU__LISTED_HOST) {
+    atomic_compare_exchange_strong(&ecru__sched.poll_slot, &nobody, ECRU__POLL_KEPT);
+    ecru__unlist(heir);
+    ecru__wake_listed(heir); // under the lock: a host takes it before it leaves
+  }
+  ecru__lock_drop(&ecru__sched.lock);
 }
 
 int ecru__poll_sleep(ecru__worker *w, ecru__poll_event *events, int most, int64_t deadline_ns) {
   int given = 0;
   if (atomic_load_explicit(&w->wake, memory_order_seq_cst) == 0)
     given = ecru__poller_wait(atomic_load_explicit(&ecru__sched.poller, memory_order_relaxed), events, most, deadline_ns < 1 ? 0 : deadline_ns);
-  atomic_store_explicit(&w->in_poller, 0, memory_order_seq_cst);
-  atomic_store_explicit(&ecru__sched.poll_slot, 0, memory_order_release);
+  go_out(w);
   count(given, false);
   return given;
 }
@@ -76,7 +115,7 @@ bool ecru__poll_is_neglected(void) {
   static uint64_t seen; // monitor's
   if (!atomic_load_explicit(&ecru__sched.poller, memory_order_acquire)) return false;
   uint64_t polls = atomic_load_explicit(&ecru__sched.polls, memory_order_relaxed);
-  bool neglected = polls == seen && atomic_load_explicit(&ecru__sched.poll_slot, memory_order_relaxed) == 0;
+  bool neglected = polls == seen && atomic_load_explicit(&ecru__sched.poll_slot, memory_order_relaxed) != ECRU__POLL_TAKEN;
   seen = polls;
   return neglected;
 }
@@ -84,6 +123,6 @@ bool ecru__poll_is_neglected(void) {
 /// A thread without a processor is about to wait for a descriptor: somebody must be looking.
 void ecru__poll_ensure(void) {
   if (!atomic_load_explicit(&ecru__sched.poller, memory_order_acquire)) return;
-  if (atomic_load_explicit(&ecru__sched.poll_slot, memory_order_relaxed) != 0) return;
+  if (atomic_load_explicit(&ecru__sched.poll_slot, memory_order_relaxed) == ECRU__POLL_TAKEN) return;
   if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0) ecru__wake_worker();
 }

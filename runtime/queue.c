@@ -6,6 +6,7 @@
 /// The ring follows the protocol of Go's scheduler (proved in tests/models/steal.pml): head and tail are free-running; an
 /// element is owned by whoever advances head past it; a slot is rewritten only after head has passed it.
 #include "platform/rare.h"
+#include "runtime/host.h"
 #include "runtime/seed.h"
 #include "runtime/state.h"
 
@@ -25,10 +26,6 @@ static struct {
   uint32_t kept_count;          // sched.global_lock
   ecru__goroutine *spill;       // sched.global_lock: what no batch could be allocated for, linked through itself
 } global;
-
-static ecru__goroutine **link_of(ecru__goroutine *g) {
-  return ecru__is_seed(g) ? (ecru__goroutine **)(void *)&ecru__seed_of(g)->next : &g->queue_next;
-}
 
 static batch *new_batch(void) {
   batch *b = global.kept;
@@ -67,14 +64,14 @@ static void global_append(ecru__goroutine *g) {
     b->items[b->end++] = g;
     return;
   }
-  *link_of(g) = global.spill;
+  *ecru__link_of(g) = global.spill;
   global.spill = g;
 }
 
 static ecru__goroutine *global_take(void) {
   ecru__goroutine *g = global.spill;
   if (g) {
-    global.spill = *link_of(g);
+    global.spill = *ecru__link_of(g);
     return g;
   }
   batch *b = global.head;
@@ -124,7 +121,8 @@ static bool overflow(ecru__processor *p, ecru__goroutine *g, uint32_t head, uint
     return false;
   ECRU__RARE(ring_overflow); // unit.time.sleepers_wake_at_their_instants
   items[HALF] = g;
-  global_push(items, HALF + 1);
+  if (ECRU__UNLIKELY(p->host != NULL)) ecru__host_spill(p->host, items, HALF + 1);
+  else global_push(items, HALF + 1);
   return true;
 }
 
@@ -145,7 +143,7 @@ void ecru__queue_local(ecru__worker *w, ecru__goroutine *g) {
   ecru__processor *p = w->processor;
   ring_push(p, g);
   // One alone will have its turn here in no time, unless the one that runs computes: then the monitor wakes somebody.
-  if (atomic_load_explicit(&p->tail, memory_order_relaxed) - atomic_load_explicit(&p->head, memory_order_relaxed) > 1) ecru__maybe_wake();
+  if (atomic_load_explicit(&p->tail, memory_order_relaxed) - atomic_load_explicit(&p->head, memory_order_relaxed) > 1 && !p->host) ecru__maybe_wake();
 }
 
 /// g has yielded: it goes behind the others here. Wakes nobody: this processor comes back to it by itself.

@@ -1,5 +1,6 @@
 /// runtime/runtime.c: start, stop, run (G1, G13), maxprocs (G5), blocking sections (G3), the scan of all waiters.
 #include "runtime/handle.h"
+#include "runtime/host.h"
 #include "runtime/sanitize.h"
 #include "runtime/seed.h"
 #include "runtime/state.h"
@@ -43,7 +44,7 @@ static int take_options(const ecru_options *given) {
   return 0;
 }
 
-static ecru__processor *new_processor(uint32_t index) {
+ecru__processor *ecru__processor_new(uint32_t index) {
   size_t bytes = (sizeof(ecru__processor) + 63) & ~(size_t)63;
   void *block = ecru__calloc(1, bytes + 64 + sizeof(void *));
   if (!block) return NULL;
@@ -64,6 +65,10 @@ static void free_processors(void) {
     ecru__processor *p = atomic_exchange(&ecru__sched.processors[i], NULL);
     ecru__free(((void **)(void *)p)[-1]);
   }
+  for (uint32_t i = 0; i < ECRU__HOSTS_LIMIT; i++) {
+    ecru__processor *p = atomic_exchange(&ecru__sched.hosts[i], NULL);
+    if (p) ecru__free(((void **)(void *)p)[-1]);
+  }
 }
 
 /// Makes processors up to maxprocs; the new and the formerly retired ones are idle, without a worker.
@@ -76,7 +81,7 @@ static int add_processors(uint32_t maxprocs) {
       while (atomic_load(&p->retired) == 3) ecru__thread_yield();              // it is about to
       if (!atomic_compare_exchange_strong(&p->retired, &retired, 0)) continue;
     } else {
-      p = new_processor(i);
+      p = ecru__processor_new(i);
       if (!p) return ECRU_ENOMEM;
       atomic_store_explicit(&ecru__sched.processors[i], p, memory_order_release);
       atomic_store_explicit(&ecru__sched.created, i + 1, memory_order_release);
@@ -252,7 +257,7 @@ int ecru_stop(void) {
   if (ecru_in_goroutine()) return ECRU_EDEADLK;
   uint32_t state = atomic_load(&ecru__sched.state);
   if (state == ECRU__STOPPED) return 0;
-  if (state == ECRU__STARTING) return ECRU_EBUSY;
+  if (state == ECRU__STARTING || atomic_load(&ecru__sched.hosting) != 0) return ECRU_EBUSY;
   static _Atomic int stopping;
   if (atomic_exchange(&stopping, 1)) return ECRU_EBUSY;
   ecru__worker *w = ecru__enter();
@@ -493,6 +498,6 @@ void ecru__scan_cancel(ecru__worker *w, ecru_token *token, int status) {
   struct scan scan = {w, token, status};
   ecru__stacks_visit(cancel_goroutine, &scan);
   ecru__lock_take(&ecru__sched.lock);
-  for (ecru__worker *f = ecru__sched.foreign; f; f = f->all_next) cancel_one(&scan, f->own_goroutine ? &f->own_goroutine->waiter : &f->waiter);
+  for (ecru__worker *f = ecru__sched.foreign; f; f = f->all_next) cancel_one(&scan, ecru__thread_waiter(f));
   ecru__lock_drop(&ecru__sched.lock);
 }

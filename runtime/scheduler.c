@@ -18,16 +18,24 @@ ecru__scheduler ecru__sched;
 uint64_t ecru__alive(void) {
   uint64_t ended = atomic_load_explicit(&ecru__sched.ended, memory_order_acquire), spawned;
   uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
+  for (uint32_t i = 0; i < ECRU__HOSTS_LIMIT; i++) {
+    ecru__processor *p = atomic_load_explicit(&ecru__sched.hosts[i], memory_order_acquire);
+    if (p) ended += atomic_load_explicit(&p->ended, memory_order_acquire);
+  }
   // ended before spawned, everywhere: a goroutine started in between is counted, never missed
   for (uint32_t i = 0; i < created; i++)
     ended += atomic_load_explicit(&atomic_load_explicit(&ecru__sched.processors[i], memory_order_relaxed)->ended, memory_order_acquire);
   spawned = atomic_load_explicit(&ecru__sched.spawned, memory_order_relaxed);
   for (uint32_t i = 0; i < created; i++)
     spawned += atomic_load_explicit(&atomic_load_explicit(&ecru__sched.processors[i], memory_order_relaxed)->spawned, memory_order_relaxed);
+  for (uint32_t i = 0; i < ECRU__HOSTS_LIMIT; i++) {
+    ecru__processor *p = atomic_load_explicit(&ecru__sched.hosts[i], memory_order_acquire);
+    if (p) spawned += atomic_load_explicit(&p->spawned, memory_order_relaxed);
+  }
   return spawned - ended;
 }
 
-static void note_latency(ecru__processor *p, ecru__goroutine *g) {
+void ecru__note_latency(ecru__processor *p, ecru__goroutine *g) {
   int64_t waited = ecru__clock_now() - g->ready_ns;
   g->ready_ns = 0;
   uint32_t bucket = waited <= 1 ? 0 : 63 - (uint32_t)__builtin_clzll((uint64_t)waited);
@@ -38,7 +46,7 @@ static void note_latency(ecru__processor *p, ecru__goroutine *g) {
 enum { LOOK_AROUND = 61, NEXT_IN_A_ROW = 32 };
 
 /// From the ring or the bed; if both have something, three of four times from the bed.
-static ecru__goroutine *take_waiting(ecru__processor *p) {
+ecru__goroutine *ecru__take_waiting(ecru__processor *p) {
   if (p->bed.count == 0) return ecru__queue_pop(p);
   ecru__bed_share(p);
   ecru__goroutine *g = NULL;
@@ -62,7 +70,7 @@ ecru__goroutine *ecru__pick(ecru__worker *w) {
     p->next_run++;
   } else {
     p->next_run = 0;
-    ecru__goroutine *first = take_waiting(p);
+    ecru__goroutine *first = ecru__take_waiting(p);
     if (first) g = first; // a chain of wake-ups has had its share: the ring comes first, once (G2)
     else ECRU__SET(p->next, NULL);
   }
@@ -73,14 +81,14 @@ ecru__goroutine *ecru__pick(ecru__worker *w) {
     w->undelivered = g;
     return NULL;
   }
-  if (ECRU__UNLIKELY(g->ready_ns != 0)) note_latency(p, g);
+  if (ECRU__UNLIKELY(g->ready_ns != 0)) ecru__note_latency(p, g);
   if (ECRU__LIKELY(!g->pinned || g->pinned == w)) return g;
   w->undelivered = g;
   return NULL;
 }
 
 /// Cached stacks and rights to stacks, where any processor can have them; p is the caller's.
-static void give_cache_back(ecru__processor *p) {
+void ecru__give_cache_back(ecru__processor *p) {
   ecru__stacks_give_list(p->free_head);
   p->free_head = NULL;
   p->free_count = 0;
@@ -103,12 +111,16 @@ static void count_idle(int delta) {
   uint32_t now = atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) + (uint32_t)delta;
   atomic_store_explicit(&ecru__sched.idle_count, now, memory_order_seq_cst); // seq_cst: see global_push in queue.c
 }
-static void unlist(ecru__worker *w) {
+void ecru__unlist(ecru__worker *w) {
   if (w->listed == ECRU__LISTED_IDLE) {
     list_remove(&ecru__sched.idle, w);
     count_idle(-1);
   } else if (w->listed == ECRU__LISTED_SPARE) {
     list_remove(&ecru__sched.spare, w);
+  } else if (w->listed == ECRU__LISTED_HOST) {
+    ECRU__SET(w->listed, ECRU__LISTED_NOT);
+    atomic_fetch_add_explicit(&ecru__sched.own_awake, 1, memory_order_seq_cst); // before it is counted as no longer asleep, as in ecru__ready
+    atomic_fetch_sub_explicit(&ecru__sched.foreign_parked, 1, memory_order_seq_cst);
   }
 }
 
@@ -137,7 +149,7 @@ static ecru__worker *first_idle(void) {
 static ecru__worker *give_to_spare(ecru__processor *p) {
   ecru__worker *w = ecru__sched.spare;
   if (w) {
-    unlist(w);
+    ecru__unlist(w);
     ecru__worker_give(w, p);
   }
   return w;
@@ -155,7 +167,7 @@ static void start_or_shelve(ecru__processor *p) {
   if (ecru__worker_start(p) == 0) return;
   ECRU__RARE(processor_shelved); // unit.scheduler.all_goes_on_when_no_more_threads_are_allowed
   ecru__queue_flush(p); // others run its goroutines until a thread is to be had
-  give_cache_back(p);   // and use its stacks
+  ecru__give_cache_back(p);   // and use its stacks
   ecru__lock_take(&ecru__sched.lock);
   w = give_to_spare(p); // one that came meanwhile found nothing unmanned
   if (!w) {
@@ -177,7 +189,7 @@ void ecru__wake_worker(void) {
   ecru__worker *w = first_idle();
   ecru__processor *p = NULL;
   if (w) {
-    unlist(w);
+    ecru__unlist(w);
     atomic_fetch_add_explicit(&ecru__sched.spinning, 1, memory_order_seq_cst);
   } else if ((p = ecru__sched.unmanned) != NULL) {
     ecru__sched.unmanned = p->unmanned_next;
@@ -193,8 +205,8 @@ void ecru__wake_worker(void) {
 void ecru__wake_keeper(ecru__processor *p) {
   ecru__lock_take(&ecru__sched.lock);
   ecru__worker *w = atomic_load_explicit(&p->owner, memory_order_relaxed);
-  bool asleep = w && w->listed == ECRU__LISTED_IDLE && w->processor == p;
-  if (asleep) unlist(w);
+  bool asleep = w && (w->listed == ECRU__LISTED_IDLE || w->listed == ECRU__LISTED_HOST) && w->processor == p;
+  if (asleep) ecru__unlist(w);
   ecru__lock_drop(&ecru__sched.lock);
   if (asleep) wake(w, WAKE_LOOK);
   ecru__monitor_nudge();
@@ -240,7 +252,7 @@ bool ecru__take_idle_processor(ecru__worker *w) {
   ecru__lock_take(&ecru__sched.lock);
   ecru__worker *keeper = first_idle();
   if (keeper) {
-    unlist(keeper);
+    ecru__unlist(keeper);
     p = keeper->processor;
     ecru__worker_give(keeper, NULL);
     keeper->spare_since = atomic_load_explicit(&ecru__sched.coarse_now, memory_order_relaxed);
@@ -261,7 +273,7 @@ int ecru__handoff(ecru__processor *p) {
   ecru__lock_take(&ecru__sched.lock);
   ecru__worker *w = ecru__sched.spare;
   if (w) {
-    unlist(w);
+    ecru__unlist(w);
     ecru__worker_give(w, p);
   }
   ecru__lock_drop(&ecru__sched.lock);
@@ -287,16 +299,16 @@ void ecru__deliver_pinned(ecru__worker *w, ecru__goroutine *g) {
     ECRU__RARE(pinned_to_spare); // unit.goroutine.pins_nest
     ecru__processor *p = w->processor;
     ecru__worker_give(w, NULL);
-    unlist(target);
+    ecru__unlist(target);
     ecru__worker_give(target, p);
   } else if (asleep) {
-    unlist(target);
+    ecru__unlist(target);
   }
   ecru__lock_drop(&ecru__sched.lock);
   if (asleep) wake(target, WAKE_LOOK);
 }
 
-static ecru__goroutine *take_pinned(ecru__worker *w) {
+ecru__goroutine *ecru__take_pinned(ecru__worker *w) {
   if (atomic_load_explicit(&w->pinned_count, memory_order_relaxed) == 0) return NULL;
   ecru__lock_take(&w->lock);
   ecru__goroutine *g = w->pinned_head;
@@ -311,7 +323,7 @@ static ecru__goroutine *take_pinned(ecru__worker *w) {
 
 /// Its goroutines can only run here, but there is no processor: back into the global queue; whoever finds them brings one along.
 static void return_pinned(ecru__worker *w) {
-  for (ecru__goroutine *g; (g = take_pinned(w)) != NULL;) {
+  for (ecru__goroutine *g; (g = ecru__take_pinned(w)) != NULL;) {
     ECRU__RARE(pinned_returned); // unit.goroutine.pins_nest
     ecru__queue_global(g);
   }
@@ -361,7 +373,7 @@ static bool all_goroutines_parked(void) {
 
 static int64_t earliest_timer(void) {
   int64_t earliest = ECRU_FOREVER;
-  for (uint32_t i = 0; i < ECRU__MAXPROCS_LIMIT; i++) {
+  for (uint32_t i = 0; i < ECRU__HEAPS; i++) {
     int64_t at = atomic_load_explicit(&ecru__timer_table[i].earliest, memory_order_acquire);
     if (at < earliest) earliest = at;
   }
@@ -384,6 +396,10 @@ void ecru__wake_due_keepers(void) {
   for (uint32_t i = 0; i < created; i++) {
     ecru__processor *p = atomic_load_explicit(&ecru__sched.processors[i], memory_order_relaxed);
     if (atomic_load_explicit(&p->timers->earliest, memory_order_acquire) <= now) ecru__wake_keeper(p);
+  }
+  for (uint32_t i = 0; i < ECRU__HOSTS_LIMIT; i++) {
+    ecru__processor *p = atomic_load_explicit(&ecru__sched.hosts[i], memory_order_acquire);
+    if (p && atomic_load_explicit(&p->timers->earliest, memory_order_acquire) <= now) ecru__wake_keeper(p);
   }
 }
 
@@ -411,7 +427,7 @@ static bool sleep_in_poller(ecru__worker *w, int64_t deadline) {
   if (given == 0) return false;
   ecru__lock_take(&ecru__sched.lock);
   uint32_t listed = w->listed; // spare: its processor was taken meanwhile
-  unlist(w); // so that nobody gives it another one while it hands out, and it counts as awake (D1)
+  ecru__unlist(w); // so that nobody gives it another one while it hands out, and it counts as awake (D1)
   ecru__lock_drop(&ecru__sched.lock);
   // Being woken: perhaps with another processor, which is its own once the wake is there. acquire: as in sleep_listed
   while (listed == ECRU__LISTED_NOT && atomic_load_explicit(&w->wake, memory_order_acquire) == 0) ecru__thread_yield();
@@ -441,7 +457,7 @@ static bool sleep_listed(ecru__worker *w) {
       deadline = idle_end(w->spare_since);
     }
     bool due = listed != ECRU__LISTED_NOT && deadline != ECRU_FOREVER && ecru__clock_now() >= deadline;
-    if (due) unlist(w);
+    if (due) ecru__unlist(w);
     ecru__lock_drop(&ecru__sched.lock);
     if (due && listed == ECRU__LISTED_IDLE) ecru__monitor_nudge();
     if (due) return listed == ECRU__LISTED_IDLE;
@@ -468,7 +484,7 @@ static bool go_idle(ecru__worker *w) {
     ECRU__RARE(work_came_while_going_idle); // stress.stress_scheduler.random_lives_on_many_processors
     ecru__lock_take(&ecru__sched.lock);
     uint32_t listed = w->listed; // spare: its processor was taken at once; goroutines pinned here may have come before it was listed
-    unlist(w);
+    ecru__unlist(w);
     ecru__lock_drop(&ecru__sched.lock);
     if (listed == ECRU__LISTED_IDLE) ecru__monitor_nudge();
     if (listed != ECRU__LISTED_NOT) return true;
@@ -515,7 +531,7 @@ static void retire(ecru__worker *w, ecru__processor *p) {
   if (!atomic_compare_exchange_strong(&p->retired, &asked, 3)) return; // maxprocs was raised again
   ecru__queue_flush(p);
   ecru__timers_move(p->timers, &ecru__timer_table[0]);
-  give_cache_back(p);
+  ecru__give_cache_back(p);
   atomic_store_explicit(&p->owner, NULL, memory_order_relaxed);
   ecru__worker_give(w, NULL);
   atomic_store_explicit(&p->retired, 2, memory_order_release); // release: pairs with ecru_set_maxprocs taking it back
@@ -539,7 +555,7 @@ static ecru__goroutine *steal(ecru__processor *p) {
 /// Is somebody else awake, who looks at the poller before he sleeps?
 static bool others_run(void) {
   return atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) + 1 < atomic_load_explicit(&ecru__sched.maxprocs, memory_order_relaxed) &&
-         atomic_load_explicit(&ecru__sched.poll_slot, memory_order_relaxed) == 0;
+         atomic_load_explicit(&ecru__sched.poll_slot, memory_order_relaxed) != ECRU__POLL_TAKEN;
 }
 
 /// Every 61st time, if it is some time since this processor last looked at the poller (by the clock the monitor keeps).
@@ -562,7 +578,7 @@ static ecru__goroutine *search(ecru__worker *w, ecru__processor *p) {
     w->undelivered = NULL;
     return g;
   }
-  if ((g = take_pinned(w)) != NULL) return g;
+  if ((g = ecru__take_pinned(w)) != NULL) return g;
   if (asked || p->tick % LOOK_AROUND == 0) {
     if (p->tick % LOOK_AROUND == 0) {
       ECRU__SET(p->tick, p->tick + 1); // once a round, even if the search begins anew
@@ -577,7 +593,7 @@ static ecru__goroutine *search(ecru__worker *w, ecru__processor *p) {
     return g;
   }
   p->next_run = 0;
-  if ((g = take_waiting(p)) != NULL) return g;
+  if ((g = ecru__take_waiting(p)) != NULL) return g;
   if ((g = p->next) != NULL) {
     ECRU__SET(p->next, NULL);
     return g;
@@ -585,7 +601,7 @@ static ecru__goroutine *search(ecru__worker *w, ecru__processor *p) {
   if ((g = ecru__queue_global_pop(p)) != NULL) return g;
   if ((g = steal(p)) != NULL) return g;
   if (!others_run() || ecru__poll_now(w, false) == 0) return NULL; // if nobody else runs, go_idle sleeps in the poller
-  if ((g = p->next) == NULL) return take_waiting(p);
+  if ((g = p->next) == NULL) return ecru__take_waiting(p);
   ECRU__SET(p->next, NULL);
   return g;
 }
@@ -626,7 +642,7 @@ ecru__goroutine *ecru__find_work(ecru__worker *w) {
       ecru__thread_yield();
       continue;
     }
-    if (g->ready_ns != 0) note_latency(p, g);
+    if (g->ready_ns != 0) ecru__note_latency(p, g);
     if (ECRU__LIKELY(!g->pinned || g->pinned == w)) return g;
     ecru__deliver_pinned(w, g);
   }

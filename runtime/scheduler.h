@@ -31,11 +31,13 @@ typedef struct ecru__processor ecru__processor;
 
 enum { ECRU__DEAD = 0, ECRU__RUNNABLE = 1, ECRU__ON_CPU = 2, ECRU__WAITING = 3, ECRU__BLOCKING = 4 };
 enum { ECRU__NAME_BYTES = 32, ECRU__RING = 256, ECRU__MAXPROCS_LIMIT = 256, ECRU__CACHED_STACKS = 64 };
+enum { ECRU__HOSTS_LIMIT = 64, ECRU__HEAPS = ECRU__MAXPROCS_LIMIT + ECRU__HOSTS_LIMIT };
 
 /// Lies at the top of its own stack: a parked goroutine costs one page.
 struct ecru__goroutine {
   ecru__waiter waiter;          // first: the one is the other
   ecru__worker *pinned;         // owner: the worker it must run on, or NULL
+  void *mark;                   // owner: of a hosted one, its host's (host.h)
   int64_t ready_ns;             // waker: when made runnable, sampled for the latency histogram; 0: not sampled
   _Atomic uint32_t status;      // atomic: ECRU__DEAD ... for dumps and counters
   int saved_errno;              // owner, while switched out
@@ -68,6 +70,7 @@ struct ecru__processor {
   _Atomic uint32_t head;        // atomic: thieves and owner
   _Atomic uint32_t tail;        // owner writes, thieves read
   ecru__goroutine *next;        // owner
+  struct ecru__host *host;      // of a host's: none but its goroutines run here (host.h); NULL: anybody's; changed while nobody runs here
   uint32_t tick;                // owner: switches; the monitor reads racily
   int64_t looked_ns;            // owner: when it last looked at the poller of its own accord (coarse)
   uint32_t next_run;            // owner: how often in a row `next` was taken
@@ -136,6 +139,7 @@ struct ecru__worker {
   int64_t spare_since;          // lock: scheduler's
   ecru__goroutine *own_goroutine; // set once: of an own-thread goroutine
   void *tsan_fiber, *asan_fake_stack;
+  struct ecru__host *host;      // owner: it runs goroutines of its own (host.h), or NULL
   ecru__waiter waiter;          // the thread's own waiter
 };
 
@@ -178,6 +182,7 @@ static inline ecru_token *ecru__token_own(ecru__worker *w) {
 void ecru__token_inherit(ecru__waiter *child, ecru_token *token);
 void ecru__token_attach(ecru__waiter *x);
 void ecru__token_forget(ecru__waiter *x); // detaches, leaves scopes, drops the reference
+void ecru__waiter_move(ecru__waiter *from, ecru__waiter *to); // token, scopes and locals; nobody waits
 extern ecru_token *const ecru__root_token, *const ecru__background_token;
 static inline bool ecru__token_is_static(const ecru_token *token) {
   return token == ecru__root_token || token == ecru__background_token;

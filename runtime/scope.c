@@ -112,6 +112,21 @@ void ecru__token_forget(ecru__waiter *x) {
   ecru_token_release(token);
 }
 
+void ecru__waiter_move(ecru__waiter *from, ecru__waiter *to) {
+  detach(from);
+  to->attached = NULL;
+  to->token = from->token;
+  to->lazy_token = from->lazy_token;
+  to->scopes = from->scopes;
+  to->locals = from->locals;
+  to->scoped = from->scoped;
+  from->token = ecru__root_token;
+  from->lazy_token = 0;
+  from->scopes = NULL;
+  from->locals = NULL;
+  from->scoped = NULL;
+}
+
 /// While shielded the waiter stands in no list; `attached` only remembers where to go back to.
 void ecru__token_shield(ecru__waiter *x) {
   detach(x);

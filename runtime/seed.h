@@ -31,6 +31,10 @@ typedef struct ecru__seed {
 
 static inline bool ecru__is_seed(const ecru__goroutine *g) { return ((uintptr_t)g & 1) != 0; }
 static inline ecru__seed *ecru__seed_of(ecru__goroutine *g) { return (ecru__seed *)((uintptr_t)g & ~(uintptr_t)1); }
+/// Where a list of the two kinds goes on.
+static inline ecru__goroutine **ecru__link_of(ecru__goroutine *g) {
+  return ecru__is_seed(g) ? (ecru__goroutine **)(void *)&ecru__seed_of(g)->next : &g->queue_next;
+}
 static inline ecru__goroutine *ecru__seed_runnable(ecru__seed *seed) { return (ecru__goroutine *)((uintptr_t)seed | 1); }
 
 /// An unused seed; NULL: out of memory.

@@ -10,7 +10,7 @@
 #include "runtime/scheduler.h"
 
 enum { ECRU__STOPPED = 0, ECRU__STARTING = 1, ECRU__STARTED = 2, ECRU__STOPPING = 3 };
-enum { ECRU__LISTED_NOT = 0, ECRU__LISTED_IDLE = 1, ECRU__LISTED_SPARE = 2 };
+enum { ECRU__LISTED_NOT = 0, ECRU__LISTED_IDLE = 1, ECRU__LISTED_SPARE = 2, ECRU__LISTED_HOST = 3 }; // the last: asleep, though in no list
 /// What the next context does with the one just left (worker->post_kind).
 enum { ECRU__POST_NONE = 0, ECRU__POST_PARK, ECRU__POST_YIELD, ECRU__POST_GLOBAL, ECRU__POST_DEAD };
 
@@ -35,8 +35,10 @@ typedef struct ecru__scheduler {
   _Atomic uint64_t spawned, ended; // atomic: by threads without a processor
   _Atomic uint64_t next_id;      // atomic
   _Atomic uint32_t threads;      // atomic: scheduler threads alive, own-thread ones included
+  _Atomic(ecru__processor *) hosts[ECRU__HOSTS_LIMIT]; // atomic: processors of hosts, kept until stop
+  _Atomic uint32_t hosting;      // atomic: written under lock: threads that are hosts
   _Atomic uint32_t foreign_parked; // atomic: foreign threads asleep in ecru
-  _Atomic uint32_t own_awake;    // atomic: own-thread goroutines that are not parked, from before they start till after they end (K7)
+  _Atomic uint32_t own_awake;    // atomic: own-thread goroutines that are not parked, from before they start till after they end, and hosts (K7)
   _Atomic uint32_t stop_word;    // atomic: futex of ecru_stop
   _Atomic int64_t coarse_now;    // atomic: the clock as of the last look by anyone
   uint32_t starting;             // lock: workers being started
@@ -51,17 +53,21 @@ typedef struct ecru__scheduler {
   _Atomic uint32_t monitor_naps; // atomic: it looks so rarely that who adds a timer due soon wakes it
   _Atomic uint32_t monitor_stop; // atomic
   _Atomic(struct ecru__poller *) poller; // atomic: NULL until the first I/O
-  _Atomic uint32_t poll_slot;    // atomic: a worker sleeps in the poller (or is about to)
+  _Atomic uint32_t poll_slot;    // atomic: ECRU__POLL_TAKEN: a worker sleeps in the poller (or is about to)
+  _Atomic uint32_t poll_host;    // atomic: a hint: the one in the poller is a host
+  ecru__worker *poll_heir;       // lock: a host that waits for the place in the poller
   _Atomic uint32_t poll_wanted;  // atomic: the next idle worker shall, though others run
   _Atomic uint64_t polls, poll_wakes; // atomic: looks at the poller nobody asked for, events it gave
 } ecru__scheduler;
 extern ecru__scheduler ecru__sched;
+enum { ECRU__POLL_FREE = 0, ECRU__POLL_TAKEN = 1, ECRU__POLL_KEPT = 2 }; // the last: free, for the heir
 
 // worker.c
 void ecru__worker_set_here(ecru__worker *w);
 void ecru__worker_prepare(ecru__worker *w); // the calling thread fills in what is its own
 int ecru__worker_start(ecru__processor *p); // a thread that owns p; 0, ECRU_ENOMEM, ECRU_ETHREADS or ECRU_ESHUTDOWN
 void ecru__worker_main(void *worker);
+void ecru__worker_run(ecru__worker *w, ecru__goroutine *g); // on the native stack, until it leaves the processor
 void ecru__worker_join(ecru__worker *w);
 void ecru__worker_give(ecru__worker *w, ecru__processor *p); // p becomes w's (NULL: none)
 void ecru__foreign_forget_all(void);
@@ -87,6 +93,11 @@ static inline bool ecru__queue_is_empty(ecru__processor *p) {
 // scheduler.c
 ecru__goroutine *ecru__pick(ecru__worker *w);
 ecru__goroutine *ecru__find_work(ecru__worker *w);
+ecru__goroutine *ecru__take_waiting(ecru__processor *p); // from the ring or the bed
+ecru__goroutine *ecru__take_pinned(ecru__worker *w);
+void ecru__note_latency(ecru__processor *p, ecru__goroutine *g);
+void ecru__give_cache_back(ecru__processor *p);
+void ecru__unlist(ecru__worker *w); // sched.lock is held
 void ecru__wake_listed(ecru__worker *w); // it has been taken out of its list
 void ecru__wake_worker(void);   // work has been made: have an idle processor look for it
 void ecru__wake_keeper(ecru__processor *p);
@@ -107,7 +118,7 @@ static inline void ecru__maybe_wake(void) {
 /// Seeds in the bed cannot be stolen: an eighth of them, the oldest, go where they can be if somebody is idle. (Not half: what nobody
 /// steals in time is run here out of order, and each of these opens a subtree of its own.)
 static inline void ecru__bed_share(ecru__processor *p) {
-  if (ECRU__LIKELY(atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) == 0)) return;
+  if (ECRU__LIKELY(atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) == 0) || p->host) return;
   if (!ecru__queue_is_empty(p)) return;
   ecru__bed_flush(p, p->bed.count / 8 + 1);
   ecru__maybe_wake();
@@ -183,18 +194,20 @@ struct ecru__poll_event;
 struct ecru__poller *ecru__poll_start(int *status); // the poller; NULL: *status says why
 void ecru__poll_stop(void);
 int ecru__poll_now(ecru__worker *w, bool asked);    // hands out what is ready; asked: by the monitor. returns: how many events
+bool ecru__poll_claim(ecru__worker *w);             // the same for a host: who is in its place is asked to leave it
 bool ecru__poll_is_mine(ecru__worker *w);           // takes the place of the one that sleeps in the poller: ecru__poll_sleep must follow
 int ecru__poll_sleep(ecru__worker *w, struct ecru__poll_event *events, int most, int64_t deadline_ns);
 bool ecru__poll_is_neglected(void);
 void ecru__poll_ensure(void);
 
 // timers.c
-extern ecru__timers ecru__timer_table[ECRU__MAXPROCS_LIMIT];
+extern ecru__timers ecru__timer_table[ECRU__HEAPS];
 void ecru__timers_move(ecru__timers *from, ecru__timers *to);
 void ecru__timers_clear_all(void);
 
 // runtime.c
 int ecru__start_implicitly(void);
+ecru__processor *ecru__processor_new(uint32_t index); // NULL: out of memory
 void ecru__watch_fast(void);
 void ecru__lend_processor(ecru__worker *w);
 void ecru__stop_check(void); // a goroutine has ended while stopping

@@ -11,7 +11,7 @@
 #include "runtime/state.h"
 
 enum { AT_ONCE = 64, WAITER_AHEAD = 4 };
-ecru__timers ecru__timer_table[ECRU__MAXPROCS_LIMIT];
+ecru__timers ecru__timer_table[ECRU__HEAPS];
 
 static void put(ecru__timers *t, uint32_t position, int64_t when, uint32_t place) {
   t->heap[position].when = when;
@@ -240,7 +240,7 @@ void ecru__timers_move(ecru__timers *from, ecru__timers *to) {
 
 /// At stop, when no goroutine and no worker is left: whatever is still armed never fires.
 void ecru__timers_clear_all(void) {
-  for (int i = 0; i < ECRU__MAXPROCS_LIMIT; i++) {
+  for (int i = 0; i < ECRU__HEAPS; i++) {
     ecru__timers *t = &ecru__timer_table[i];
     for (uint32_t k = 0; k < t->count; k++) {
       ecru__timer_node *node = t->places[t->heap[k].place].node;

@@ -60,6 +60,7 @@ static void list_foreign(ecru__worker *w) {
 static void stranger_ends(void) {
   ecru__worker *w = ecru__worker_here();
   if (!w || w != &stranger) return;
+  if (w->host) ecru__panic("thread exit", w, "the thread still hosts goroutines (ecru_host_leave)");
   if (w->waiter.locals || w->waiter.scoped) ecru__locals_end(&w, &w->waiter);
   ecru__token_forget(&w->waiter);
   ecru__lock_take(&ecru__sched.lock);
@@ -254,7 +255,7 @@ int ecru__worker_start(ecru__processor *p) {
   return status;
 }
 
-ECRU__NO_TSAN static void run(ecru__worker *w, ecru__goroutine *g) {
+ECRU__NO_TSAN void ecru__worker_run(ecru__worker *w, ecru__goroutine *g) {
   w->self = &g->waiter;
   atomic_store_explicit(&g->status, ECRU__ON_CPU, memory_order_relaxed);
   ECRU__ASAN_LEAVE(&w->asan_fake_stack, g->stack->low, (size_t)1 << g->stack->log2);
@@ -271,7 +272,7 @@ void ecru__worker_main(void *argument) {
   ecru__thread_exact_timers();
   ecru__thread_stack(&w->native_stack_low, &w->native_stack_bytes);
   ecru__crash_thread(w);
-  for (ecru__goroutine *g; (g = ecru__find_work(w)) != NULL;) run(w, g);
+  for (ecru__goroutine *g; (g = ecru__find_work(w)) != NULL;) ecru__worker_run(w, g);
   ecru__crash_thread_end();
   atomic_fetch_sub_explicit(&ecru__sched.threads, 1, memory_order_relaxed);
   atomic_store_explicit(&w->stopping, 2, memory_order_release); // release: pairs with take_structure

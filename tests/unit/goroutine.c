@@ -167,7 +167,7 @@ static void refuse_bad_input(void) {
   CHECK_EQ(with(size, (16 << 10) - 1, 0), ECRU_EINVAL);
   CHECK_EQ(with(size, ((size_t)1 << 30) + 1, 0), ECRU_EINVAL);
   CHECK_EQ(with(size, SIZE_MAX, 0), ECRU_EINVAL);
-  CHECK_EQ(with(size, 0, 4), ECRU_EINVAL);
+  CHECK_EQ(with(size, 0, 8), ECRU_EINVAL);
   CHECK_EQ(with(size, 0, ECRU_PINNED | 1u << 31), ECRU_EINVAL);
   CHECK_EQ(counters_now().goroutines, ecru_in_goroutine());
 }

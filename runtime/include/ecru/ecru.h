@@ -7,6 +7,7 @@
 #include <ecru/debug.h>
 #include <ecru/dns.h>
 #include <ecru/file.h>
+#include <ecru/host.h>
 #include <ecru/io.h>
 #include <ecru/local.h>
 #include <ecru/net.h>

@@ -12,6 +12,7 @@
 enum {
   ECRU_PINNED = 1,     ///< stays on the thread it first runs on (G10)
   ECRU_OWN_THREAD = 2, ///< gets a thread and that thread's native stack to itself (G10)
+  ECRU_HOSTED = 4,     ///< runs on the calling thread only, which must be a host (host.h, G15); goes with no other flag
 };
 
 /// Options of ecru_start; zero means "the default" in every field. Environment: ECRU_MAXPROCS, ECRU_DEBUG.
@@ -34,7 +35,7 @@ typedef struct ecru_go_options {
   size_t size;        ///< sizeof(ecru_go_options), set by ECRU_GO_OPTIONS
   size_t stack_bytes; ///< stack reservation, 16 KiB to 1 GiB, rounded up to a power of two
   const char *name;   ///< copied, at most 31 bytes are kept
-  unsigned flags;     ///< ECRU_PINNED, ECRU_OWN_THREAD
+  unsigned flags;     ///< ECRU_PINNED, ECRU_OWN_THREAD or ECRU_HOSTED
   ecru_token *token;  ///< current token of the goroutine; default the spawner's
 } ecru_go_options;
 #define ECRU_GO_OPTIONS {sizeof(ecru_go_options), 0, NULL, 0, NULL}
@@ -64,7 +65,8 @@ ECRU_API int ecru_run_with(const ecru_options *options, ecru_fn fn, void *argume
 /// effects: any thread; never parks; allocates only when the pools are empty.
 /// returns: 0; ECRU_EINVAL fn is NULL; ECRU_ENOMEM no stack to be had; ECRU_ESHUTDOWN; ECRU_ETHREADS. since: 0.1
 ECRU_API int ecru_go(ecru_fn fn, void *argument);
-/// ecru_go with options (NULL: defaults). effects, returns: as ecru_go, ECRU_EINVAL also for bad options. since: 0.1
+/// ecru_go with options (NULL: defaults). effects, returns: as ecru_go, ECRU_EINVAL also for bad options;
+/// ECRU_EPERM ECRU_HOSTED from a thread that is no host. since: 0.1
 ECRU_API int ecru_go_with(const ecru_go_options *options, ecru_fn fn, void *argument);
 /// Starts a goroutine whose argument is a private copy of `bytes` bytes at data, which lives as long as it does (16-aligned);
 /// NULL if bytes is 0.

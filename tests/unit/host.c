@@ -1,0 +1,316 @@
+// Hosts (G15): threads that run goroutines of their own.
+#include <signal.h>
+#include <sys/socket.h>
+
+#include "tests/goroutines.h"
+
+static void go_hosted(ecru_fn fn, void *argument) { go_flagged(ECRU_HOSTED, fn, argument); }
+static void enter(void) { CHECK_EQ(ecru_host_enter(NULL), 0); }
+static void leave(void) { CHECK_EQ(ecru_host_leave(), 0); }
+
+static pthread_t home;
+static void say_here(void *done) {
+  CHECK(pthread_equal(pthread_self(), home));
+  CHECK(ecru_in_goroutine());
+  CHECK_EQ(ecru_yield(), 0);
+  CHECK(pthread_equal(pthread_self(), home));
+  finish(done);
+}
+
+TEST(host, its_goroutines_run_on_its_thread) { // G15
+  ecru_chan *done = signals();
+  home = pthread_self();
+  enter();
+  CHECK(ecru_is_hosted());
+  CHECK(ecru_in_goroutine());
+  int count = (int)test_scaled(3000); // more than a ring holds
+  for (int i = 0; i < count; i++) go_hosted(say_here, done);
+  CHECK_EQ((long)ecru_host_count(), count);
+  CHECK_EQ(ecru_host_leave(), ECRU_EBUSY);
+  await(done, count);
+  while (ecru_host_count() > 0) CHECK_EQ(ecru_yield(), 0);
+  leave();
+  CHECK(!ecru_is_hosted());
+  ecru_chan_release(done);
+}
+
+static void say_elsewhere(void *done) {
+  CHECK(!pthread_equal(pthread_self(), home));
+  finish(done);
+}
+static void start_elsewhere(void *done) {
+  go(say_elsewhere, done);
+  finish(done);
+}
+
+TEST(host, others_run_elsewhere) { // G15
+  ecru_chan *done = signals();
+  home = pthread_self();
+  enter();
+  for (int i = 0; i < 100; i++) go(say_elsewhere, done);
+  await(done, 100);
+  go_hosted(start_elsewhere, done);
+  await(done, 2);
+  while (ecru_host_count() > 0) CHECK_EQ(ecru_yield(), 0);
+  leave();
+  ecru_chan_release(done);
+}
+
+TEST(host, what_is_wrong_is_said) { // G15
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  options.flags = ECRU_HOSTED;
+  ecru_host_hooks hooks = ECRU_HOST_HOOKS;
+  CHECK_EQ(ecru_go_with(&options, finish, NULL), ECRU_EPERM);
+  CHECK_EQ(ecru_host_leave(), ECRU_EPERM);
+  CHECK_EQ(ecru_host_set_mark(NULL), ECRU_EPERM);
+  CHECK_EQ(ecru_host_interrupt(), ECRU_EPERM);
+  hooks.size = 1;
+  CHECK_EQ(ecru_host_enter(&hooks), ECRU_EINVAL);
+  enter();
+  CHECK_EQ(ecru_host_enter(NULL), ECRU_EBUSY);
+  options.flags = ECRU_HOSTED | ECRU_PINNED;
+  CHECK_EQ(ecru_go_with(&options, finish, NULL), ECRU_EINVAL);
+  CHECK_EQ(ecru_stop(), ECRU_EDEADLK);
+  leave();
+}
+
+static void enter_in_goroutine(void *done) {
+  CHECK_EQ(ecru_host_enter(NULL), ECRU_EPERM);
+  finish(done);
+}
+TEST(host, a_goroutine_cannot_be_one) { // G15
+  ecru_chan *done = signals();
+  go(enter_in_goroutine, done);
+  await(done, 1);
+  ecru_chan_release(done);
+}
+
+typedef struct pair { ecru_chan *there, *back; long count; } pair;
+static void echo_values(void *argument) {
+  pair *p = argument;
+  for (long i = 0; i < p->count; i++) {
+    long value;
+    CHECK_EQ(ecru_chan_recv(p->there, &value), 0);
+    value++;
+    CHECK_EQ(ecru_chan_send(p->back, &value), 0);
+  }
+}
+static void exchange(pair *p) {
+  for (long i = 0; i < p->count; i++) {
+    long value = i;
+    CHECK_EQ(ecru_chan_send(p->there, &value), 0);
+    CHECK_EQ(ecru_chan_recv(p->back, &value), 0);
+    CHECK_EQ(value, i + 1);
+  }
+}
+
+TEST(host, channels_join_all_kinds) { // G15, C2
+  static pair p; // one of those elsewhere may look at it a little longer
+  p = (pair){chan_of(sizeof(long), 0), chan_of(sizeof(long), 0), test_scaled(3000)};
+  enter();
+  go_hosted(echo_values, &p);
+  exchange(&p);
+  go(echo_values, &p); // on other threads
+  exchange(&p);
+  while (ecru_host_count() > 0) CHECK_EQ(ecru_yield(), 0);
+  leave();
+  CHECK_EQ(ecru_stop(), 0);
+  ecru_chan_release(p.there);
+  ecru_chan_release(p.back);
+}
+
+static void sleep_and_finish(void *done) {
+  CHECK_EQ(ecru_sleep(5 * ECRU_MILLISECOND), 0);
+  finish(done);
+}
+TEST(host, sleepers_wake_though_the_first_waits) { // G15, K6
+  ecru_chan *done = signals();
+  enter();
+  int count = (int)test_scaled(500);
+  for (int i = 0; i < count; i++) go_hosted(sleep_and_finish, done);
+  await(done, count);
+  CHECK_EQ(ecru_deadline_enter(ecru_after(10 * ECRU_MILLISECOND)), 0);
+  CHECK_EQ(ecru_chan_recv(done, NULL), ECRU_ETIMEDOUT);
+  CHECK_EQ(ecru_token_leave(), 0);
+  while (ecru_host_count() > 0) CHECK_EQ(ecru_yield(), 0);
+  leave();
+  CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
+  ecru_chan_release(done);
+}
+
+static void read_and_echo(void *argument) {
+  ecru_io *io = argument;
+  char byte;
+  while (ecru_io_read(io, &byte, 1) == 1) CHECK_EQ(ecru_io_write(io, &byte, 1, NULL), 1);
+  ecru_io_release(io);
+}
+static void converse(ecru_io *io, long count) {
+  char byte;
+  for (long i = 0; i < count; i++) {
+    CHECK_EQ(ecru_io_write(io, "x", 1, NULL), 1);
+    CHECK_EQ(ecru_io_read(io, &byte, 1), 1);
+    CHECK_EQ(byte, 'x');
+  }
+  CHECK_EQ(ecru_io_close(io), 0);
+  ecru_io_release(io);
+}
+typedef struct visit { ecru_io *io; ecru_chan *done; } visit;
+static void visit_one(void *argument) {
+  visit *v = argument;
+  converse(v->io, 200);
+  finish(v->done);
+}
+
+TEST(host, descriptors_are_waited_for) { // G15, I1
+  ecru_io *a, *b;
+  enter();
+  CHECK_EQ(ecru_io_pair(&a, &b), 0);
+  go_hosted(read_and_echo, b); // both here
+  converse(a, test_scaled(2000));
+  CHECK_EQ(ecru_io_pair(&a, &b), 0);
+  go(read_and_echo, b); // the other side elsewhere: who sleeps in the poller changes hands
+  converse(a, test_scaled(2000));
+  visit many[20];
+  ecru_chan *done = signals();
+  for (int i = 0; i < 20; i++) {
+    CHECK_EQ(ecru_io_pair(&many[i].io, &b), 0);
+    many[i].done = done;
+    if (i % 2) go(read_and_echo, b);
+    else go_hosted(read_and_echo, b);
+    go_hosted(visit_one, &many[i]);
+  }
+  await(done, 20);
+  while (ecru_host_count() > 0) CHECK_EQ(ecru_yield(), 0);
+  leave();
+  ecru_chan_release(done);
+}
+
+typedef struct told { long arrivals, idles, interruptions; void *last; } told;
+static void on_arrive(void *context, void *mark) {
+  told *t = context;
+  t->arrivals++;
+  t->last = mark;
+}
+static void on_idle(void *context) { ((told *)context)->idles++; }
+static void on_interrupted(void *context) {
+  ((told *)context)->interruptions++;
+  (void)ecru_host_interrupt();
+}
+static told hooked;
+static int marks[3];
+static void carry_mark(void *argument) {
+  int *mark = argument;
+  CHECK_EQ(ecru_host_set_mark(mark), 0);
+  for (int i = 0; i < 10; i++) {
+    CHECK_EQ(ecru_yield(), 0);
+    CHECK(hooked.last == mark);
+  }
+  CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
+  CHECK(hooked.last == mark);
+}
+static void enter_with_hooks(void) {
+  ecru_host_hooks hooks = ECRU_HOST_HOOKS;
+  hooked = (told){0};
+  hooks.arrive = on_arrive;
+  hooks.idle = on_idle;
+  hooks.interrupted = on_interrupted;
+  hooks.context = &hooked;
+  CHECK_EQ(ecru_host_enter(&hooks), 0);
+}
+
+TEST(host, hooks_tell_who_runs) { // G15
+  enter_with_hooks();
+  CHECK_EQ(ecru_host_set_mark(&marks[2]), 0);
+  go_hosted(carry_mark, &marks[0]);
+  go_hosted(carry_mark, &marks[1]);
+  while (ecru_host_count() > 0) CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
+  CHECK(hooked.last == &marks[2]);
+  CHECK(hooked.idles > 0);
+  CHECK(hooked.arrivals > 20);
+  leave();
+}
+
+static void nothing(int signal) { (void)signal; }
+static void *signal_soon(void *thread) {
+  usleep(20000);
+  CHECK_EQ(pthread_kill(*(pthread_t *)thread, SIGUSR1), 0);
+  return NULL;
+}
+TEST(host, a_signal_ends_the_wait_of_the_first) { // G15
+  struct sigaction action = {.sa_handler = nothing};
+  pthread_t self = pthread_self(), other;
+  ecru_chan *never = signals();
+  CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+  enter_with_hooks();
+  CHECK_EQ(pthread_create(&other, NULL, signal_soon, &self), 0);
+  CHECK_EQ(ecru_chan_recv(never, NULL), ECRU_EINTR);
+  CHECK(hooked.interruptions > 0);
+  CHECK_EQ(pthread_join(other, NULL), 0);
+  ecru_io *a, *b;
+  CHECK_EQ(ecru_io_pair(&a, &b), 0);
+  CHECK_EQ(pthread_create(&other, NULL, signal_soon, &self), 0);
+  char byte;
+  CHECK_EQ(ecru_io_read(a, &byte, 1), ECRU_EINTR); // asleep in the poller
+  CHECK_EQ(pthread_join(other, NULL), 0);
+  ecru_io_release(a);
+  ecru_io_release(b);
+  leave();
+  ecru_chan_release(never);
+}
+
+static void interrupt_first(void *first_waits) {
+  (void)first_waits;
+  CHECK_EQ(ecru_host_interrupt(), 1);
+}
+TEST(host, one_of_its_goroutines_can_interrupt_the_first) { // G15
+  ecru_chan *never = signals();
+  enter();
+  CHECK_EQ(ecru_host_interrupt(), 0);
+  go_hosted(interrupt_first, NULL);
+  CHECK_EQ(ecru_chan_recv(never, NULL), ECRU_EINTR);
+  while (ecru_host_count() > 0) CHECK_EQ(ecru_yield(), 0);
+  leave();
+  ecru_chan_release(never);
+}
+
+static void *live_as_host(void *count) {
+  ecru_chan *done = signals();
+  for (int round = 0; round < 20; round++) {
+    enter();
+    for (int i = 0; i < 10; i++) go_hosted(sleep_and_finish, done);
+    await(done, 10);
+    while (ecru_host_count() > 0) CHECK_EQ(ecru_yield(), 0);
+    leave();
+  }
+  ecru_chan_release(done);
+  atomic_fetch_add((_Atomic int *)count, 1);
+  return NULL;
+}
+TEST(host, many_threads_are_hosts) { // G15
+  enum { THREADS = 8 };
+  pthread_t threads[THREADS];
+  _Atomic int count = 0;
+  for (int i = 0; i < THREADS; i++) CHECK_EQ(pthread_create(&threads[i], NULL, live_as_host, &count), 0);
+  for (int i = 0; i < THREADS; i++) CHECK_EQ(pthread_join(threads[i], NULL), 0);
+  CHECK_EQ(count, THREADS);
+  CHECK_EQ(ecru_stop(), 0);
+}
+
+static void hold_deadline(void *unused) {
+  (void)unused;
+  CHECK_EQ(ecru_chan_recv(NULL, NULL), ECRU_EINVAL);
+  CHECK_EQ(ecru_sleep(ECRU_FOREVER), ECRU_ECANCELED);
+}
+TEST(host, tokens_reach_its_goroutines) { // G15, K2
+  ecru_token *token;
+  enter();
+  CHECK_EQ(ecru_token_create(&token, NULL, ECRU_FOREVER), 0);
+  CHECK_EQ(ecru_token_enter(token), 0);
+  for (int i = 0; i < 10; i++) go_hosted(hold_deadline, NULL);
+  CHECK_EQ(ecru_yield(), 0);
+  CHECK_EQ(ecru_token_leave(), 0);
+  CHECK_EQ(ecru_token_cancel(token, 0), 0);
+  while (ecru_host_count() > 0) CHECK_EQ(ecru_yield(), 0);
+  leave();
+  ecru_token_release(token);
+}
