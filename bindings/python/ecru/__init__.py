@@ -1,0 +1,7 @@
+"""Goroutines for Python: plain functions, run concurrently without a colour."""
+
+from ecru import _abi as _abi
+from ecru._native import version
+
+__all__ = ["__version__"]
+__version__ = version()

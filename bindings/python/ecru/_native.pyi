@@ -1,0 +1,3 @@
+__file__: str
+
+def version() -> str: ...

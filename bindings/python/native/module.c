@@ -1,0 +1,44 @@
+/// native/module.c: ecru._native, what Python needs in C: the module itself.
+///
+/// The runtime is one to a process and so is this module: there is no state of an interpreter's own, and sub-interpreters
+/// are refused, by the slot where CPython knows it (3.12 on) and by hand where it does not or was told not to look.
+/// The shared object also holds ecru._abi (cffi's, generated): both are linked against the same, only, runtime.
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <ecru/ecru.h>
+
+static PyObject *native_version(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  return PyUnicode_FromString(ecru_version());
+}
+
+static PyMethodDef native_functions[] = {
+  {"version", native_version, METH_NOARGS, PyDoc_STR("version() -> str\n\nThe runtime's version as \"major.minor.patch\".")},
+  {NULL, NULL, 0, NULL},
+};
+
+static int native_exec(PyObject *module) {
+  (void)module;
+  if (PyInterpreterState_Get() == PyInterpreterState_Main()) return 0;
+  PyErr_SetString(PyExc_ImportError, "ecru does not run in sub-interpreters: its runtime is one to a process");
+  return -1;
+}
+
+static PyModuleDef_Slot native_slots[] = {
+  {Py_mod_exec, (void *)native_exec},
+#ifdef Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED
+  {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+  {0, NULL},
+};
+
+static PyModuleDef native_module = {
+  PyModuleDef_HEAD_INIT,
+  .m_name = "ecru._native",
+  .m_doc = PyDoc_STR("What ecru needs in C. Use the package ecru."),
+  .m_methods = native_functions,
+  .m_slots = native_slots,
+};
+
+PyMODINIT_FUNC PyInit__native(void) { return PyModuleDef_Init(&native_module); }
