@@ -1,8 +1,8 @@
 """Writes the C source of ecru._abi, cffi's API-mode module over the public headers, from those headers alone.
 
-The compiler's preprocessor is the parser of the first step: of what `cc -E -dD` prints, the lines that come from ecru's own
-headers are the declarations. Macros that expand to integers become constants; others (initialisers, functions) have no
-counterpart in cffi and are left out. cffi checks sizes, offsets and values against the headers when its output is compiled.
+Of what the compiler's preprocessor prints (`cc -E -dD`), the lines that come from ecru's own headers are the
+declarations. Macros that expand to integers become constants; others (initialisers, functions) have no counterpart in
+cffi and are left out. cffi checks sizes, offsets and values against the headers when its output is compiled.
 
 Usage: generate_cdef.py --compiler CC --include runtime/include --output build/_abi.c
 """
@@ -21,9 +21,12 @@ INTEGER_EXPRESSION = re.compile(r"(0[xX][0-9a-fA-F]+[uUlL]*|\d+[uUlL]*|<<|>>|[-+
 
 
 def preprocess(compiler: str, include: Path, source: str, *flags: str) -> str:
-    """What the preprocessor makes of `source`. Raises CalledProcessError if it does not accept it."""
+    """What the preprocessor makes of `source`, without attributes. Raises RuntimeError with its words if it refuses."""
     command = [compiler, "-E", *flags, "-D__attribute__(x)=", f"-I{include}", "-x", "c", "-"]
-    return subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(command, input=source, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr)
+    return done.stdout
 
 
 def own_lines(preprocessed: str, headers: Path) -> list[str]:
@@ -41,7 +44,8 @@ def own_lines(preprocessed: str, headers: Path) -> list[str]:
 def integer_macros(compiler: str, include: Path, names: list[str]) -> list[str]:
     """Those of the macros `names` that expand to an integer constant."""
     probes = "".join(f'"probe {name}" {name}\n' for name in names)
-    expansions = re.findall(r'^"probe (\w+)" *(.*)$', preprocess(compiler, include, HEADER + probes, "-P"), re.MULTILINE)
+    text = preprocess(compiler, include, HEADER + probes, "-P")
+    expansions = re.findall(r'^"probe (\w+)" *(.*)$', text, re.MULTILINE)
     return [name for name, expansion in expansions if INTEGER_EXPRESSION.fullmatch(expansion)]
 
 

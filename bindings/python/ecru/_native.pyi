@@ -1,3 +1,1 @@
-__file__: str
-
 def version() -> str: ...
