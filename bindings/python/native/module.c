@@ -3,10 +3,7 @@
 /// The runtime is one to a process and so is this module: there is no state of an interpreter's own, and sub-interpreters
 /// are refused, by the slot where CPython knows it (3.12 on) and by hand where it does not or was told not to look.
 /// The shared object also holds ecru._abi (cffi's, generated): both are linked against the same, only, runtime.
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
-#include <ecru/ecru.h>
+#include "native.h"
 
 static PyObject *native_version(PyObject *module, PyObject *unused) {
   (void)module, (void)unused;
@@ -19,10 +16,15 @@ static PyMethodDef native_functions[] = {
 };
 
 static int native_exec(PyObject *module) {
-  (void)module;
-  if (PyInterpreterState_Get() == PyInterpreterState_Main()) return 0;
-  PyErr_SetString(PyExc_ImportError, "ecru does not run in sub-interpreters: its runtime is one to a process");
-  return -1;
+  if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+    PyErr_SetString(PyExc_ImportError, "ecru does not run in sub-interpreters: its runtime is one to a process");
+    return -1;
+  }
+  static int (*const parts[])(PyObject *) = {ecru_py_add_errors, ecru_py_add_task,   ecru_py_add_chan, ecru_py_add_token,
+                                             ecru_py_add_sync,   ecru_py_add_io, ecru_py_add_select};
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+    if (parts[i](module) < 0) return -1;
+  return 0;
 }
 
 static PyModuleDef_Slot native_slots[] = {

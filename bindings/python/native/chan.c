@@ -1,0 +1,196 @@
+/// native/chan.c: channels of Python objects. An element is an owned reference.
+#include "native.h"
+
+#include <structmember.h>
+
+PyTypeObject *ecru_py_chan_type;
+
+/// Called by the runtime for what a full channel drops, in whatever thread, with or without the GIL.
+static void dropped(void *context, void *element) {
+  (void)context;
+  PyGILState_STATE state = PyGILState_Ensure();
+  Py_DECREF(*(PyObject **)element);
+  PyGILState_Release(state);
+}
+
+static int policy_of(const char *full) {
+  static const char *const names[] = {"wait", "drop_newest", "drop_oldest", "fail"};
+  for (int i = 0; i < 4; i++)
+    if (strcmp(full, names[i]) == 0) return i;
+  PyErr_Format(PyExc_ValueError, "full: \"wait\", \"drop_newest\", \"drop_oldest\" or \"fail\", not \"%s\"", full);
+  return -1;
+}
+
+static PyObject *chan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+  static char *keywords[] = {"cap", "full", "name", NULL};
+  PyObject *cap = NULL;
+  const char *full = "wait", *name = NULL;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|Osz:Chan", keywords, &cap, &full, &name)) return NULL;
+  ecru_chan_options options = ECRU_CHAN_OPTIONS;
+  options.name = name;
+  options.dropped = dropped;
+  options.full = policy_of(full);
+  if (options.full < 0) return NULL;
+  Py_ssize_t capacity = 0;
+  if (cap == Py_None) {
+    options.unbounded = 1;
+  } else if (cap) {
+    capacity = PyNumber_AsSsize_t(cap, PyExc_OverflowError);
+    if (capacity == -1 && PyErr_Occurred()) return NULL;
+    if (capacity < 0) {
+      PyErr_SetString(PyExc_ValueError, "cap: 0 or more, or None for no bound");
+      return NULL;
+    }
+  }
+  ChanObject *c = (ChanObject *)type->tp_alloc(type, 0);
+  if (!c) return NULL;
+  int status = ecru_chan_create_with(&c->chan, sizeof(PyObject *), (size_t)capacity, &options);
+  if (status == 0) return (PyObject *)c;
+  c->chan = NULL;
+  Py_DECREF(c);
+  return ecru_py_raise(status);
+}
+
+static void chan_dealloc(ChanObject *c) {
+  PyTypeObject *type = Py_TYPE(c);
+  PyObject_GC_UnTrack(c);
+  if (c->weakrefs) PyObject_ClearWeakRefs((PyObject *)c);
+  PyObject *value;
+  while (c->chan && ecru_chan_try_recv(c->chan, &value) == 0) Py_DECREF(value);
+  ecru_chan_release(c->chan);
+  type->tp_free(c);
+  Py_DECREF(type);
+}
+static int chan_traverse(ChanObject *c, visitproc visit, void *arg) {
+  Py_VISIT(Py_TYPE(c));
+  return 0;
+}
+
+static PyObject *chan_send(ChanObject *c, PyObject *value) {
+  int status;
+  Py_INCREF(value);
+  ECRU_PY_WAIT(status, ecru_chan_send(c->chan, &value));
+  if (status == 0) Py_RETURN_NONE;
+  Py_DECREF(value);
+  if (status == ECRU_EAGAIN) return PyErr_SetString(PyExc_BlockingIOError, "the channel is full"), NULL;
+  return ecru_py_raise(status);
+}
+
+static PyObject *chan_recv(ChanObject *c, PyObject *unused) {
+  (void)unused;
+  PyObject *value;
+  int status;
+  ECRU_PY_WAIT(status, ecru_chan_recv(c->chan, &value));
+  return status == 0 ? value : ecru_py_raise(status);
+}
+
+static PyObject *chan_next(ChanObject *c) {
+  PyObject *value;
+  int status;
+  ECRU_PY_WAIT(status, ecru_chan_recv(c->chan, &value));
+  if (status == 0) return value;
+  return status == ECRU_ECLOSED ? NULL : ecru_py_raise(status);
+}
+
+static PyObject *chan_try_send(ChanObject *c, PyObject *value) {
+  Py_INCREF(value);
+  int status = ecru_chan_try_send(c->chan, &value);
+  if (status == 0) Py_RETURN_TRUE;
+  Py_DECREF(value);
+  if (status == ECRU_EAGAIN) Py_RETURN_FALSE;
+  return ecru_py_raise(status);
+}
+
+/// recv2() -> (value, True), or (None, False) once closed and drained.
+static PyObject *pair_of(PyObject *value, bool ok) {
+  PyObject *pair = PyTuple_New(2);
+  if (!pair) {
+    Py_DECREF(value);
+    return NULL;
+  }
+  PyTuple_SET_ITEM(pair, 0, value);
+  PyTuple_SET_ITEM(pair, 1, PyBool_FromLong(ok));
+  return pair;
+}
+static PyObject *chan_recv2(ChanObject *c, PyObject *unused) {
+  (void)unused;
+  PyObject *value;
+  int status;
+  ECRU_PY_WAIT(status, ecru_chan_recv(c->chan, &value));
+  if (status == 0) return pair_of(value, true);
+  return status == ECRU_ECLOSED ? pair_of(Py_NewRef(Py_None), false) : ecru_py_raise(status);
+}
+static PyObject *chan_try_recv(ChanObject *c, PyObject *unused) {
+  (void)unused;
+  PyObject *value;
+  int status = ecru_chan_try_recv(c->chan, &value);
+  if (status == 0) return pair_of(value, true);
+  return status == ECRU_EAGAIN ? pair_of(Py_NewRef(Py_None), false) : ecru_py_raise(status);
+}
+
+static PyObject *chan_close(ChanObject *c, PyObject *unused) {
+  (void)unused;
+  int status = ecru_chan_close(c->chan);
+  if (status == 0) Py_RETURN_NONE;
+  return ecru_py_raise(status);
+}
+
+static PyObject *chan_enter(PyObject *self, PyObject *unused) { return (void)unused, Py_NewRef(self); }
+static PyObject *chan_exit(ChanObject *c, PyObject *unused) {
+  (void)unused;
+  (void)ecru_chan_close(c->chan);
+  Py_RETURN_NONE;
+}
+static Py_ssize_t chan_len(ChanObject *c) { return (Py_ssize_t)ecru_chan_len(c->chan); }
+static int chan_bool(ChanObject *c) { return (void)c, 1; }
+static PyObject *chan_cap(ChanObject *c, void *unused) {
+  (void)unused;
+  size_t cap = ecru_chan_cap(c->chan);
+  return cap == SIZE_MAX ? Py_NewRef(Py_None) : PyLong_FromSize_t(cap);
+}
+static PyObject *chan_closed(ChanObject *c, void *unused) { return (void)unused, PyBool_FromLong(ecru_chan_is_closed(c->chan)); }
+
+static PyMethodDef methods[] = {
+  {"send", (PyCFunction)chan_send, METH_O, PyDoc_STR("send(value) -> None\n\nParks while there is neither a receiver nor room. Raises Closed; BlockingIOError with full=\"fail\".")},
+  {"recv", (PyCFunction)chan_recv, METH_NOARGS, PyDoc_STR("recv() -> value\n\nParks while nothing is there. Raises Closed once closed and drained.")},
+  {"recv2", (PyCFunction)chan_recv2, METH_NOARGS, PyDoc_STR("recv2() -> (value, True)\n\n(None, False) once closed and drained.")},
+  {"try_send", (PyCFunction)chan_try_send, METH_O, PyDoc_STR("try_send(value) -> bool\n\nNever parks. Raises Closed.")},
+  {"try_recv", (PyCFunction)chan_try_recv, METH_NOARGS, PyDoc_STR("try_recv() -> (value, True) | (None, False)\n\nNever parks. Raises Closed once closed and drained.")},
+  {"close", (PyCFunction)chan_close, METH_NOARGS, PyDoc_STR("close() -> None\n\nWhat is buffered can still be received. Raises Closed if it was.")},
+  {"__enter__", chan_enter, METH_NOARGS, NULL},
+  {"__exit__", (PyCFunction)chan_exit, METH_VARARGS, NULL},
+  {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
+  {NULL, NULL, 0, NULL},
+};
+static PyMemberDef members[] = {
+  {"__weaklistoffset__", T_PYSSIZET, offsetof(ChanObject, weakrefs), READONLY, NULL},
+  {NULL, 0, 0, 0, NULL},
+};
+static PyGetSetDef properties[] = {
+  {"cap", (getter)chan_cap, NULL, PyDoc_STR("how many it holds; None: no bound"), NULL},
+  {"closed", (getter)chan_closed, NULL, PyDoc_STR("whether it was closed"), NULL},
+  {NULL, NULL, NULL, NULL, NULL},
+};
+static PyType_Slot slots[] = {
+  {Py_tp_doc, (void *)PyDoc_STR("Chan(cap=0, full=\"wait\", name=None)\n\nA channel of objects. cap: how many it holds; 0: sender and receiver meet; None: no bound.\nfull: what a full one does with one more: \"wait\", \"drop_newest\", \"drop_oldest\", \"fail\".")},
+  {Py_tp_new, (void *)chan_new},
+  {Py_tp_dealloc, (void *)chan_dealloc},
+  {Py_tp_traverse, (void *)chan_traverse},
+  {Py_tp_methods, methods},
+  {Py_tp_members, members},
+  {Py_tp_getset, properties},
+  {Py_tp_iter, (void *)PyObject_SelfIter},
+  {Py_tp_iternext, (void *)chan_next},
+  {Py_sq_length, (void *)chan_len},
+  {Py_nb_bool, (void *)chan_bool},
+  {0, NULL},
+};
+static PyType_Spec spec = {
+  .name = "ecru.Chan", .basicsize = sizeof(ChanObject), .slots = slots,
+  .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+};
+
+int ecru_py_add_chan(PyObject *module) {
+  ecru_py_chan_type = (PyTypeObject *)PyType_FromSpec(&spec);
+  return ecru_py_chan_type ? PyModule_AddType(module, ecru_py_chan_type) : -1;
+}

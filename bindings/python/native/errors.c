@@ -1,0 +1,63 @@
+/// native/errors.c: status codes as exceptions.
+#include "native.h"
+
+PyObject *ecru_py_cancelled, *ecru_py_closed, *ecru_py_error;
+
+/// Cancelled's reason: "deadline" or "cancelled".
+static PyObject *raise_cancelled(int status) {
+  PyObject *reason = PyUnicode_FromString(status == ECRU_ETIMEDOUT ? "deadline" : "cancelled");
+  if (!reason) return NULL;
+  PyObject *error = PyObject_CallOneArg(ecru_py_cancelled, reason);
+  if (error && PyObject_SetAttrString(error, "reason", reason) == 0) PyErr_SetObject(ecru_py_cancelled, error);
+  Py_XDECREF(error);
+  Py_DECREF(reason);
+  return NULL;
+}
+
+PyObject *ecru_py_raise(int status) {
+  switch (status) {
+  case ECRU_EINTR: return NULL; // a signal handler has raised something
+  case ECRU_ECANCELED:
+  case ECRU_ETIMEDOUT: return raise_cancelled(status);
+  case ECRU_ECLOSED: PyErr_SetNone(ecru_py_closed); return NULL;
+  case ECRU_ENOMEM: return PyErr_NoMemory();
+  case ECRU_EINVAL: PyErr_SetString(PyExc_ValueError, ecru_strerror(status)); return NULL;
+  default: break;
+  }
+  bool portable = status > -200; // the system's own numbers on Linux
+  PyObject *error = PyObject_CallFunction(portable ? PyExc_OSError : ecru_py_error, "is", -status, ecru_strerror(status));
+  if (error) PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+  Py_XDECREF(error);
+  return NULL;
+}
+
+static PyObject *new_exception(PyObject *module, const char *name, const char *doc, PyObject *base) {
+  char full[64];
+  PyOS_snprintf(full, sizeof full, "ecru.%s", name);
+  PyObject *type = PyErr_NewExceptionWithDoc(full, doc, base, NULL);
+  if (!type) return NULL;
+  if (PyModule_AddObjectRef(module, name, type) == 0) return type;
+  Py_DECREF(type);
+  return NULL;
+}
+
+int ecru_py_add_errors(PyObject *module) {
+  ecru_py_cancelled = new_exception(module, "Cancelled",
+    "Raised where a goroutine waits once its token has fired, and again at every later wait.\n\nreason: \"cancelled\" or \"deadline\".", PyExc_BaseException);
+  ecru_py_closed = new_exception(module, "Closed", "The channel or handle is closed.", PyExc_Exception);
+  ecru_py_error = new_exception(module, "Error", "What ecru alone can say: (code, text).", PyExc_OSError);
+  return ecru_py_cancelled && ecru_py_closed && ecru_py_error ? 0 : -1;
+}
+
+int ecru_py_instant(PyObject *seconds, int64_t *instant_ns) {
+  *instant_ns = ECRU_FOREVER;
+  if (!seconds || seconds == Py_None) return 0;
+  double value = PyFloat_AsDouble(seconds);
+  if (value == -1.0 && PyErr_Occurred()) return -1;
+  if (value != value) {
+    PyErr_SetString(PyExc_ValueError, "seconds: not a number");
+    return -1;
+  }
+  if (value < 9e9) *instant_ns = ecru_after(value <= 0 ? 0 : (int64_t)(value * 1e9));
+  return 0;
+}

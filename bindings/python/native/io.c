@@ -1,0 +1,323 @@
+/// native/io.c: descriptors that park only their goroutine.
+#include "native.h"
+
+PyTypeObject *ecru_py_io_type;
+
+static PyObject *io_of(ecru_io *handle) {
+  IOObject *io = (IOObject *)ecru_py_io_type->tp_alloc(ecru_py_io_type, 0);
+  if (io) io->io = handle;
+  else ecru_io_release(handle);
+  return (PyObject *)io;
+}
+
+static PyObject *io_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+  static char *keywords[] = {"fd", "keep_open", NULL};
+  int fd, keep_open = 0;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|p:IO", keywords, &fd, &keep_open)) return NULL;
+  IOObject *io = (IOObject *)type->tp_alloc(type, 0);
+  if (!io) return NULL;
+  int status = ecru_io_adopt(&io->io, fd, keep_open ? ECRU_IO_KEEP_OPEN : 0u);
+  if (status == 0) return (PyObject *)io;
+  io->io = NULL;
+  Py_DECREF(io);
+  return ecru_py_raise(status);
+}
+
+static void io_dealloc(IOObject *io) {
+  PyTypeObject *type = Py_TYPE(io);
+  ecru_io_release(io->io);
+  type->tp_free(io);
+  Py_DECREF(type);
+}
+
+/// Limits the operation to `timeout` seconds from now, if it is a number. Its own expiry is a TimeoutError.
+typedef struct limit { ecru_io *io; unsigned direction; } limit;
+static int begin_limit(limit *l, ecru_io *io, unsigned direction, PyObject *timeout) {
+  l->io = NULL;
+  int64_t instant;
+  if (!timeout || timeout == Py_None) return 0;
+  if (ecru_py_instant(timeout, &instant) < 0) return -1;
+  int status = ecru_io_set_deadline(io, direction, instant);
+  if (status != 0) {
+    ecru_py_raise(status);
+    return -1;
+  }
+  *l = (limit){io, direction};
+  return 0;
+}
+static PyObject *end_limit(limit *l, int64_t status) {
+  if (l->io) (void)ecru_io_set_deadline(l->io, l->direction, ECRU_FOREVER);
+  if (status == ECRU_ETIMEDOUT && ecru_check() == 0) {
+    PyErr_SetString(PyExc_TimeoutError, "timed out");
+    return NULL;
+  }
+  return ecru_py_raise((int)status);
+}
+
+static PyObject *io_recv(IOObject *io, PyObject *const *args, Py_ssize_t count) {
+  if (count < 1 || count > 2) return PyErr_SetString(PyExc_TypeError, "recv(bytes, timeout=None)"), NULL;
+  Py_ssize_t most = PyNumber_AsSsize_t(args[0], PyExc_OverflowError);
+  if (most == -1 && PyErr_Occurred()) return NULL;
+  if (most < 0) return PyErr_SetString(PyExc_ValueError, "negative buffersize in recv"), NULL;
+  limit l;
+  if (begin_limit(&l, io->io, ECRU_IO_READ, count > 1 ? args[1] : NULL) < 0) return NULL;
+  PyObject *data = PyBytes_FromStringAndSize(NULL, most);
+  if (!data) return NULL;
+  int64_t got;
+  ECRU_PY_WAIT(got, ecru_io_read(io->io, PyBytes_AS_STRING(data), (size_t)most));
+  if (got == ECRU_EMSGSIZE) got = most; // a datagram's beginning, as recv(2)
+  if (l.io || got < 0) {
+    PyObject *failed = end_limit(&l, got < 0 ? got : ECRU_EINTR);
+    if (got < 0) {
+      Py_DECREF(data);
+      return failed;
+    }
+  }
+  if (got != most) (void)_PyBytes_Resize(&data, (Py_ssize_t)got);
+  return data;
+}
+
+static PyObject *io_recv_into(IOObject *io, PyObject *const *args, Py_ssize_t count) {
+  Py_buffer view;
+  if (count < 1 || count > 3) return PyErr_SetString(PyExc_TypeError, "recv_into(buffer, bytes=0, timeout=None)"), NULL;
+  Py_ssize_t most = count > 1 ? PyNumber_AsSsize_t(args[1], PyExc_OverflowError) : 0;
+  if (most == -1 && PyErr_Occurred()) return NULL;
+  if (most < 0) return PyErr_SetString(PyExc_ValueError, "negative buffersize in recv_into"), NULL;
+  if (PyObject_GetBuffer(args[0], &view, PyBUF_WRITABLE) < 0) return NULL;
+  if (most > view.len) {
+    PyBuffer_Release(&view);
+    return PyErr_SetString(PyExc_ValueError, "buffer too small for requested bytes"), NULL;
+  }
+  if (most == 0) most = view.len;
+  limit l;
+  if (begin_limit(&l, io->io, ECRU_IO_READ, count > 2 ? args[2] : NULL) < 0) {
+    PyBuffer_Release(&view);
+    return NULL;
+  }
+  int64_t got;
+  ECRU_PY_WAIT(got, ecru_io_read(io->io, view.buf, (size_t)most));
+  PyBuffer_Release(&view);
+  if (got == ECRU_EMSGSIZE) got = most;
+  if (got < 0) return end_limit(&l, got);
+  if (l.io) (void)end_limit(&l, ECRU_EINTR);
+  return PyLong_FromLongLong(got);
+}
+
+/// all: until everything is written; else what one write takes.
+static PyObject *write_out(IOObject *io, PyObject *const *args, Py_ssize_t count, bool all) {
+  Py_buffer view;
+  if (count < 1 || count > 2) return PyErr_SetString(PyExc_TypeError, "(data, timeout=None)"), NULL;
+  if (PyObject_GetBuffer(args[0], &view, PyBUF_SIMPLE) < 0) return NULL;
+  limit l;
+  if (begin_limit(&l, io->io, ECRU_IO_WRITE, count > 1 ? args[1] : NULL) < 0) {
+    PyBuffer_Release(&view);
+    return NULL;
+  }
+  int64_t sent;
+  if (all) {
+    const char *rest = view.buf;
+    size_t left = (size_t)view.len, written = 0;
+    do { // after a signal: from where it stopped
+      rest += written;
+      left -= written;
+      if (ecru_py_waits_here()) {
+        sent = ecru_io_write(io->io, rest, left, &written);
+      } else {
+        Py_BEGIN_ALLOW_THREADS sent = ecru_io_write(io->io, rest, left, &written); Py_END_ALLOW_THREADS
+      }
+    } while (sent == ECRU_EINTR && ecru_py_interrupted() == 0);
+  } else {
+    while ((sent = ecru_io_try_write(io->io, view.buf, (size_t)view.len)) == ECRU_EAGAIN) {
+      int ready;
+      ECRU_PY_WAIT(ready, ecru_io_wait(io->io, ECRU_IO_WRITE));
+      if (ready < 0) {
+        sent = ready;
+        break;
+      }
+    }
+  }
+  PyBuffer_Release(&view);
+  if (sent < 0) return end_limit(&l, sent);
+  if (l.io) (void)end_limit(&l, ECRU_EINTR);
+  return all ? Py_NewRef(Py_None) : PyLong_FromLongLong(sent);
+}
+static PyObject *io_send(IOObject *io, PyObject *const *args, Py_ssize_t count) { return write_out(io, args, count, false); }
+static PyObject *io_sendall(IOObject *io, PyObject *const *args, Py_ssize_t count) { return write_out(io, args, count, true); }
+
+static int directions_of(PyObject *text) {
+  const char *word = PyUnicode_Check(text) ? PyUnicode_AsUTF8(text) : NULL;
+  if (word && strcmp(word, "r") == 0) return ECRU_IO_READ;
+  if (word && strcmp(word, "w") == 0) return ECRU_IO_WRITE;
+  if (word && strcmp(word, "rw") == 0) return ECRU_IO_READ | ECRU_IO_WRITE;
+  if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "directions: \"r\", \"w\" or \"rw\"");
+  return -1;
+}
+static PyObject *text_of(int directions) {
+  static const char *const words[] = {"", "r", "w", "rw"};
+  return PyUnicode_FromString(words[directions & 3]);
+}
+
+static PyObject *io_wait(IOObject *io, PyObject *const *args, Py_ssize_t count) {
+  if (count < 1 || count > 2) return PyErr_SetString(PyExc_TypeError, "wait(directions, timeout=None)"), NULL;
+  int directions = directions_of(args[0]), status;
+  limit l;
+  if (directions < 0 || begin_limit(&l, io->io, (unsigned)directions, count > 1 ? args[1] : NULL) < 0) return NULL;
+  ECRU_PY_WAIT(status, ecru_io_wait(io->io, (unsigned)directions));
+  if (status < 0) return end_limit(&l, status);
+  if (l.io) (void)end_limit(&l, ECRU_EINTR);
+  return text_of(status);
+}
+
+static PyObject *io_close(IOObject *io, PyObject *unused) {
+  (void)unused;
+  int status = 0;
+  if (io->io) {
+    if (ecru_py_waits_here()) {
+      status = ecru_io_close(io->io);
+    } else {
+      Py_BEGIN_ALLOW_THREADS status = ecru_io_close(io->io); Py_END_ALLOW_THREADS
+    }
+  }
+  if (status == 0 || status == ECRU_ECLOSED) Py_RETURN_NONE;
+  return ecru_py_raise(status);
+}
+
+static PyObject *io_fileno(IOObject *io, PyObject *unused) {
+  (void)unused;
+  intptr_t fd = ecru_io_descriptor(io->io);
+  return PyLong_FromLong(fd < 0 ? -1 : (long)fd);
+}
+
+static PyObject *io_shutdown(IOObject *io, PyObject *how) {
+  int directions = directions_of(how);
+  if (directions < 0) return NULL;
+  int status = ecru_io_shutdown(io->io, (unsigned)directions);
+  return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
+}
+
+static PyObject *io_accept(IOObject *io, PyObject *const *args, Py_ssize_t count) {
+  limit l;
+  if (begin_limit(&l, io->io, ECRU_IO_READ, count > 0 ? args[0] : NULL) < 0) return NULL;
+  ecru_io *accepted = NULL;
+  int status;
+  ECRU_PY_WAIT(status, ecru_accept(io->io, &accepted, NULL));
+  if (status < 0) return end_limit(&l, status);
+  if (l.io) (void)end_limit(&l, ECRU_EINTR);
+  return io_of(accepted);
+}
+
+static PyObject *address(IOObject *io, int (*which)(ecru_io *, ecru_address *)) {
+  ecru_address found = {0};
+  char text[256];
+  int status = which(io->io, &found);
+  if (status == 0) status = ecru_address_text(&found, text, sizeof text);
+  return status >= 0 ? PyUnicode_FromString(text) : ecru_py_raise(status);
+}
+static PyObject *io_local(IOObject *io, PyObject *unused) { return (void)unused, address(io, ecru_io_local); }
+static PyObject *io_peer(IOObject *io, PyObject *unused) { return (void)unused, address(io, ecru_io_peer); }
+
+static PyMethodDef methods[] = {
+  {"recv", (PyCFunction)(void (*)(void))io_recv, METH_FASTCALL, PyDoc_STR("recv(bytes, timeout=None) -> bytes\n\nWhat is there, at least one byte; b\"\" at the end.")},
+  {"recv_into", (PyCFunction)(void (*)(void))io_recv_into, METH_FASTCALL, PyDoc_STR("recv_into(buffer, bytes=0, timeout=None) -> int\n\nAs recv; 0 at the end.")},
+  {"send", (PyCFunction)(void (*)(void))io_send, METH_FASTCALL, PyDoc_STR("send(data, timeout=None) -> int\n\nWhat fits, at least one byte.")},
+  {"sendall", (PyCFunction)(void (*)(void))io_sendall, METH_FASTCALL, PyDoc_STR("sendall(data, timeout=None) -> None\n\nAll of it; no other sendall interleaves.")},
+  {"wait", (PyCFunction)(void (*)(void))io_wait, METH_FASTCALL, PyDoc_STR("wait(directions, timeout=None) -> str\n\nParks until \"r\", \"w\" or one of \"rw\" is ready; which.")},
+  {"accept", (PyCFunction)(void (*)(void))io_accept, METH_FASTCALL, PyDoc_STR("accept(timeout=None) -> IO\n\nThe next connection of a listener.")},
+  {"close", (PyCFunction)io_close, METH_NOARGS, PyDoc_STR("close() -> None\n\nWhoever waits for it is raised Closed. Idempotent.")},
+  {"fileno", (PyCFunction)io_fileno, METH_NOARGS, PyDoc_STR("fileno() -> int\n\nThe descriptor; -1 once closed.")},
+  {"shutdown", (PyCFunction)io_shutdown, METH_O, PyDoc_STR("shutdown(directions) -> None\n\nEnds \"r\", \"w\" or \"rw\" of a connection.")},
+  {"local", (PyCFunction)io_local, METH_NOARGS, PyDoc_STR("local() -> str\n\nThe own address, as \"host:port\" or a path.")},
+  {"peer", (PyCFunction)io_peer, METH_NOARGS, PyDoc_STR("peer() -> str\n\nThe other side's address.")},
+  {NULL, NULL, 0, NULL},
+};
+static PyType_Slot slots[] = {
+  {Py_tp_doc, (void *)PyDoc_STR("IO(fd, keep_open=False)\n\nA descriptor that parks only its goroutine. keep_open: closing it leaves fd open.\nA timeout, in seconds, raises TimeoutError.")},
+  {Py_tp_new, (void *)io_new},
+  {Py_tp_dealloc, (void *)io_dealloc},
+  {Py_tp_methods, methods},
+  {0, NULL},
+};
+static PyType_Spec spec = {.name = "ecru.IO", .basicsize = sizeof(IOObject), .slots = slots, .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE};
+
+/// dial and listen: (network, address).
+static PyObject *open_with(PyObject *args, int (*how)(ecru_io **, const char *, const char *)) {
+  const char *network, *where;
+  if (!PyArg_ParseTuple(args, "ss", &network, &where)) return NULL;
+  ecru_io *io = NULL;
+  int status;
+  ECRU_PY_WAIT(status, how(&io, network, where));
+  return status == 0 ? io_of(io) : ecru_py_raise(status);
+}
+static PyObject *dial(PyObject *module, PyObject *args) { return (void)module, open_with(args, ecru_dial); }
+static PyObject *listen_at(PyObject *module, PyObject *args) { return (void)module, open_with(args, ecru_listen); }
+
+static PyObject *wait_fd(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+  (void)module;
+  if (count < 2 || count > 3) return PyErr_SetString(PyExc_TypeError, "wait_fd(fd, directions, timeout=None)"), NULL;
+  int fd = PyObject_AsFileDescriptor(args[0]), directions = fd < 0 ? -1 : directions_of(args[1]), status;
+  int64_t instant;
+  if (directions < 0 || ecru_py_instant(count > 2 ? args[2] : NULL, &instant) < 0) return NULL;
+  ecru_fd_event event = {.descriptor = fd, .wanted = (unsigned)directions};
+  ECRU_PY_WAIT(status, ecru_wait_fds(&event, 1, instant));
+  return status < 0 ? ecru_py_raise(status) : text_of(status == 0 ? 0 : (int)event.ready);
+}
+
+/// wait_fds([(fd, directions)], timeout) -> [(fd, directions)] of those that are ready.
+static PyObject *wait_fds(PyObject *module, PyObject *args) {
+  (void)module;
+  PyObject *given, *timeout = Py_None;
+  if (!PyArg_ParseTuple(args, "O|O:wait_fds", &given, &timeout)) return NULL;
+  int64_t instant;
+  if (ecru_py_instant(timeout, &instant) < 0) return NULL;
+  PyObject *list = PySequence_Fast(given, "a sequence of (fd, directions)");
+  if (!list) return NULL;
+  Py_ssize_t count = PySequence_Fast_GET_SIZE(list);
+  ecru_fd_event *events = PyMem_Calloc((size_t)(count ? count : 1), sizeof *events);
+  PyObject *found = events ? PyList_New(0) : PyErr_NoMemory();
+  for (Py_ssize_t i = 0; i < count && found; i++) {
+    int fd;
+    PyObject *word;
+    int directions = PyArg_ParseTuple(PySequence_Fast_GET_ITEM(list, i), "iU", &fd, &word) ? directions_of(word) : -1;
+    if (directions < 0) Py_CLEAR(found);
+    else events[i] = (ecru_fd_event){.descriptor = fd, .wanted = (unsigned)directions};
+  }
+  int status = 0;
+  if (found && count == 0) ECRU_PY_WAIT(status, ecru_sleep_until(instant));
+  else if (found) ECRU_PY_WAIT(status, ecru_wait_fds(events, (size_t)count, instant));
+  if (found && status < 0) {
+    Py_CLEAR(found);
+    ecru_py_raise(status);
+  }
+  for (Py_ssize_t i = 0; i < count && found && status > 0; i++) {
+    if (!events[i].ready) continue;
+    PyObject *pair = Py_BuildValue("iN", (int)events[i].descriptor, text_of((int)events[i].ready));
+    if (!pair || PyList_Append(found, pair) < 0) Py_CLEAR(found);
+    Py_XDECREF(pair);
+  }
+  PyMem_Free(events);
+  Py_DECREF(list);
+  return found;
+}
+
+static PyObject *forget_fd(PyObject *module, PyObject *descriptor) {
+  (void)module;
+  long fd = PyLong_AsLong(descriptor);
+  if (fd == -1 && PyErr_Occurred()) return NULL;
+  (void)ecru_forget_fd(fd);
+  Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+  {"dial", dial, METH_VARARGS, PyDoc_STR("dial(network, address) -> IO\n\nConnects: network \"tcp\", \"udp\", \"unix\" ..., address \"host:port\" or a path.")},
+  {"listen", listen_at, METH_VARARGS, PyDoc_STR("listen(network, address) -> IO\n\nListens: as dial; port 0 takes a free one.")},
+  {"wait_fd", (PyCFunction)(void (*)(void))wait_fd, METH_FASTCALL, PyDoc_STR("wait_fd(fd, directions, timeout=None) -> str\n\nParks until a foreign descriptor is ready: \"r\", \"w\", \"rw\"; \"\": not in time.")},
+  {"wait_fds", wait_fds, METH_VARARGS, PyDoc_STR("wait_fds([(fd, directions)], timeout=None) -> [(fd, directions)]\n\nThe same for several; those that are ready.")},
+  {"forget_fd", forget_fd, METH_O, PyDoc_STR("forget_fd(fd) -> None\n\nIt is about to be closed: who waits for it gets OSError (EBADF).")},
+  {NULL, NULL, 0, NULL},
+};
+
+int ecru_py_add_io(PyObject *module) {
+  ecru_py_io_type = (PyTypeObject *)PyType_FromSpec(&spec);
+  if (!ecru_py_io_type || PyModule_AddType(module, ecru_py_io_type) < 0) return -1;
+  return PyModule_AddFunctions(module, functions);
+}

@@ -1,0 +1,82 @@
+/// native/native.h: what the C files of ecru._native share.
+///
+/// Goroutines of Python code are hosted (ecru/host.h): all those a thread starts run on it. Each has a PyThreadState of its own, so that exceptions,
+/// context variables, threading.local, tracing and recursion depth are its own without copying anything. thread_state.c switches them.
+///
+/// Blocking calls of ecru are made with the GIL held (ECRU_PY_WAIT): the switch to another goroutine then costs a PyThreadState_Swap, and the
+/// GIL is dropped when the thread is about to sleep. Code that drops the GIL itself around such a call (cffi does) works as well: whether the
+/// one that parked held it is looked at when the next goes on.
+#ifndef ECRU_PYTHON_NATIVE_H
+#define ECRU_PYTHON_NATIVE_H
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdbool.h>
+
+#include <ecru/ecru.h>
+
+/// What the arrive hook is given: one to a goroutine, on its own stack.
+typedef struct mark {
+  PyThreadState *state;
+  bool attached;   ///< it held the GIL when it parked, and goes on holding it
+  PyObject *task;  ///< borrowed; NULL: a host's first
+} mark;
+
+/// One to a host.
+typedef struct home {
+  mark first;           ///< of the thread's own stack
+  mark gone;            ///< stands for a goroutine that has ended
+  mark *last;           ///< who runs, or ran last
+  bool slept;           ///< since then the GIL was dropped for a sleep
+  int pooled;           ///< pool[0..pooled): states nobody uses
+  PyObject *pending;    ///< exception to be raised in the first
+  ecru_token *token;    ///< current token of the first: fired when the host ends
+  PyThreadState *pool[4096];
+} home;
+
+/// The calling thread's home. ensure: the main thread gets one; elsewhere NULL with RuntimeError.
+home *ecru_py_home(void);
+home *ecru_py_ensure_home(void);
+int ecru_py_enter_home(void);
+int ecru_py_leave_home(void);
+bool ecru_py_waits_here(void); ///< blocking calls are to be made with the GIL held
+
+/// The goroutine begins: takes a state and attaches it. returns: 0; -1 no memory (then nothing is attached that was not).
+int ecru_py_begin(home *h, mark *m);
+void ecru_py_end(home *h, mark *m);
+
+/// After ECRU_EINTR, in the first goroutine: runs signal handlers. returns: 0 go on; -1 with an exception.
+int ecru_py_interrupted(void);
+
+/// Calls what may park. status: an int lvalue; ECRU_EINTR with an exception set if a signal handler raised one.
+#define ECRU_PY_WAIT(status, call)                                   \
+  do {                                                               \
+    if (ecru_py_waits_here()) {                                      \
+      (status) = (call);                                             \
+    } else {                                                         \
+      Py_BEGIN_ALLOW_THREADS (status) = (call); Py_END_ALLOW_THREADS \
+    }                                                                \
+  } while ((status) == ECRU_EINTR && ecru_py_interrupted() == 0)
+
+/// Sets the exception of a status. returns: NULL.
+PyObject *ecru_py_raise(int status);
+int ecru_py_add_errors(PyObject *module);
+extern PyObject *ecru_py_cancelled, *ecru_py_closed, *ecru_py_error;
+
+/// Seconds (a number, or None for ever) to an instant of ecru_now. returns: 0; -1 with an exception.
+int ecru_py_instant(PyObject *seconds, int64_t *instant_ns);
+
+int ecru_py_add_task(PyObject *module);
+int ecru_py_add_chan(PyObject *module);
+int ecru_py_add_token(PyObject *module);
+int ecru_py_add_sync(PyObject *module);
+int ecru_py_add_io(PyObject *module);
+int ecru_py_add_select(PyObject *module);
+PyObject *ecru_py_current_task(void); ///< borrowed, or NULL
+
+typedef struct TaskObject TaskObject;
+typedef struct ChanObject { PyObject_HEAD ecru_chan *chan; PyObject *weakrefs; } ChanObject;
+typedef struct TokenObject { PyObject_HEAD ecru_token *token; int entered; } TokenObject;
+typedef struct IOObject { PyObject_HEAD ecru_io *io; } IOObject;
+extern PyTypeObject *ecru_py_chan_type, *ecru_py_task_type, *ecru_py_token_type, *ecru_py_io_type;
+ecru_task *ecru_py_task_of(PyObject *task);
+#endif

@@ -1,0 +1,141 @@
+/// native/sync.c: Lock and Semaphore, on the runtime's fair semaphore: usable by goroutines of any host and by plain threads.
+#include "native.h"
+
+#include <structmember.h>
+
+typedef struct { PyObject_HEAD ecru_semaphore *semaphore; PyObject *weakrefs; } SemaphoreObject;
+
+/// timeout < 0: none. returns: 0; ECRU_EAGAIN not in time, or not at all at once; as ecru_semaphore_acquire.
+static int acquire(ecru_semaphore *semaphore, int64_t n, bool blocking, double timeout) {
+  int status = ecru_semaphore_try_acquire(semaphore, n);
+  if (status != ECRU_EAGAIN || !blocking || timeout == 0) return status;
+  (void)ecru_py_waits_here();
+  bool limited = timeout > 0 && timeout < 9e9;
+  if (limited && (status = ecru_deadline_enter(ecru_after((int64_t)(timeout * 1e9)))) != 0) return status;
+  ECRU_PY_WAIT(status, ecru_semaphore_acquire(semaphore, n));
+  if (!limited) return status;
+  ecru_token *mine = ecru_token_current();
+  bool expired = status == ECRU_ETIMEDOUT && ecru_token_origin(mine) == ecru_token_id(mine);
+  (void)ecru_token_leave();
+  return expired ? ECRU_EAGAIN : status;
+}
+
+static int parse_acquire(PyObject *args, PyObject *kwargs, int *blocking, double *timeout) {
+  static char *keywords[] = {"blocking", "timeout", NULL};
+  PyObject *given = NULL;
+  *blocking = 1;
+  *timeout = -1;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|pO:acquire", keywords, blocking, &given)) return -1;
+  if (given && given != Py_None) *timeout = PyFloat_AsDouble(given);
+  if (*timeout == -1 && PyErr_Occurred()) return -1;
+  const char *wrong = NULL;
+  if (*timeout < 0 && *timeout != -1) wrong = "timeout value must be a non-negative number";
+  if (!*blocking && *timeout != -1) wrong = "can't specify a timeout for a non-blocking call";
+  if (*timeout > 9223372036.0) {
+    PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
+    return -1;
+  }
+  if (wrong) PyErr_SetString(PyExc_ValueError, wrong);
+  return wrong ? -1 : 0;
+}
+
+static PyObject *semaphore_acquire(SemaphoreObject *s, PyObject *args, PyObject *kwargs) {
+  int blocking = 1;
+  double timeout = -1;
+  if ((PyTuple_GET_SIZE(args) > 0 || kwargs) && parse_acquire(args, kwargs, &blocking, &timeout) < 0) return NULL;
+  int status = acquire(s->semaphore, 1, blocking, timeout);
+  if (status == 0) Py_RETURN_TRUE;
+  if (status == ECRU_EAGAIN) Py_RETURN_FALSE;
+  return ecru_py_raise(status);
+}
+
+static PyObject *lock_release(SemaphoreObject *s, PyObject *unused) {
+  (void)unused;
+  int status = ecru_semaphore_release(s->semaphore, 1);
+  if (status == 0) Py_RETURN_NONE;
+  PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
+  return NULL;
+}
+
+static PyObject *lock_enter(SemaphoreObject *s, PyObject *unused) {
+  (void)unused;
+  int status = acquire(s->semaphore, 1, true, -1);
+  return status == 0 ? Py_NewRef(Py_True) : ecru_py_raise(status);
+}
+static PyObject *lock_exit(SemaphoreObject *s, PyObject *unused) { return lock_release(s, unused); }
+
+static PyObject *lock_locked(SemaphoreObject *s, PyObject *unused) {
+  (void)unused;
+  int status = ecru_semaphore_try_acquire(s->semaphore, 1);
+  if (status == 0) (void)ecru_semaphore_release(s->semaphore, 1);
+  return PyBool_FromLong(status != 0);
+}
+
+static PyObject *create(PyTypeObject *type, int64_t permits) {
+  SemaphoreObject *s = (SemaphoreObject *)type->tp_alloc(type, 0);
+  if (!s) return NULL;
+  int status = ecru_semaphore_create(&s->semaphore, permits);
+  if (status == 0) return (PyObject *)s;
+  s->semaphore = NULL;
+  Py_DECREF(s);
+  return ecru_py_raise(status);
+}
+
+static PyObject *lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+  (void)args, (void)kwargs;
+  return create(type, 1);
+}
+static void lock_dealloc(SemaphoreObject *s) {
+  PyTypeObject *type = Py_TYPE(s);
+  if (s->weakrefs) PyObject_ClearWeakRefs((PyObject *)s);
+  ecru_semaphore_destroy(s->semaphore); // it may go while it is held
+  type->tp_free(s);
+  Py_DECREF(type);
+}
+static PyObject *lock_repr(SemaphoreObject *s) {
+  PyObject *locked = lock_locked(s, NULL);
+  PyObject *text = PyUnicode_FromFormat("<%s %s object at %p>", locked == Py_True ? "locked" : "unlocked", Py_TYPE(s)->tp_name, s);
+  Py_DECREF(locked);
+  return text;
+}
+
+static PyObject *lock_reinit(SemaphoreObject *s, PyObject *unused) {
+  (void)unused;
+  (void)ecru_semaphore_release(s->semaphore, 1);
+  Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+  {"acquire", (PyCFunction)(void (*)(void))semaphore_acquire, METH_VARARGS | METH_KEYWORDS,
+   PyDoc_STR("acquire(blocking=True, timeout=-1) -> bool\n\nParks until it is ours, for timeout seconds at most.")},
+  {"acquire_lock", (PyCFunction)(void (*)(void))semaphore_acquire, METH_VARARGS | METH_KEYWORDS, PyDoc_STR("As acquire.")},
+  {"release", (PyCFunction)lock_release, METH_NOARGS, PyDoc_STR("release() -> None\n\nBy anybody. RuntimeError if it is not held.")},
+  {"release_lock", (PyCFunction)lock_release, METH_NOARGS, PyDoc_STR("As release.")},
+  {"locked", (PyCFunction)lock_locked, METH_NOARGS, PyDoc_STR("locked() -> bool")},
+  {"locked_lock", (PyCFunction)lock_locked, METH_NOARGS, PyDoc_STR("As locked.")},
+  {"_at_fork_reinit", (PyCFunction)lock_reinit, METH_NOARGS, NULL},
+  {"__enter__", (PyCFunction)lock_enter, METH_NOARGS, NULL},
+  {"__exit__", (PyCFunction)lock_exit, METH_VARARGS, NULL},
+  {NULL, NULL, 0, NULL},
+};
+static PyMemberDef members[] = {
+  {"__weaklistoffset__", T_PYSSIZET, offsetof(SemaphoreObject, weakrefs), READONLY, NULL},
+  {NULL, 0, 0, 0, NULL},
+};
+static PyType_Slot slots[] = {
+  {Py_tp_doc, (void *)PyDoc_STR("Lock()\n\nA mutual exclusion lock, first come, first served; may be released by another goroutine or thread.")},
+  {Py_tp_new, (void *)lock_new},
+  {Py_tp_dealloc, (void *)lock_dealloc},
+  {Py_tp_repr, (void *)lock_repr},
+  {Py_tp_methods, methods},
+  {Py_tp_members, members},
+  {0, NULL},
+};
+static PyType_Spec spec = {.name = "ecru.Lock", .basicsize = sizeof(SemaphoreObject), .slots = slots, .flags = Py_TPFLAGS_DEFAULT};
+
+int ecru_py_add_sync(PyObject *module) {
+  PyObject *type = PyType_FromSpec(&spec);
+  int status = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
+  Py_XDECREF(type);
+  return status;
+}

@@ -1,0 +1,343 @@
+/// native/task.c: goroutines of Python functions.
+#include "native.h"
+
+#include <structmember.h>
+
+struct TaskObject {
+  PyObject_HEAD
+  ecru_task *task;       // NULL: not started, or started by go without a handle of its own
+  PyObject *fn, *args, *names, *context; // until it begins: a vectorcall's
+  PyObject *result, *error;              // once done
+  PyObject *name, *weakrefs;
+  uint64_t id;
+  bool done, observed;
+};
+
+PyTypeObject *ecru_py_task_type;
+static PyObject *excepthook_name;
+
+ecru_task *ecru_py_task_of(PyObject *task) { return ((TaskObject *)task)->task; }
+
+/// An error nobody will look at goes to ecru.excepthook. It is a borrowed reference.
+static void report(TaskObject *t) {
+  if (!t->error || t->observed || PyErr_GivenExceptionMatches(t->error, ecru_py_cancelled)) return;
+  t->observed = true;
+  PyObject *type, *value, *traceback;
+  PyErr_Fetch(&type, &value, &traceback);
+  PyObject *ecru = PyImport_ImportModule("ecru");
+  PyObject *hook = ecru ? PyObject_GetAttr(ecru, excepthook_name) : NULL;
+  PyObject *said = hook ? PyObject_CallFunctionObjArgs(hook, (PyObject *)t, t->error, NULL) : NULL;
+  if (!said) PyErr_WriteUnraisable((PyObject *)t);
+  Py_XDECREF(said);
+  Py_XDECREF(hook);
+  Py_XDECREF(ecru);
+  PyErr_Restore(type, value, traceback);
+}
+
+static void keep_error(TaskObject *t) {
+  PyObject *type, *value, *traceback;
+  PyErr_Fetch(&type, &value, &traceback);
+  PyErr_NormalizeException(&type, &value, &traceback);
+  if (traceback) PyException_SetTraceback(value, traceback);
+  Py_XDECREF(type);
+  Py_XDECREF(traceback);
+  t->error = value;
+}
+
+static void call(TaskObject *t) {
+  PyObject *fn = t->fn, *args = t->args, *names = t->names, *context = t->context;
+  t->fn = t->args = t->names = t->context = NULL;
+  size_t count = (size_t)(PyTuple_GET_SIZE(args) - (names ? PyTuple_GET_SIZE(names) : 0));
+  bool entered = PyContext_Enter(context) == 0;
+  if (entered) t->result = PyObject_Vectorcall(fn, ((PyTupleObject *)args)->ob_item, count, names);
+  if (!t->result) keep_error(t);
+  if (entered && PyContext_Exit(context) < 0) PyErr_Clear();
+  Py_DECREF(fn);
+  Py_DECREF(args);
+  Py_XDECREF(names);
+  Py_DECREF(context);
+}
+
+/// The first function of a goroutine; it owns a reference to the task.
+static int begin(void *argument, void **unused) {
+  (void)unused;
+  TaskObject *t = argument;
+  home *h = ecru_py_home();
+  mark m = {.task = (PyObject *)t};
+  if (ecru_py_begin(h, &m) < 0) {
+    t->done = true; // result() says that there was no memory; the reference is lost, since nothing is attached to give it back with
+    return 0;
+  }
+  t->id = ecru_id();
+  call(t);
+  t->done = true;
+  if (Py_REFCNT(t) == 1) report(t);
+  Py_DECREF(t);
+  ecru_py_end(h, &m);
+  return 0;
+}
+
+static TaskObject *new_task(PyObject *const *args, Py_ssize_t count, PyObject *names) {
+  if (count < 1 || !PyCallable_Check(args[0])) {
+    PyErr_Format(PyExc_TypeError, "a callable is needed, not %s", count < 1 ? "nothing" : Py_TYPE(args[0])->tp_name);
+    return NULL;
+  }
+  TaskObject *t = PyObject_GC_New(TaskObject, ecru_py_task_type);
+  if (!t) return NULL;
+  t->task = NULL;
+  t->names = t->result = t->error = t->name = t->weakrefs = NULL;
+  t->id = 0;
+  t->done = t->observed = false;
+  t->fn = Py_NewRef(args[0]);
+  t->context = PyContext_CopyCurrent();
+  Py_ssize_t all = count - 1 + (names ? PyTuple_GET_SIZE(names) : 0);
+  t->args = PyTuple_New(all);
+  if (t->args)
+    for (Py_ssize_t i = 0; i < all; i++) PyTuple_SET_ITEM(t->args, i, Py_NewRef(args[i + 1]));
+  t->names = Py_XNewRef(names);
+  PyObject_GC_Track(t);
+  if (t->args && t->context) return t;
+  Py_DECREF(t);
+  return NULL;
+}
+
+static PyObject *spawn(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+  (void)module;
+  if (!ecru_py_ensure_home()) return NULL;
+  TaskObject *t = new_task(args, count, names);
+  if (!t) return NULL;
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  options.flags = ECRU_HOSTED;
+  Py_INCREF(t);
+  int status = ecru_spawn_with(&t->task, &options, begin, t);
+  if (status != 0) {
+    Py_DECREF(t);
+    Py_DECREF(t);
+    return ecru_py_raise(status);
+  }
+  t->id = ecru_task_id(t->task);
+  return (PyObject *)t;
+}
+
+static void begin_alone(void *argument) { (void)begin(argument, NULL); }
+
+static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+  (void)module;
+  if (!ecru_py_ensure_home()) return NULL;
+  TaskObject *t = new_task(args, count, names);
+  if (!t) return NULL;
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  options.flags = ECRU_HOSTED;
+  int status = ecru_go_with(&options, begin_alone, t);
+  if (status == 0) Py_RETURN_NONE;
+  Py_DECREF(t);
+  return ecru_py_raise(status);
+}
+
+static int join(TaskObject *t) {
+  int status = 0;
+  if (!t->task) return ECRU_EINVAL;
+  ECRU_PY_WAIT(status, ecru_task_join(t->task, NULL, NULL));
+  return status;
+}
+
+static PyObject *task_join(TaskObject *t, PyObject *unused) {
+  (void)unused;
+  int status = join(t);
+  return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
+}
+
+static PyObject *task_result(TaskObject *t, PyObject *unused) {
+  (void)unused;
+  int status = join(t);
+  if (status != 0) return ecru_py_raise(status);
+  t->observed = true;
+  if (t->result) return Py_NewRef(t->result);
+  if (!t->error) return PyErr_NoMemory();
+  PyErr_SetObject((PyObject *)Py_TYPE(t->error), t->error);
+  return NULL;
+}
+
+static PyObject *task_exception(TaskObject *t, PyObject *unused) {
+  (void)unused;
+  int status = join(t);
+  if (status != 0) return ecru_py_raise(status);
+  t->observed = true;
+  return Py_NewRef(t->error ? t->error : Py_None);
+}
+
+static PyObject *task_cancel(TaskObject *t, PyObject *unused) {
+  (void)unused;
+  if (!t->task) return ecru_py_raise(ECRU_EINVAL);
+  (void)ecru_task_cancel(t->task, 0);
+  Py_RETURN_NONE;
+}
+
+static PyObject *task_name(TaskObject *t, void *unused) {
+  (void)unused;
+  if (t->name) return Py_NewRef(t->name);
+  return PyUnicode_FromFormat("task-%llu", (unsigned long long)t->id);
+}
+static int task_set_name(TaskObject *t, PyObject *name, void *unused) {
+  (void)unused;
+  if (!name || !PyUnicode_Check(name)) {
+    PyErr_SetString(PyExc_TypeError, "a name is a str");
+    return -1;
+  }
+  Py_XSETREF(t->name, Py_NewRef(name));
+  return 0;
+}
+
+static int task_traverse(TaskObject *t, visitproc visit, void *arg) {
+  Py_VISIT(Py_TYPE(t));
+  Py_VISIT(t->fn);
+  Py_VISIT(t->args);
+  Py_VISIT(t->names);
+  Py_VISIT(t->context);
+  Py_VISIT(t->result);
+  Py_VISIT(t->error);
+  Py_VISIT(t->name);
+  return 0;
+}
+static int task_clear(TaskObject *t) {
+  Py_CLEAR(t->fn);
+  Py_CLEAR(t->args);
+  Py_CLEAR(t->names);
+  Py_CLEAR(t->context);
+  Py_CLEAR(t->result);
+  Py_CLEAR(t->error);
+  Py_CLEAR(t->name);
+  return 0;
+}
+static void task_finalize(PyObject *self) { report((TaskObject *)self); }
+static void task_dealloc(TaskObject *t) {
+  PyTypeObject *type = Py_TYPE(t);
+  if (PyObject_CallFinalizerFromDealloc((PyObject *)t) < 0) return;
+  PyObject_GC_UnTrack(t);
+  if (t->weakrefs) PyObject_ClearWeakRefs((PyObject *)t);
+  ecru_task_release(t->task);
+  (void)task_clear(t);
+  PyObject_GC_Del(t);
+  Py_DECREF(type);
+}
+
+static PyMethodDef task_methods[] = {
+  {"join", (PyCFunction)task_join, METH_NOARGS, PyDoc_STR("join() -> None\n\nWaits for the end, however it was.")},
+  {"result", (PyCFunction)task_result, METH_NOARGS, PyDoc_STR("result() -> object\n\nWaits for the end; what the function returned, or raises what it raised.")},
+  {"exception", (PyCFunction)task_exception, METH_NOARGS, PyDoc_STR("exception() -> BaseException | None\n\nWaits for the end; what the function raised.")},
+  {"cancel", (PyCFunction)task_cancel, METH_NOARGS, PyDoc_STR("cancel() -> None\n\nFires the task's token: it is raised Cancelled where it waits.")},
+  {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
+  {NULL, NULL, 0, NULL},
+};
+static PyMemberDef task_members[] = {
+  {"done", T_BOOL, offsetof(TaskObject, done), READONLY, PyDoc_STR("whether it has ended")},
+  {"id", T_ULONGLONG, offsetof(TaskObject, id), READONLY, PyDoc_STR("the goroutine's id")},
+  {"__weaklistoffset__", T_PYSSIZET, offsetof(TaskObject, weakrefs), READONLY, NULL},
+  {NULL, 0, 0, 0, NULL},
+};
+static PyGetSetDef task_properties[] = {
+  {"name", (getter)task_name, (setter)task_set_name, PyDoc_STR("a name, for people"), NULL},
+  {NULL, NULL, NULL, NULL, NULL},
+};
+static PyType_Slot task_slots[] = {
+  {Py_tp_doc, (void *)PyDoc_STR("A goroutine with a handle. Made by spawn().")},
+  {Py_tp_methods, task_methods},
+  {Py_tp_members, task_members},
+  {Py_tp_getset, task_properties},
+  {Py_tp_traverse, (void *)task_traverse},
+  {Py_tp_clear, (void *)task_clear},
+  {Py_tp_dealloc, (void *)task_dealloc},
+  {Py_tp_finalize, (void *)task_finalize},
+  {0, NULL},
+};
+static PyType_Spec task_spec = {
+  .name = "ecru.Task", .basicsize = sizeof(TaskObject), .slots = task_slots,
+  .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+};
+
+static PyObject *yield_now(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  int status;
+  ECRU_PY_WAIT(status, ecru_yield());
+  return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
+}
+
+static PyObject *sleep_for(PyObject *module, PyObject *seconds) {
+  (void)module;
+  int64_t instant;
+  int status;
+  if (ecru_py_instant(seconds, &instant) < 0) return NULL;
+  ECRU_PY_WAIT(status, ecru_sleep_until(instant));
+  return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
+}
+
+static PyObject *current(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  PyObject *task = ecru_py_current_task();
+  return Py_NewRef(task ? task : Py_None);
+}
+
+static PyObject *identity(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  return PyLong_FromUnsignedLongLong(ecru_id());
+}
+
+static PyObject *count(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  return PyLong_FromSize_t(ecru_host_count());
+}
+
+static PyObject *enter_home(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  return ecru_py_enter_home() == 0 ? Py_NewRef(Py_None) : NULL;
+}
+static PyObject *leave_home(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  return ecru_py_leave_home() == 0 ? Py_NewRef(Py_None) : NULL;
+}
+static PyObject *is_home(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  return PyBool_FromLong(ecru_py_home() != NULL);
+}
+static PyObject *cancel_home(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  home *h = ecru_py_home();
+  if (h) (void)ecru_token_cancel(h->token, 0);
+  Py_RETURN_NONE;
+}
+
+static PyObject *interrupt_first(PyObject *module, PyObject *error) {
+  (void)module;
+  home *h = ecru_py_home();
+  if (!h || h->last == &h->first) {
+    PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    return NULL;
+  }
+  Py_XSETREF(h->pending, Py_NewRef(error));
+  (void)ecru_host_interrupt();
+  Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+  {"spawn", (PyCFunction)(void (*)(void))spawn, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("spawn(f, *args, **kwargs) -> Task\n\nStarts f(*args, **kwargs) in a goroutine.")},
+  {"go", (PyCFunction)(void (*)(void))go, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("go(f, *args, **kwargs) -> None\n\nStarts f(*args, **kwargs) in a goroutine nobody waits for.")},
+  {"yield_", yield_now, METH_NOARGS, PyDoc_STR("yield_() -> None\n\nLets the other goroutines go first.")},
+  {"sleep", sleep_for, METH_O, PyDoc_STR("sleep(seconds) -> None\n\nParks for at least so long; None: for ever.")},
+  {"current", current, METH_NOARGS, PyDoc_STR("current() -> Task | None\n\nThe calling goroutine; None in a thread's first.")},
+  {"goroutine_id", identity, METH_NOARGS, PyDoc_STR("goroutine_id() -> int\n\nId of the calling goroutine; 0 in a plain thread.")},
+  {"goroutine_count", count, METH_NOARGS, PyDoc_STR("goroutine_count() -> int\n\nGoroutines of this thread that have not ended, without its first.")},
+  {"enter_home", enter_home, METH_NOARGS, PyDoc_STR("enter_home() -> None\n\nThis thread runs goroutines from now on.")},
+  {"leave_home", leave_home, METH_NOARGS, PyDoc_STR("leave_home() -> None\n\nIt does no more; all have ended.")},
+  {"is_home", is_home, METH_NOARGS, PyDoc_STR("is_home() -> bool\n\nWhether this thread runs goroutines.")},
+  {"cancel_home", cancel_home, METH_NOARGS, PyDoc_STR("cancel_home() -> None\n\nCancels all goroutines of this thread.")},
+  {"interrupt_first", interrupt_first, METH_O, PyDoc_STR("interrupt_first(error) -> None\n\nRaises error in the thread's first goroutine, at once if it calls, else where it waits.")},
+  {NULL, NULL, 0, NULL},
+};
+
+int ecru_py_add_task(PyObject *module) {
+  excepthook_name = PyUnicode_InternFromString("excepthook");
+  ecru_py_task_type = (PyTypeObject *)PyType_FromSpec(&task_spec);
+  if (!excepthook_name || !ecru_py_task_type) return -1;
+  if (PyModule_AddType(module, ecru_py_task_type) < 0) return -1;
+  return PyModule_AddFunctions(module, functions);
+}

@@ -1,0 +1,143 @@
+/// native/token.c: cancellation tokens and the scopes of the current one.
+#include "native.h"
+
+PyTypeObject *ecru_py_token_type;
+
+static PyObject *token_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+  static char *keywords[] = {"parent", "timeout", "shield", NULL};
+  PyObject *parent = Py_None, *timeout = Py_None;
+  int shield = 0;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OOp:Token", keywords, &parent, &timeout, &shield)) return NULL;
+  int64_t deadline;
+  if (ecru_py_instant(timeout, &deadline) < 0) return NULL;
+  ecru_token *from = NULL;
+  if (parent != Py_None) {
+    if (!PyObject_TypeCheck(parent, ecru_py_token_type)) {
+      PyErr_Format(PyExc_TypeError, "parent: a Token, not %s", Py_TYPE(parent)->tp_name);
+      return NULL;
+    }
+    from = ((TokenObject *)parent)->token;
+  } else {
+    (void)ecru_py_waits_here(); // the first has a token of its own
+  }
+  if (shield) from = ecru_token_background();
+  TokenObject *t = (TokenObject *)type->tp_alloc(type, 0);
+  if (!t) return NULL;
+  int status = ecru_token_create(&t->token, from, deadline);
+  if (status == 0) return (PyObject *)t;
+  t->token = NULL;
+  Py_DECREF(t);
+  return ecru_py_raise(status);
+}
+
+static void token_dealloc(TokenObject *t) {
+  PyTypeObject *type = Py_TYPE(t);
+  ecru_token_release(t->token);
+  type->tp_free(t);
+  Py_DECREF(type);
+}
+
+static PyObject *token_cancel(TokenObject *t, PyObject *unused) {
+  (void)unused;
+  (void)ecru_token_cancel(t->token, 0);
+  Py_RETURN_NONE;
+}
+
+static PyObject *token_enter(TokenObject *t, PyObject *unused) {
+  (void)unused;
+  (void)ecru_py_waits_here();
+  int status = ecru_token_enter(t->token);
+  return status == 0 ? Py_NewRef((PyObject *)t) : ecru_py_raise(status);
+}
+
+static PyObject *token_leave(TokenObject *t, PyObject *unused) {
+  (void)unused;
+  if (ecru_token_current() != t->token) {
+    PyErr_SetString(PyExc_RuntimeError, "scopes end in the reverse order of their beginning, in the goroutine they began in");
+    return NULL;
+  }
+  int status = ecru_token_leave();
+  return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
+}
+
+static PyObject *token_exit(TokenObject *t, PyObject *args) { return token_leave(t, args); }
+
+static PyObject *token_wait(TokenObject *t, PyObject *unused) {
+  (void)unused;
+  int status;
+  ECRU_PY_WAIT(status, ecru_token_wait(t->token));
+  return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
+}
+
+static PyObject *token_check(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  int status = ecru_check();
+  return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
+}
+
+static PyObject *token_reset(TokenObject *t, PyObject *timeout) {
+  int64_t deadline;
+  if (ecru_py_instant(timeout, &deadline) < 0) return NULL;
+  int status = ecru_token_reset(t->token, deadline);
+  if (status == ECRU_ECANCELED || status == ECRU_ETIMEDOUT) Py_RETURN_FALSE;
+  return status == 0 ? Py_NewRef(Py_True) : ecru_py_raise(status);
+}
+
+static PyObject *token_done(TokenObject *t, void *unused) { return (void)unused, PyBool_FromLong(ecru_token_err(t->token) != 0); }
+static PyObject *token_reason(TokenObject *t, void *unused) {
+  (void)unused;
+  int status = ecru_token_err(t->token);
+  if (status == 0) Py_RETURN_NONE;
+  return PyUnicode_FromString(status == ECRU_ETIMEDOUT ? "deadline" : "cancelled");
+}
+/// It was this token itself that fired, not one above it.
+static PyObject *token_own(TokenObject *t, void *unused) {
+  (void)unused;
+  return PyBool_FromLong(ecru_token_err(t->token) != 0 && ecru_token_origin(t->token) == ecru_token_id(t->token));
+}
+static PyObject *token_remaining(TokenObject *t, void *unused) {
+  (void)unused;
+  int64_t deadline = ecru_token_deadline(t->token);
+  if (deadline == ECRU_FOREVER) Py_RETURN_NONE;
+  return PyFloat_FromDouble((double)(deadline - ecru_now()) / 1e9);
+}
+
+static PyMethodDef methods[] = {
+  {"cancel", (PyCFunction)token_cancel, METH_NOARGS, PyDoc_STR("cancel() -> None\n\nFires it and its descendants. Idempotent.")},
+  {"enter", (PyCFunction)token_enter, METH_NOARGS, PyDoc_STR("enter() -> Token\n\nIt is the caller's current token until leave().")},
+  {"leave", (PyCFunction)token_leave, METH_NOARGS, PyDoc_STR("leave() -> None\n\nThe outer token is current again.")},
+  {"wait", (PyCFunction)token_wait, METH_NOARGS, PyDoc_STR("wait() -> None\n\nParks until it fires.")},
+  {"reset", (PyCFunction)token_reset, METH_O, PyDoc_STR("reset(timeout) -> bool\n\nGives it another deadline, in seconds from now or None. False: it has fired.")},
+  {"__enter__", (PyCFunction)token_enter, METH_NOARGS, NULL},
+  {"__exit__", (PyCFunction)token_exit, METH_VARARGS, NULL},
+  {NULL, NULL, 0, NULL},
+};
+static PyGetSetDef properties[] = {
+  {"done", (getter)token_done, NULL, PyDoc_STR("whether it has fired"), NULL},
+  {"reason", (getter)token_reason, NULL, PyDoc_STR("None, \"cancelled\" or \"deadline\""), NULL},
+  {"fired_itself", (getter)token_own, NULL, PyDoc_STR("whether it has fired, and not because one above it did"), NULL},
+  {"remaining", (getter)token_remaining, NULL, PyDoc_STR("seconds until its deadline or the nearest above it; None: no deadline"), NULL},
+  {NULL, NULL, NULL, NULL, NULL},
+};
+static PyType_Slot slots[] = {
+  {Py_tp_doc, (void *)PyDoc_STR("Token(parent=None, timeout=None, shield=False)\n\nA child of parent (None: the caller's current token) that fires after timeout seconds at the latest.\nshield: no token reaches it. A context manager: inside, it is the current token.")},
+  {Py_tp_new, (void *)token_new},
+  {Py_tp_dealloc, (void *)token_dealloc},
+  {Py_tp_methods, methods},
+  {Py_tp_getset, properties},
+  {0, NULL},
+};
+static PyType_Spec spec = {
+  .name = "ecru.Token", .basicsize = sizeof(TokenObject), .slots = slots, .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+};
+
+static PyMethodDef functions[] = {
+  {"check", token_check, METH_NOARGS, PyDoc_STR("check() -> None\n\nRaises Cancelled if the current token has fired.")},
+  {NULL, NULL, 0, NULL},
+};
+
+int ecru_py_add_token(PyObject *module) {
+  ecru_py_token_type = (PyTypeObject *)PyType_FromSpec(&spec);
+  if (!ecru_py_token_type || PyModule_AddType(module, ecru_py_token_type) < 0) return -1;
+  return PyModule_AddFunctions(module, functions);
+}
