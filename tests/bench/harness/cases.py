@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from .targets import Better, Limit
 
 TITLE = "core benchmarks"
+QUICK_PEERS = ["go"]
 UNITS = {
     "cpu_ns_per_op": "ns",
     "wall_ns_per_op": "ns",

@@ -18,6 +18,14 @@ COLOURS = {
     "threads": "#b56576",
     "nginx": "#4d8b57",
     "redis": "#b3403a",
+    "gevent": "#4d8b57",
+    "asyncio": "#8a6bb1",
+    "asyncio-protocol": "#b7a2d3",
+    "uvloop": "#c9a227",
+    "uvloop-protocol": "#e2cb7c",
+    "trio": "#3f8f8a",
+    "greenlet": "#8b949c",
+    "runloom": "#5b6470",
 }
 INK, FAINT, GRID, PAPER = "#22262a", "#6b7278", "#dfe3e6", "#ffffff"
 LABELS, COLUMN, GAP = 190, 520, 40  # widths

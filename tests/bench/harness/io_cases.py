@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from .targets import Better, Limit
 
 TITLE = "I/O benchmarks"
+QUICK_PEERS = ["go"]
 UNITS = {
     "cpu_ns_per_request": "ns",
     "syscalls_per_request": "calls",

@@ -44,6 +44,8 @@ def per_request(use, requests):
 
 def echo(load, case, amount):
     found = pairs(run_quietly([*load, case.connections, amount]))
+    if "requests" not in found:
+        raise Failed("no answers")
     if "server_calls" in found:
         return per_request(found, found["requests"])
     latencies = {name: found[name] for name in ("p50_us", "p99_us")}
@@ -119,13 +121,18 @@ def allow_descriptors(wanted):
 def with_server(programs, name, case, procs, amount, count_calls):
     if case.client == "idle":
         allow_descriptors(case.connections)
-    with servers.Server(name, programs[name], case, procs, environment()) as server:
-        mode = case.client if case.client in ("echo", "storm", "idle") else "around"
-        load = [programs["load"], mode, ",".join(map(str, server.pids)), int(count_calls), server.port]
-        try:
-            return CLIENTS[case.client](load, case, amount)
-        except Failed as error:
-            raise Failed(f"{error}; the server: {server.complaint()}") from error
+    with servers.Server(servers.COMMANDS.get(name), programs[name], case, procs, environment()) as server:
+        return drive(programs["load"], server, case, amount, count_calls)
+
+
+def drive(client, server, case, amount, count_calls):
+    """Runs the client of a case against its server. returns: {metric: value}."""
+    mode = case.client if case.client in ("echo", "storm", "idle") else "around"
+    load = [client, mode, ",".join(map(str, server.pids)), int(count_calls), server.port]
+    try:
+        return CLIENTS[case.client](load, case, amount)
+    except Failed as error:
+        raise Failed(f"{error}; the server: {server.complaint()}") from error
 
 
 def alone(programs, name, case, procs, amount):

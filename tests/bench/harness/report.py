@@ -1,5 +1,5 @@
 """Turns samples into rows (one per case, procs, implementation and metric), and rows into table, verdict and JSON.
-`suite` is the module with the cases and targets: cases.py or io_cases.py."""
+`suite` is the module with the cases and targets: cases.py, io_cases.py or python_cases.py."""
 import json
 import statistics
 
@@ -20,13 +20,14 @@ def row(suite, case, procs, impl, metric, median, low, high):
 
 
 def scaling(suite, made):
-    """How many times faster `compute` ends by the clock with more processors than with one."""
-    walls = [r for r in made if r["case"] == "compute" and r["metric"] == "wall_ns_per_op"]
-    one = {r["impl"]: r for r in walls if r["procs"] == 1}
+    """How many times faster a case that shows its scaling ends by the clock with more processors than with one."""
+    cases = {case.name for case in suite.CASES if "scaling" in case.shown}
+    walls = [r for r in made if r["case"] in cases and r["metric"] == "wall_ns_per_op"]
+    one = {(r["case"], r["impl"]): r for r in walls if r["procs"] == 1}
     return [
-        row(suite, "compute", r["procs"], r["impl"], "scaling", *(one[r["impl"]][a] / r[b] for a, b in (("median", "median"), ("low", "high"), ("high", "low"))))
+        row(suite, r["case"], r["procs"], r["impl"], "scaling", *(base[a] / r[b] for a, b in (("median", "median"), ("low", "high"), ("high", "low"))))
         for r in walls
-        if r["procs"] > 1 and r["impl"] in one
+        if r["procs"] > 1 and (base := one.get((r["case"], r["impl"])))
     ]
 
 
@@ -108,5 +109,5 @@ def line_better(target, ecru, peer, times):
     return line(target.case, ecru["procs"], wanted, f"{times:.2f}x", f"not judged: {target.not_judged}" if target.not_judged else outcome)
 
 
-def json_lines(suite, made):
-    return "".join(json.dumps({"suite": suite, **r}) + "\n" for r in made)
+def json_lines(suite, made, versions):
+    return "".join(json.dumps({"suite": suite, **r, "version": versions.get(r["impl"], "")}) + "\n" for r in made)

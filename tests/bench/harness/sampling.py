@@ -18,7 +18,7 @@ def sample(command):
         return {}, str(error)
     if done.returncode != 0:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip() and not line.startswith("thread '")]
-        complaint = lines[0] if lines else "no message"
+        complaint = lines[-1 if lines[0].startswith("Traceback") else 0] if lines else "no message"
         return {}, f"exit code {done.returncode}: {complaint}"
     if done.stdout.startswith("{"):  # bench_ctx_switch repeats by itself
         found = json.loads(done.stdout)

@@ -76,9 +76,9 @@ def free_port():
 
 
 class Server:
-    """A server that listens while the with block lasts. `pids` are its processes."""
+    """A server that listens while the with block lasts. `make` gives its command line, as those of COMMANDS do. `pids` are its processes."""
 
-    def __init__(self, implementation, program, case, procs, environment):
+    def __init__(self, make, program, case, procs, environment):
         self.case, self.environment = case, environment
         self.folder = tempfile.TemporaryDirectory(prefix="bench_io")
         self.port = free_port()
@@ -86,7 +86,6 @@ class Server:
         folder.chmod(0o755)  # nginx' workers are nobody
         (folder / "file10k.txt").write_bytes(bytes(i % 251 for i in range(10240)))
         (folder / "hello").write_text("hello")
-        make = COMMANDS.get(implementation)
         self.command = make(program, case.serves, procs, self.port, folder, case.name) if make else None
         if self.command is None:
             self.folder.cleanup()

@@ -93,8 +93,7 @@ func spawnTask() {
 	end(count)
 }
 
-func spawnBatch() {
-	const batch = 100000
+func spawnBatch(batch int) {
 	var group sync.WaitGroup
 	begin()
 	for left := count; left > 0; left -= batch {
@@ -457,7 +456,7 @@ func blocker() {
 
 func main() {
 	cases := map[string]func(){
-		"yield": func() { yield(2) }, "yield64": func() { yield(64) }, "spawn_join": spawnJoin, "spawn_task": spawnTask, "spawn_batch": spawnBatch,
+		"yield": func() { yield(2) }, "yield64": func() { yield(64) }, "spawn_join": spawnJoin, "spawn_task": spawnTask, "spawn_batch": func() { spawnBatch(100000) }, "spawn1000": func() { spawnBatch(1000) },
 		"pingpong": pingpong, "spsc": func() { pipe(1) }, "mpmc": func() { pipe(4) },
 		"select2": select2, "select8": select8, "mutex1": func() { mutex(1) }, "mutex4": func() { mutex(4) },
 		"parked": parked, "sleepers": sleepers, "skynet": skynet, "compute": compute,

@@ -1,0 +1,150 @@
+"""python.py CASE PROCS N|PORT: ecru's side of the Python benchmarks. One process measures one case once and prints one
+line of key=value pairs; ci/bench python repeats, interleaves and compares. The programs under tests/peers/python do the
+same work with other libraries, written as one would write it there; those of Go are tests/peers/go.
+
+CPU time of the whole process is the judge. Imports are outside, everything a case creates is inside.
+
+case          one operation is
+pingpong      one round trip of two over two channels (unbuffered, or queues where there are no channels; raw greenlets:
+              a value there and back)
+yield         one turn of a pair: each of the two has yielded once
+spawn_join    start one that ends at once, wait for it; one at a time
+spawn1000     the same, but 1000 are started before they are waited for
+parked100k    start one, park it on a shared channel (gevent: event), wake it; bytes_per_item (resident pages and page
+              tables) while all are parked. (10 000 threads, because of the system's limits.)
+echo          one request of 64 B on one of 100 connections; the server reads up to 512 B at a time and sends them back,
+              by a goroutine, greenlet, task or thread a connection. The client is io_load.c; CPU is the server's.
+echo_patched  the same by a program with plain sockets and threads (tests/peers/python/plain.py), its modules patched
+requests200   one of 200 requests.get at once, by as many threads of a plain program, patched, of a server that takes
+              200 ms for each; wall_ms is for all 200
+wsgi_hello    one request of a WSGI application under gunicorn with one worker and 64 connections; the client is wrk
+cpu_blocking  one call of a millisecond in C without the GIL, handed over by PROCS at a time
+"""
+import pathlib
+import sys
+
+import ecru
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "peers" / "python"))
+import measure  # noqa: E402
+
+GUNICORN_WORKER = "ecru.gunicorn.Worker"
+
+
+def nothing() -> None:
+    pass
+
+
+def pingpong(count: int) -> None:
+    ping, pong = ecru.Chan(0), ecru.Chan(0)
+
+    def give_back() -> None:
+        for _ in range(count):
+            pong.send(ping.recv())
+
+    measure.begin()
+    other = ecru.spawn(give_back)
+    for i in range(count):
+        ping.send(i)
+        pong.recv()
+    other.result()
+    measure.end(count)
+
+
+def yields(count: int) -> None:
+    def turns() -> None:
+        for _ in range(count):
+            ecru.yield_()
+
+    measure.begin()
+    pair = [ecru.spawn(turns), ecru.spawn(turns)]
+    for one in pair:
+        one.result()
+    measure.end(count)
+
+
+def spawn_join(count: int) -> None:
+    measure.begin()
+    for _ in range(count):
+        ecru.spawn(nothing).result()
+    measure.end(count)
+
+
+def spawn1000(count: int) -> None:
+    measure.begin()
+    for _ in range(count // measure.BATCH):
+        for task in [ecru.spawn(nothing) for _ in range(measure.BATCH)]:
+            task.result()
+    measure.end(count // measure.BATCH * measure.BATCH)
+
+
+def parked(count: int) -> None:
+    gate, done, waiting = ecru.Chan(0), ecru.Chan(0), 0
+
+    def park() -> None:
+        nonlocal waiting
+        waiting += 1
+        gate.recv()
+        waiting -= 1
+        if waiting == 0:
+            done.send(None)
+
+    before = measure.memory_bytes()
+    measure.begin()
+    for _ in range(count):
+        ecru.go(park)
+    while waiting < count:
+        ecru.yield_()
+    memory = measure.memory_bytes() - before
+    for _ in range(count):
+        gate.send(None)
+    done.recv()
+    measure.end(count, bytes_per_item=memory / count)
+
+
+def echo(port: int) -> None:
+    def answer(connection: ecru.net.Conn) -> None:
+        while data := connection.recv(measure.BUFFER_BYTES):
+            connection.sendall(data)
+        connection.close()
+
+    listener = ecru.net.listen(("127.0.0.1", port))
+    while True:
+        ecru.go(answer, listener.accept())
+
+
+def echo_patched(port: int) -> None:
+    ecru.patch()
+    import plain
+
+    plain.echo(port)
+
+
+def requests200(rounds: int) -> None:
+    address = measure.slow_server()
+    ecru.patch()
+    import plain
+
+    plain.requests200(rounds, address)
+
+
+def wsgi(port: int) -> None:
+    measure.gunicorn(GUNICORN_WORKER, port)
+
+
+def cpu_blocking(count: int) -> None:
+    def work() -> None:
+        for _ in range(count // measure.procs):
+            ecru.run_blocking(measure.compute)
+
+    measure.begin()
+    for task in [ecru.spawn(work) for _ in range(measure.procs)]:
+        task.result()
+    measure.end(count)
+
+
+measure.main({
+    "pingpong": pingpong, "yield": yields, "spawn_join": spawn_join, "spawn1000": spawn1000, "parked100k": parked,
+    "echo": echo, "echo_patched": echo_patched, "requests200": requests200, "wsgi_hello": wsgi,
+    "cpu_blocking": cpu_blocking,
+})
