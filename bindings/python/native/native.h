@@ -28,7 +28,8 @@ typedef struct home {
   mark *last;           ///< who runs, or ran last
   bool slept;           ///< since then the GIL was dropped for a sleep
   int pooled;           ///< pool[0..pooled): states nobody uses
-  PyObject *pending;    ///< exception to be raised in the first
+  PyObject *pending;    ///< exception to be raised in the first as soon as it can be
+  bool is_main;         ///< the main thread's: signal handlers run here
   ecru_token *token;    ///< current token of the first: fired when the host ends
   PyThreadState *pool[4096];
 } home;
@@ -39,6 +40,10 @@ home *ecru_py_ensure_home(void);
 int ecru_py_enter_home(void);
 int ecru_py_leave_home(void);
 bool ecru_py_waits_here(void); ///< blocking calls are to be made with the GIL held
+bool ecru_py_is_to_raise(void); ///< the caller is a first with something pending
+/// Raises error in the first goroutine of this thread's host, which it ends a wait of; at once if the caller is that one, or if it has not
+/// yet come to raise what it was given before. returns: 0; -1 with an exception.
+int ecru_py_raise_in_first(PyObject *error);
 
 /// The goroutine begins: takes a state and attaches it. returns: 0; -1 no memory (then nothing is attached that was not).
 int ecru_py_begin(home *h, mark *m);
@@ -50,7 +55,9 @@ int ecru_py_interrupted(void);
 /// Calls what may park. status: an int lvalue; ECRU_EINTR with an exception set if a signal handler raised one.
 #define ECRU_PY_WAIT(status, call)                                   \
   do {                                                               \
-    if (ecru_py_waits_here()) {                                      \
+    if (ecru_py_is_to_raise()) {                                     \
+      (status) = ECRU_EINTR;                                         \
+    } else if (ecru_py_waits_here()) {                               \
       (status) = (call);                                             \
     } else {                                                         \
       Py_BEGIN_ALLOW_THREADS (status) = (call); Py_END_ALLOW_THREADS \
@@ -65,6 +72,7 @@ extern PyObject *ecru_py_cancelled, *ecru_py_closed, *ecru_py_error;
 /// Seconds (a number, or None for ever) to an instant of ecru_now. returns: 0; -1 with an exception.
 int ecru_py_instant(PyObject *seconds, int64_t *instant_ns);
 
+int ecru_py_add_home(PyObject *module);
 int ecru_py_add_task(PyObject *module);
 int ecru_py_add_chan(PyObject *module);
 int ecru_py_add_token(PyObject *module);

@@ -58,6 +58,14 @@ static void call(TaskObject *t) {
   Py_DECREF(context);
 }
 
+/// Who ends the program means all of it: the first is told, as if it had been raised there.
+static void end_all(TaskObject *t) {
+  bool meant = PyErr_GivenExceptionMatches(t->error, PyExc_SystemExit) || PyErr_GivenExceptionMatches(t->error, PyExc_KeyboardInterrupt);
+  if (!meant) return;
+  t->observed = true;
+  if (ecru_py_raise_in_first(t->error) < 0) PyErr_Clear(); // it is being told already
+}
+
 /// The first function of a goroutine; it owns a reference to the task.
 static int begin(void *argument, void **unused) {
   (void)unused;
@@ -70,6 +78,7 @@ static int begin(void *argument, void **unused) {
   }
   t->id = ecru_id();
   call(t);
+  if (t->error && !t->observed) end_all(t);
   t->done = true;
   if (Py_REFCNT(t) == 1) report(t);
   Py_DECREF(t);
@@ -287,37 +296,6 @@ static PyObject *count(PyObject *module, PyObject *unused) {
   return PyLong_FromSize_t(ecru_host_count());
 }
 
-static PyObject *enter_home(PyObject *module, PyObject *unused) {
-  (void)module, (void)unused;
-  return ecru_py_enter_home() == 0 ? Py_NewRef(Py_None) : NULL;
-}
-static PyObject *leave_home(PyObject *module, PyObject *unused) {
-  (void)module, (void)unused;
-  return ecru_py_leave_home() == 0 ? Py_NewRef(Py_None) : NULL;
-}
-static PyObject *is_home(PyObject *module, PyObject *unused) {
-  (void)module, (void)unused;
-  return PyBool_FromLong(ecru_py_home() != NULL);
-}
-static PyObject *cancel_home(PyObject *module, PyObject *unused) {
-  (void)module, (void)unused;
-  home *h = ecru_py_home();
-  if (h) (void)ecru_token_cancel(h->token, 0);
-  Py_RETURN_NONE;
-}
-
-static PyObject *interrupt_first(PyObject *module, PyObject *error) {
-  (void)module;
-  home *h = ecru_py_home();
-  if (!h || h->last == &h->first) {
-    PyErr_SetObject((PyObject *)Py_TYPE(error), error);
-    return NULL;
-  }
-  Py_XSETREF(h->pending, Py_NewRef(error));
-  (void)ecru_host_interrupt();
-  Py_RETURN_NONE;
-}
-
 static PyMethodDef functions[] = {
   {"spawn", (PyCFunction)(void (*)(void))spawn, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("spawn(f, *args, **kwargs) -> Task\n\nStarts f(*args, **kwargs) in a goroutine.")},
   {"go", (PyCFunction)(void (*)(void))go, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("go(f, *args, **kwargs) -> None\n\nStarts f(*args, **kwargs) in a goroutine nobody waits for.")},
@@ -326,11 +304,6 @@ static PyMethodDef functions[] = {
   {"current", current, METH_NOARGS, PyDoc_STR("current() -> Task | None\n\nThe calling goroutine; None in a thread's first.")},
   {"goroutine_id", identity, METH_NOARGS, PyDoc_STR("goroutine_id() -> int\n\nId of the calling goroutine; 0 in a plain thread.")},
   {"goroutine_count", count, METH_NOARGS, PyDoc_STR("goroutine_count() -> int\n\nGoroutines of this thread that have not ended, without its first.")},
-  {"enter_home", enter_home, METH_NOARGS, PyDoc_STR("enter_home() -> None\n\nThis thread runs goroutines from now on.")},
-  {"leave_home", leave_home, METH_NOARGS, PyDoc_STR("leave_home() -> None\n\nIt does no more; all have ended.")},
-  {"is_home", is_home, METH_NOARGS, PyDoc_STR("is_home() -> bool\n\nWhether this thread runs goroutines.")},
-  {"cancel_home", cancel_home, METH_NOARGS, PyDoc_STR("cancel_home() -> None\n\nCancels all goroutines of this thread.")},
-  {"interrupt_first", interrupt_first, METH_O, PyDoc_STR("interrupt_first(error) -> None\n\nRaises error in the thread's first goroutine, at once if it calls, else where it waits.")},
   {NULL, NULL, 0, NULL},
 };
 

@@ -47,6 +47,24 @@ static void announce(PyThreadState *state) { (void)state; }
 home *ecru_py_home(void) { return here; }
 PyObject *ecru_py_current_task(void) { return here ? here->last->task : NULL; }
 
+static int raise_pending(void *unused) {
+  (void)unused;
+  return ecru_py_is_to_raise() ? ecru_py_interrupted() : 0; // else the first has gone to wait: it comes here again
+}
+
+bool ecru_py_is_to_raise(void) { return here && here->pending && here->last == &here->first; }
+
+int ecru_py_raise_in_first(PyObject *error) {
+  home *h = here;
+  if (!h || h->last == &h->first || h->pending) {
+    PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    return -1;
+  }
+  h->pending = Py_NewRef(error);
+  (void)ecru_host_interrupt();
+  return 0;
+}
+
 /// m's goroutine goes on: makes what is attached what it was when it left.
 static void go_on(home *h, mark *m) {
   PyThreadState *now = NULL;
@@ -57,6 +75,7 @@ static void go_on(home *h, mark *m) {
   }
   h->slept = false;
   h->last = m;
+  if (h->pending && m == &h->first && h->is_main) (void)Py_AddPendingCall(raise_pending, NULL); // it may not wait any more
   if (!m->attached) {
     if (now) (void)PyEval_SaveThread();
     announce(m->state);
@@ -156,6 +175,24 @@ static void drop_pool(home *h) {
 
 // ---- hosts -------------------------------------------------------------------------------------------------------------
 
+static bool shut;              // the interpreter is ending
+static PyObject *entered_hook; // told that the main thread has become a host by itself
+
+static bool is_main_thread(void) {
+  static unsigned long main_thread;
+  if (!main_thread) {
+    PyObject *threading = PyImport_ImportModule("threading");
+    PyObject *thread = threading ? PyObject_CallMethod(threading, "main_thread", NULL) : NULL;
+    PyObject *ident = thread ? PyObject_GetAttrString(thread, "ident") : NULL;
+    if (ident) main_thread = PyLong_AsUnsignedLong(ident);
+    Py_XDECREF(ident);
+    Py_XDECREF(thread);
+    Py_XDECREF(threading);
+    PyErr_Clear();
+  }
+  return PyThread_get_thread_ident() == main_thread;
+}
+
 static int start_runtime(void) {
   ecru_options options = ECRU_OPTIONS;
   options.stack_bytes = 1 << 20; // what recursion to the interpreter's limit needs
@@ -167,6 +204,10 @@ static int start_runtime(void) {
 int ecru_py_enter_home(void) {
   if (here) {
     PyErr_SetString(PyExc_RuntimeError, "this thread runs goroutines already");
+    return -1;
+  }
+  if (shut) {
+    PyErr_SetString(PyExc_RuntimeError, "no goroutines run any more: the interpreter is ending");
     return -1;
   }
   if (find_gil_key() < 0) return -1;
@@ -194,6 +235,7 @@ int ecru_py_enter_home(void) {
     ecru_py_raise(status);
     return -1;
   }
+  h->is_main = is_main_thread();
   here = h;
   return 0;
 }
@@ -217,19 +259,13 @@ int ecru_py_leave_home(void) {
   return 0;
 }
 
-static bool is_main_thread(void) {
-  static unsigned long main_thread; // set by the import, in whatever thread: see native_exec
-  if (!main_thread) {
-    PyObject *threading = PyImport_ImportModule("threading");
-    PyObject *thread = threading ? PyObject_CallMethod(threading, "main_thread", NULL) : NULL;
-    PyObject *ident = thread ? PyObject_GetAttrString(thread, "ident") : NULL;
-    if (ident) main_thread = PyLong_AsUnsignedLong(ident);
-    Py_XDECREF(ident);
-    Py_XDECREF(thread);
-    Py_XDECREF(threading);
-    PyErr_Clear();
-  }
-  return PyThread_get_thread_ident() == main_thread;
+/// The main thread becomes a host because it has to do with goroutines. returns: 0; -1 with an exception.
+static int enter_by_itself(void) {
+  if (ecru_py_enter_home() < 0) return -1;
+  PyObject *told = entered_hook ? PyObject_CallNoArgs(entered_hook) : Py_NewRef(Py_None);
+  if (!told) PyErr_WriteUnraisable(entered_hook);
+  Py_XDECREF(told);
+  return 0;
 }
 
 home *ecru_py_ensure_home(void) {
@@ -238,13 +274,13 @@ home *ecru_py_ensure_home(void) {
     PyErr_SetString(PyExc_RuntimeError, "this thread runs no goroutines: only the main thread does by itself, others inside ecru.run(f)");
     return NULL;
   }
-  return ecru_py_enter_home() == 0 ? here : NULL;
+  return enter_by_itself() == 0 ? here : NULL;
 }
 
 bool ecru_py_waits_here(void) {
   if (here) return true;
-  if (!is_main_thread()) return false;
-  if (ecru_py_enter_home() == 0) return true;
+  if (shut || !is_main_thread()) return false;
+  if (enter_by_itself() == 0) return true;
   PyErr_Clear(); // a forked child, or no memory: the call itself says so
   return false;
 }
@@ -260,3 +296,73 @@ int ecru_py_interrupted(void) {
   }
   return PyErr_CheckSignals();
 }
+
+// ---- what _home.py needs -----------------------------------------------------------------------------------------------
+
+static PyObject *enter_home(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  return ecru_py_enter_home() == 0 ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *leave_home(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  return ecru_py_leave_home() == 0 ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *is_home(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  return PyBool_FromLong(here != NULL);
+}
+
+/// Those who are cancelled keep the old token; the first goes on under a new one, unless it is in a scope of the old.
+static PyObject *cancel_home(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  home *h = here;
+  if (!h) Py_RETURN_NONE;
+  ecru_token *old = h->token, *fresh;
+  bool outermost = h->last == &h->first && ecru_token_current() == old;
+  int status = outermost ? ecru_token_create(&fresh, ecru_token_background(), ECRU_FOREVER) : 0;
+  if (status != 0) return ecru_py_raise(status);
+  (void)ecru_token_cancel(old, 0);
+  if (!outermost) Py_RETURN_NONE;
+  (void)ecru_token_leave();
+  (void)ecru_token_enter(fresh);
+  h->token = fresh;
+  ecru_token_release(old);
+  Py_RETURN_NONE;
+}
+
+static PyObject *interrupt_first(PyObject *module, PyObject *error) {
+  (void)module;
+  if (!PyExceptionInstance_Check(error)) return PyErr_Format(PyExc_TypeError, "an exception is needed, not %s", Py_TYPE(error)->tp_name);
+  return ecru_py_raise_in_first(error) == 0 ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *on_entered(PyObject *module, PyObject *hook) {
+  (void)module;
+  Py_XSETREF(entered_hook, Py_NewRef(hook));
+  Py_RETURN_NONE;
+}
+
+static PyObject *shut_down(PyObject *module, PyObject *stop) {
+  (void)module;
+  shut = true;
+  int status = 0;
+  if (PyObject_IsTrue(stop) == 1) {
+    Py_BEGIN_ALLOW_THREADS status = ecru_stop(); Py_END_ALLOW_THREADS
+  }
+  return PyLong_FromLong(status);
+}
+
+static PyMethodDef functions[] = {
+  {"enter_home", enter_home, METH_NOARGS, PyDoc_STR("enter_home() -> None\n\nThis thread runs goroutines from now on.")},
+  {"leave_home", leave_home, METH_NOARGS, PyDoc_STR("leave_home() -> None\n\nIt does no more; all have ended.")},
+  {"is_home", is_home, METH_NOARGS, PyDoc_STR("is_home() -> bool\n\nWhether this thread runs goroutines.")},
+  {"cancel_home", cancel_home, METH_NOARGS, PyDoc_STR("cancel_home() -> None\n\nCancels all goroutines of this thread but the caller.")},
+  {"interrupt_first", interrupt_first, METH_O, PyDoc_STR("interrupt_first(error) -> None\n\nRaises error in the thread's first goroutine, at once if it calls, else where it waits.")},
+  {"on_entered", on_entered, METH_O, PyDoc_STR("on_entered(hook) -> None\n\nhook() is called when the main thread has begun to run goroutines by itself.")},
+  {"shut_down", shut_down, METH_O, PyDoc_STR("shut_down(stop) -> int\n\nNo thread begins to run goroutines any more; stop: the runtime's threads end. A status.")},
+  {NULL, NULL, 0, NULL},
+};
+
+int ecru_py_add_home(PyObject *module) { return PyModule_AddFunctions(module, functions); }

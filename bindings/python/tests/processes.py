@@ -1,0 +1,40 @@
+"""Programs run by an interpreter of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+
+
+@dataclass
+class Ended:
+    """What a program left: lines on both outputs, exit code (negative: a signal)."""
+
+    out: list[str]
+    err: str
+    code: int
+
+
+def run(code: str, *arguments: str, timeout: float = 40, flags: tuple[str, ...] = ()) -> Ended:
+    """Run code, with faulthandler, to its end."""
+    command = [sys.executable, "-X", "faulthandler", *flags, "-c", textwrap.dedent(code), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    return Ended(done.stdout.splitlines(), done.stderr, done.returncode)
+
+
+def interrupt(code: str, number: int = signal.SIGINT, timeout: float = 40) -> Ended:
+    """Run code, with faulthandler; once it has said "ready" send it a signal."""
+    command = [sys.executable, "-u", "-X", "faulthandler", "-c", textwrap.dedent(code)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        if said.strip() == "ready":
+            os.kill(process.pid, number)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
+            out, err = process.communicate()
+        return Ended((said + out).splitlines(), err, process.returncode)

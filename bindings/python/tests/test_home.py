@@ -1,0 +1,346 @@
+"""The life of a host: run, the program's end, errors nobody asks for, Ctrl-C."""
+
+import sys
+import threading
+
+import processes
+import pytest
+
+import ecru
+from ecru import _native as native
+
+# ---- run ------------------------------------------------------------------------------------------------------------
+
+
+def in_thread(f):
+    """What f returns or raises in a thread of its own."""
+    outcome = []
+
+    def call():
+        try:
+            outcome.append((f(), None))
+        except BaseException as error:
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    result, error = outcome[0]
+    if error:
+        raise error
+    return result
+
+
+def test_a_thread_runs_goroutines_inside_run():
+    def body():
+        chan = native.Chan()
+        for i in range(10):
+            native.go(chan.send, i)
+        return sorted(chan.recv() for _ in range(10))
+
+    assert in_thread(lambda: ecru.run(body)) == list(range(10))
+
+
+def test_run_passes_arguments_and_errors():
+    assert in_thread(lambda: ecru.run(dict, [("a", 1)], b=2)) == {"a": 1, "b": 2}
+    with pytest.raises(ZeroDivisionError):
+        in_thread(lambda: ecru.run(lambda: 1 / 0))
+
+
+def test_outside_run_a_thread_starts_none():
+    with pytest.raises(RuntimeError, match=r"ecru\.run"):
+        in_thread(lambda: native.go(print))
+
+
+def test_run_cancels_what_is_left_and_waits_for_it():
+    said = []
+
+    def left():
+        try:
+            native.sleep(None)
+        except native.Cancelled:
+            with native.Token(shield=True):
+                native.sleep(0.01)
+            said.append("cancelled")
+            raise
+
+    def body():
+        for _ in range(5):
+            native.go(left)
+        native.yield_()
+
+    in_thread(lambda: ecru.run(body))
+    assert said == ["cancelled"] * 5
+
+
+def test_run_twice_in_one_thread():
+    def twice():
+        return [ecru.run(lambda: native.spawn(int, "7").result()) for _ in range(2)]
+
+    assert in_thread(twice) == [7, 7]
+
+
+def test_run_inside_run_just_calls():
+    assert in_thread(lambda: ecru.run(lambda: ecru.run(lambda: native.spawn(int, "7").result()))) == 7
+
+
+def test_many_threads_run_goroutines_at_once():
+    total = native.Chan(cap=1000)
+
+    def body():
+        tasks = [native.spawn(native.yield_) for _ in range(50)]
+        for task in tasks:
+            task.join()
+        total.send(len(tasks))
+
+    threads = [threading.Thread(target=ecru.run, args=(body,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [total.recv() for _ in range(8)] == [50] * 8
+
+
+def test_run_in_the_main_thread_gives_sigint_back():
+    ended = processes.run("""
+        import ecru, signal
+        before = signal.getsignal(signal.SIGINT)
+        print(ecru.run(lambda: signal.getsignal(signal.SIGINT)) is before)
+        print(signal.getsignal(signal.SIGINT) is before)
+    """)
+    assert (ended.out, ended.code) == (["False", "True"], 0), ended.err
+
+
+# ---- the program's end ----------------------------------------------------------------------------------------------
+
+
+def test_parked_goroutines_are_unwound_at_the_programs_end():
+    ended = processes.run("""
+        import ecru, atexit
+        from ecru import _native as native
+        class Said:
+            def __del__(self): print("deleted")
+        def f():
+            said = Said()
+            try: native.sleep(None)
+            finally: print("finally")
+        for _ in range(3): native.go(f)
+        native.yield_()
+        print("end")
+    """)
+    assert ended.code == 0, ended.err
+    assert ended.out == ["end"] + ["finally", "deleted"] * 3
+    assert ended.err == ""
+
+
+def test_the_programs_end_does_not_wait_for_ever():
+    ended = processes.run("""
+        import ecru._home
+        from ecru import _native as native
+        ecru._home.GRACE = 0.1
+        def f():
+            with native.Token(shield=True): native.sleep(None)
+        native.go(f)
+        native.yield_()
+    """)
+    assert ended.code == 0, ended.err
+    assert "1 goroutine did not end" in ended.err
+
+
+def test_exit_functions_may_use_goroutines():
+    ended = processes.run("""
+        import ecru, atexit
+        from ecru import _native as native
+        atexit.register(lambda: print(native.spawn(int, "7").result()))
+        native.go(native.sleep, None)
+    """)
+    assert (ended.out, ended.code, ended.err) == (["7"], 0, "")
+
+
+def test_what_comes_after_the_end_is_refused():
+    ended = processes.run("""
+        import atexit
+        def late():
+            from ecru import _native as native
+            try: native.go(print)
+            except RuntimeError as error: print(error)
+        atexit.register(late)
+        import ecru
+        from ecru import _native as native
+        native.go(native.sleep, None)
+    """)
+    assert (ended.out, ended.code, ended.err) == (["no goroutines run any more: the interpreter is ending"], 0, "")
+
+
+def test_sys_exit_in_the_main_goroutine():
+    ended = processes.run("""
+        import ecru, sys
+        from ecru import _native as native
+        native.go(native.sleep, None)
+        native.yield_()
+        sys.exit(7)
+    """)
+    assert (ended.code, ended.err) == (7, "")
+
+
+def test_daemon_threads_with_goroutines_do_not_disturb_the_end():
+    ended = processes.run("""
+        import ecru, threading, time
+        from ecru import _native as native
+        up = native.Chan(cap=2)
+        def body(how):
+            native.go(how, 1000)
+            native.yield_()
+            up.send(1)
+            how(1000)
+        for how in (time.sleep, native.sleep):
+            threading.Thread(target=ecru.run, args=(body, how), daemon=True).start()
+        up.recv(); up.recv()
+        print("end")
+    """.replace("native.go(how, 1000)", "native.go(native.sleep, 1000)"))
+    assert (ended.out, ended.code, ended.err) == (["end"], 0, "")
+
+
+# ---- errors nobody asks for -----------------------------------------------------------------------------------------
+
+
+def test_an_error_nobody_asks_for_is_printed():
+    ended = processes.run("""
+        from ecru import _native as native
+        task = native.spawn(lambda: 1 / 0)
+        task.name = "divider"
+        native.yield_()
+        del task
+        native.go(lambda: {}["x"])
+        native.yield_()
+    """)
+    assert ended.code == 0
+    assert "Exception in goroutine divider:\nTraceback" in ended.err
+    assert "ZeroDivisionError: division by zero" in ended.err
+    assert "KeyError: 'x'" in ended.err
+
+
+def test_the_hook_can_be_replaced(monkeypatch):
+    told = []
+    monkeypatch.setattr(ecru, "excepthook", lambda task, error: told.append((task.name, repr(error))))
+
+    def fail():
+        native.current().name = "failing"
+        raise KeyError("x")
+
+    native.go(fail)
+    native.spawn(native.yield_).join()
+    assert told == [("failing", "KeyError('x')")]
+
+
+def test_cancelled_is_no_error(monkeypatch):
+    told = []
+    monkeypatch.setattr(ecru, "excepthook", lambda *told_of: told.append(told_of))
+    task = native.spawn(native.sleep, None)
+    native.yield_()
+    task.cancel()
+    task.join()
+    del task
+    assert not told
+
+
+def test_a_hook_that_raises_is_reported(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: told.append(type(unraisable.exc_value)))
+    monkeypatch.setattr(ecru, "excepthook", lambda task, error: 1 / 0)
+    native.go(int, "x")
+    native.spawn(native.yield_).join()
+    assert told == [ZeroDivisionError]
+
+
+ENDS = ["native.sleep(None)", "while True: native.yield_()", "native.Chan().recv()", "task.join()"]
+
+
+@pytest.mark.parametrize("waits", ENDS)
+def test_sys_exit_of_a_goroutine_ends_the_program(waits):
+    ended = processes.run(f"""
+        import ecru, sys
+        from ecru import _native as native
+        task = native.spawn(sys.exit, 7)
+        {waits}
+    """)
+    assert (ended.code, ended.err) == (7, "")
+
+
+# ---- Ctrl-C ---------------------------------------------------------------------------------------------------------
+
+WAITS = {
+    "sleep": "native.sleep(100)",
+    "sleep for ever": "native.sleep(None)",
+    "channel": "native.Chan().recv()",
+    "join": "native.spawn(native.sleep, None).join()",
+    "lock": "lock.acquire()",
+    "lock with a timeout": "lock.acquire(timeout=100)",
+    "select": "native.select((native.Chan(), (native.Chan(), 1)))",
+    "descriptor": "native.wait_fd(a.fileno(), 'r')",
+    "descriptor with a timeout": "native.wait_fd(a.fileno(), 'r', 100)",
+    "io": "native.IO(a.fileno(), keep_open=True).recv(1)",
+    "token": "native.Token().wait()",
+    "computing": "while True: pass",
+    "busy channel": "while True: native.yield_()",
+    "others yield": "native.spawn(forever, native.yield_).join()",
+    "another computes": "native.spawn(forever, compute).join()",
+    "cffi call": "ecru._abi.lib.ecru_sleep(100 * 10**9)",
+}
+
+
+@pytest.mark.parametrize("name", WAITS)
+def test_ctrl_c_reaches_the_main_goroutine(name):
+    ended = processes.interrupt(f"""
+        import ecru, ecru._abi, socket
+        from ecru import _native as native
+        a, b = socket.socketpair()
+        lock = native.Lock()
+        lock.acquire()
+        def forever(f):
+            while True: f()
+        def compute():
+            for i in range(10**7): pass
+            native.check()
+        native.go(native.sleep, 100)
+        native.yield_()
+        try:
+            print("ready")
+            {WAITS[name]}
+        except KeyboardInterrupt:
+            print("interrupted")
+            raise SystemExit(7)
+    """)
+    assert "interrupted" in ended.out, ended
+    assert (ended.code, ended.err) == (7, "")
+
+
+def test_ctrl_c_unwinds_everything():
+    ended = processes.interrupt("""
+        import ecru
+        from ecru import _native as native
+        def f():
+            try: native.sleep(None)
+            finally: print("finally")
+        for _ in range(3): native.go(f)
+        native.yield_()
+        print("ready")
+        native.sleep(None)
+    """)
+    assert ended.out == ["ready", "finally", "finally", "finally"]
+    assert ended.err.endswith("KeyboardInterrupt\n")
+    assert ended.code == -2
+
+
+def test_own_handlers_run_while_all_wait():
+    ended = processes.interrupt("""
+        import ecru, signal
+        from ecru import _native as native
+        chan = native.Chan(cap=1)
+        signal.signal(signal.SIGINT, lambda *_: chan.send("handled"))
+        native.go(native.sleep, 100)
+        print("ready")
+        print(chan.recv())
+    """)
+    assert ended.out == ["ready", "handled"]
+    assert (ended.code, ended.err) == (0, "")
