@@ -47,11 +47,14 @@ static int wait_exactly(int epoll, struct epoll_event *events, int most, const s
 #endif
 }
 
-/// Older filters of system calls (of containers) answer EPERM instead of ENOSYS to what they do not know.
+/// Older filters of system calls (of containers) answer EPERM instead of ENOSYS to what they do not know. EINTR says nothing: a filter that
+/// asks its supervisor (SECCOMP_RET_USER_NOTIF) may be interrupted before it has an answer.
 static bool can_wait_exactly(int epoll) {
   struct epoll_event event;
   struct timespec none = {0, 0};
-  return wait_exactly(epoll, &event, 1, &none) >= 0 || errno == EINTR;
+  int count;
+  while ((count = wait_exactly(epoll, &event, 1, &none)) < 0 && errno == EINTR) {}
+  return count >= 0;
 }
 
 static int open_all(ecru__poller *poller) {

@@ -31,6 +31,10 @@ static void sleep_exactly(int error) {
 
 TEST(poller_timerfd, a_deadline_ends_a_wait_and_not_before) { sleep_exactly(ENOSYS); } // K6, serial
 TEST(poller_timerfd, a_forbidden_call_is_a_missing_one) { sleep_exactly(EPERM); }      // K6, serial
+TEST(poller_timerfd, an_interrupted_question_is_asked_again) {                         // K6, serial
+  plan_the_nth(CALL_syscall, EINTR, 1);
+  sleep_exactly(ENOSYS);
+}
 
 struct sleeper {
   ecru__poller *p;
