@@ -132,7 +132,7 @@ TEST(dns_slow, a_stop_leaves_behind_what_does_not_end) { // G13
   pthread_mutex_unlock(&gate);
   CHECK_EQ(ecru_stop(), 0);
   SPIN_UNTIL(atomic_load(&answers_alive) == 0);
-  SPIN_UNTIL(test_threads() == before); // the thread left behind has ended
+  SPIN_UNTIL(test_threads() <= before); // the thread left behind has ended; one that was joined may have been listed then
 }
 
 static void look_up_slow(void *done) {

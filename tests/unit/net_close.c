@@ -395,7 +395,7 @@ TEST(net_close, handles_live_on_over_stops) { // G13
   ecru_io_release(kept.b);
   ecru_io_release(kept_listener);
   CHECK_EQ(test_open_fds(), before);
-  CHECK_EQ(test_threads(), threads); // none was started
+  SPIN_UNTIL(test_threads() <= threads); // none was started; one that was joined may be listed for a moment
 }
 
 static void wait_for_pipe(void *unused) {

@@ -158,7 +158,7 @@ TEST(uv, a_stop_leaves_nothing_and_a_start_makes_it_anew) { // G13
   int fds = test_open_fds(), threads = test_threads();
   for (int i = 0; i < 10; i++) CHECK_EQ(ecru_run(use_and_stop, NULL), 0);
   CHECK_EQ(test_open_fds(), fds);
-  CHECK_EQ(test_threads(), threads);
+  SPIN_UNTIL(test_threads() <= threads); // one that was joined may be listed for a moment, also in `threads`; ten are more than that
 }
 
 // ---- an application with a loop, a timer and a TCP server of its own -----------------------------------------------------
