@@ -165,21 +165,34 @@ TEST(process, a_token_ends_a_run_and_its_child) { // K2
   CHECK_EQ(ecru_stop(), 0); // the killed child is waited for
 }
 
+static int words[2]; // one character each, from the child
+static void expect_word(void *word) {
+  char byte = 0;
+  CHECK_EQ(read(words[0], &byte, 1), 1);
+  CHECK_EQ(byte, *(char *)word);
+}
+static void cancel_when_it_is_ready(void *token) {
+  CHECK_EQ(ecru_blocking(expect_word, "r"), 0);
+  CHECK_EQ(ecru_token_cancel(token, 0), 0);
+}
+
 TEST(process, a_run_that_is_cancelled_ends_as_the_options_say) { // K2
   ecru_process_result result = ECRU_PROCESS_RESULT;
   ecru_process_options options = ECRU_PROCESS_OPTIONS;
-  int ends[2];
-  char byte = 0;
-  CHECK_EQ(pipe(ends), 0);
+  ecru_token *token;
+  CHECK_EQ(pipe(words), 0);
   options.cancel_signal = SIGTERM;
-  options.stdio[2] = (ecru_stdio){.kind = ECRU_STDIO_DESCRIPTOR, .descriptor = ends[1]};
-  CHECK_EQ(ecru_deadline_enter(ecru_after(300 * ECRU_MILLISECOND)), 0);
-  CHECK_EQ(ecru_process_run(&options, SHELL("trap 'printf t >&2; exit 0' TERM; while :; do sleep 0.02; done"), NULL, 0, 10, &result), ECRU_ETIMEDOUT);
+  options.stdio[2] = (ecru_stdio){.kind = ECRU_STDIO_DESCRIPTOR, .descriptor = words[1]};
+  CHECK_EQ(ecru_token_create(&token, NULL, ECRU_FOREVER), 0);
+  go(cancel_when_it_is_ready, token);
+  CHECK_EQ(ecru_token_enter(token), 0);
+  CHECK_EQ(ecru_process_run(&options, SHELL("trap 'printf t >&2; exit 0' TERM; printf r >&2; while :; do sleep 0.02; done"), NULL, 0, 10, &result),
+           ECRU_ECANCELED);
   CHECK_EQ(ecru_token_leave(), 0);
-  CHECK_EQ(read(ends[0], &byte, 1), 1); // it has cleaned up
-  CHECK_EQ(byte, 't');
-  close(ends[0]);
-  close(ends[1]);
+  ecru_token_release(token);
+  expect_word("t"); // it has cleaned up
+  close(words[0]);
+  close(words[1]);
   CHECK_EQ(ecru_stop(), 0);
 }
 

@@ -783,7 +783,7 @@ static void linger_body(void *unused) {
   for (int i = 0; i < 100; i++) CHECK_EQ(ecru_yield(), 0);
 }
 TEST(token, while_stopping_no_goroutine_starts_and_what_needed_one_counts_as_prevented) { // K4, K6, G13
-  run(linger_body);
+  run_virtual(linger_body);
   CHECK_STR(order, "");
   CHECK_EQ(ecru_token_unregister(late_registration), 1);
   CHECK_EQ(ecru_timer_stop(late_timer), 1);

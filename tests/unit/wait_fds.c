@@ -1,5 +1,5 @@
 // Waiting for foreign descriptors: several at once, with a deadline, while they are closed (I7).
-#include "tests/goroutines.h"
+#include "tests/sockets.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -119,12 +119,12 @@ static void forgotten(void *unused) {
   for (int i = 0; i < 20; i++) { // the numbers are reused
     open_pipe();
     go(i % 2 ? wait_several : wait_one, done);
-    UNTIL(counters_now().waiting > 0);
+    await_parked(1, i % 2 ? "select" : "io wait"); // not by the counters: who is about to run counts as waiting for a moment
     CHECK_EQ(ecru_forget_fd(ends[0]), 0);
     await(done, 1);
     CHECK_EQ(result, ECRU_EBADF);
     go(i % 2 ? wait_several : wait_one, done); // the descriptor is as good as ever until it is closed
-    UNTIL(counters_now().waiting > 0);
+    await_parked(1, i % 2 ? "select" : "io wait");
     write_a_byte(&ends[1]);
     await(done, 1);
     CHECK_EQ(result, 1);
@@ -140,7 +140,7 @@ static void taken_over(void *unused) {
   ecru_chan *done = signals();
   open_pipe();
   go(wait_one, done);
-  UNTIL(counters_now().waiting > 0);
+  await_parked(1, "io wait");
   int number = ends[0];
   close(ends[0]); // unnoticed
   ecru_io *a, *b;
