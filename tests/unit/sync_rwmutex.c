@@ -55,6 +55,7 @@ static void alternate(void *unused) {
   create();
   lock();
   start(write, "v");
+  all_others_parked();
   start(write, "w");
   start(read, "a");
   start(read, "b");
