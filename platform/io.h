@@ -19,8 +19,8 @@ enum ecru__operation_kind {
   ECRU__OP_SEND,      // data, bytes, address -> count
   ECRU__OP_SEND_FILE, // other, offset, bytes -> count; 0: the file ends here
   ECRU__OP_CONNECT,   // address: started once, then asked how it ended -> 0; ECRU_EBUSY no room now, and no event will tell when (Unix)
-  ECRU__OP_SPLICE_IN, // from the descriptor into `other`, a pipe: bytes -> count; ECRU_EAGAIN speaks of the descriptor
-  ECRU__OP_SPLICE_OUT, // from `other`, a pipe, into the descriptor: bytes -> count
+  ECRU__OP_SPLICE_IN, // from the descriptor into `other`, a pipe: bytes -> count; ECRU_EAGAIN speaks of the descriptor; ECRU_EINVAL it cannot (now)
+  ECRU__OP_SPLICE_OUT, // from `other`, a pipe, into the descriptor: bytes -> count; ECRU_EINVAL likewise, nothing was moved
   ECRU__OP_READY_IN,  // 0 once ready; nothing is moved
   ECRU__OP_READY_OUT,
 };
@@ -30,6 +30,7 @@ typedef struct ecru__operation {
   bool started;                // CONNECT: it has been started
   bool mask_pipe_signal;       // of a write: this thread could get SIGPIPE
   bool more;                   // WRITE to a socket: more follows at once, so that a short packet may wait for it
+  bool shared;                 // poller's: others can set the descriptor's mode, which says nothing therefore
   uint32_t seen;               // poller's: how many events the direction had before the last attempt
   void *data;
   size_t bytes;
@@ -59,7 +60,8 @@ enum ecru__descriptor_kind {
 /// returns: one of these; ECRU_EBADF.
 int ecru__descriptor_kind(intptr_t descriptor);
 
-/// Tries once, goes on after EINTR; errno is preserved.
+/// Tries once, goes on after EINTR; errno is preserved. Does not wait even if the operation is `shared` and the mode blocking, but for
+/// what io/posix.c tells.
 /// returns: the result as above; ECRU_EAGAIN it would have to wait; another ECRU_E*.
 int64_t ecru__io_try(intptr_t descriptor, enum ecru__descriptor_kind kind, ecru__operation *operation);
 /// Sets or clears non-blocking mode. *was (may be NULL): how it was. returns: 0; ECRU_E*.

@@ -26,6 +26,7 @@ typedef struct ecru__pollee {
   uint64_t key;                       // set once: what events carry
   enum ecru__descriptor_kind kind;    // set once
   bool fleeting;                      // set once: not ours: may be closed and reused unnoticed, so it is registered anew for each wait
+  _Atomic bool shared;                // atomic: others have, or know, the descriptor: they can set its mode
   _Atomic uint32_t events[2];         // atomic
   uint32_t drained[2];                // owner of the direction's turn: count + 1, 0: not drained
   _Atomic uint32_t hung_up;           // atomic: the other side is gone, or has sent urgent data: a short read says nothing, no event may follow

@@ -1,7 +1,8 @@
 /// runtime/copy.c: from one descriptor to another (I1).
 ///
 /// The first bytes go through a buffer: most exchanges are short, and a pipe costs two descriptors. After that they are spliced through a pipe, where
-/// the system can, and never enter the program.
+/// the system can, and never enter the program. It may find in the middle that it cannot (ECRU_EINVAL: somebody else has made a shared socket
+/// blocking): the rest goes through the buffer.
 #include "platform/memory.h"
 #include "runtime/io.h"
 
@@ -33,11 +34,33 @@ static int64_t write_out(ecru__worker **w, copying *c, enum ecru__operation_kind
   return 0;
 }
 
+/// No more splicing. The pipe is empty.
 static void close_pipe(copying *c) {
+  c->may_splice = false;
   if (c->pipe[0] < 0) return;
   ecru__io_close(c->pipe[0]);
   ecru__io_close(c->pipe[1]);
   c->pipe[0] = c->pipe[1] = -1;
+}
+
+/// Writes what has been spliced into the pipe, through the buffer. returns: 0; ECRU_E*.
+static int64_t empty_pipe(ecru__worker **w, copying *c, int64_t bytes) {
+  int64_t count = 0, status = 0;
+  for (; bytes > 0 && status == 0; bytes -= count) {
+    ecru__operation read = {.kind = ECRU__OP_READ, .data = c->buffer, .bytes = (size_t)least((uint64_t)bytes, BUFFER)};
+    count = ecru__io_try(c->pipe[0], ECRU__IS_PIPE, &read);
+    status = count < 0 ? count : write_out(w, c, ECRU__OP_WRITE, count);
+  }
+  return status;
+}
+
+static int64_t splice_out(ecru__worker **w, copying *c, int64_t bytes) {
+  uint64_t before = c->copied;
+  int64_t status = write_out(w, c, ECRU__OP_SPLICE_OUT, bytes);
+  if (status != ECRU_EINVAL) return status;
+  status = empty_pipe(w, c, bytes - (int64_t)(c->copied - before));
+  close_pipe(c);
+  return status;
 }
 
 /// One portion. returns: how many bytes; 0: the end of input; ECRU_E*.
@@ -48,11 +71,10 @@ static int64_t step(ecru__worker **w, copying *c) {
   int64_t count = ecru__io_perform(w, c->from, &in, ECRU__WAIT_READ);
   if (count == ECRU_EINVAL && splices) { // this one cannot be spliced; nothing has been moved
     close_pipe(c);
-    c->may_splice = false;
     return step(w, c);
   }
   if (count <= 0) return count;
-  int64_t status = write_out(w, c, splices ? ECRU__OP_SPLICE_OUT : ECRU__OP_WRITE, count);
+  int64_t status = splices ? splice_out(w, c, count) : write_out(w, c, ECRU__OP_WRITE, count);
   return status < 0 ? status : count;
 }
 

@@ -909,6 +909,7 @@ int ecru_io_adopt(ecru_io **io, intptr_t descriptor, unsigned flags) {
   int status = create(w, &made, descriptor, (enum ecru__descriptor_kind)kind, true);
   if (status == 0) {
     made->keep_open = true; // until all is done it stays the caller's
+    atomic_store_explicit(&made->pollee.shared, true, memory_order_relaxed); // nobody knows the handle yet
     status = ecru__io_set_blocking(descriptor, false, &made->was_blocking);
     made->keep_open = status != 0 || flags & ECRU_IO_KEEP_OPEN;
     if (status == 0) *io = made;
@@ -981,6 +982,7 @@ void ecru_io_release(ecru_io *io) {
 intptr_t ecru_io_descriptor(ecru_io *io) {
   ECRU__CHECK_HANDLE(io);
   if (!io) return ECRU_EINVAL;
+  atomic_store_explicit(&io->pollee.shared, true, memory_order_relaxed); // the caller may give it to a child, and orders that
   return run_nothing(io) == 0 ? io->pollee.descriptor : ECRU_ECLOSED;
 }
 

@@ -27,7 +27,7 @@
 
 #define FAULTY_CALLS(X)                                                                                                          \
   X(socket) X(bind) X(listen) X(accept4) X(connect) X(recv) X(send) X(sendto) X(sendmsg) X(recvmsg) X(read) X(write) X(readv)     \
-  X(writev) X(sendfile) X(splice) X(epoll_create1) X(epoll_ctl) X(epoll_wait) X(eventfd) X(timerfd_create) X(pipe2) X(socketpair) \
+  X(writev) X(preadv2) X(pwritev2) X(sendfile) X(splice) X(epoll_create1) X(epoll_ctl) X(epoll_wait) X(eventfd) X(timerfd_create) X(pipe2) X(socketpair) \
   X(fcntl) X(getsockopt) X(setsockopt) X(close) X(shutdown) X(poll) X(syscall)
 enum faulty_call {
 #define CALL_ENUM(name) CALL_##name,
@@ -52,6 +52,8 @@ static const int plausible_errors[FAULTY_CALLS_COUNT][9] = {
     [CALL_write] = {EINTR, EAGAIN, EPIPE, ENOSPC, ENOMEM},
     [CALL_readv] = {EINTR, EAGAIN, ENOMEM, EIO},
     [CALL_writev] = {EINTR, EAGAIN, EPIPE, ENOSPC, ENOMEM},
+    [CALL_preadv2] = {EINTR, EAGAIN, EOPNOTSUPP, ENOMEM, EIO},
+    [CALL_pwritev2] = {EINTR, EAGAIN, EOPNOTSUPP, EPIPE, ENOSPC, ENOMEM},
     [CALL_sendfile] = {EINTR, EAGAIN, ECONNRESET, EPIPE, ENOMEM, EIO},
     [CALL_splice] = {EINTR, EAGAIN, EPIPE, ENOMEM, EINVAL},
     [CALL_epoll_create1] = {EMFILE, ENFILE, ENOMEM},
@@ -284,6 +286,18 @@ ssize_t writev(int fd, const struct iovec *pieces, int count) {
   struct iovec one = first_byte(pieces, (size_t)count);
   bool less = cut_vector(CALLER, pieces, (size_t)count);
   return moved(fd, less, REAL(writev)(fd, less ? &one : pieces, less ? 1 : count));
+}
+ssize_t preadv2(int fd, const struct iovec *pieces, int count, off_t offset, int flags) {
+  FAIL_IF_PLANNED(preadv2, fd);
+  struct iovec one = first_byte(pieces, (size_t)count);
+  bool less = cut_vector(CALLER, pieces, (size_t)count);
+  return moved(fd, less, REAL(preadv2)(fd, less ? &one : pieces, less ? 1 : count, offset, flags));
+}
+ssize_t pwritev2(int fd, const struct iovec *pieces, int count, off_t offset, int flags) {
+  FAIL_IF_PLANNED(pwritev2, fd);
+  struct iovec one = first_byte(pieces, (size_t)count);
+  bool less = cut_vector(CALLER, pieces, (size_t)count);
+  return moved(fd, less, REAL(pwritev2)(fd, less ? &one : pieces, less ? 1 : count, offset, flags));
 }
 ssize_t sendfile(int to, int from, off_t *offset, size_t bytes) {
   FAIL_IF_PLANNED(sendfile, to);

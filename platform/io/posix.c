@@ -1,7 +1,13 @@
 /// platform/io/posix.c: operations on descriptors by POSIX calls (with accept4, pipe2, splice where they exist).
 ///
-/// Sockets are told not to wait call by call (MSG_DONTWAIT), so that foreign ones need not change their mode; everything else has to be
-/// in non-blocking mode.
+/// Sockets are told not to wait call by call (MSG_DONTWAIT); everything else relies on non-blocking mode, unless the descriptor is shared.
+///
+/// The mode belongs to the open file, which children and other processes can have, too, and make blocking again at any time (libuv does for
+/// the standard streams of every child). So nothing is asked of the mode of shared descriptors: reads and writes are told not to wait call by
+/// call (RWF_NOWAIT, which pipes know since Linux 6.5; 40 ns more than read and write), and where the system does not know that (terminals,
+/// FIFOs) they come after a look. What can wait all the same, if the mode is blocking: a call after a look, when another process has taken the
+/// input, the connection or the room meanwhile; a file sent or spliced to a socket, if the mode changes between the look and the call.
+/// (Dropped: making it non-blocking again. A child that reads our input would be told EAGAIN.)
 ///
 /// What is called most (recv, send) goes to the kernel directly where that is possible: the C library's are cancellation points of POSIX
 /// threads, which costs two locked instructions each once there are threads (70 ns of an echo, which takes 3 us), and a thread that ended
@@ -10,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -44,9 +51,19 @@ int ecru__status_of(int error) {
   }
 }
 
+static int64_t ask_readiness(int descriptor, short wanted) {
+  struct pollfd look = {.fd = descriptor, .events = wanted};
+  int count = poll(&look, 1, 0);
+  if (count < 0) return -1;
+  if (count > 0 && !(look.revents & POLLNVAL)) return 0;
+  errno = count > 0 ? EBADF : EAGAIN;
+  return -1;
+}
+
 static int64_t accept_one(int descriptor, ecru__operation *operation) {
   struct sockaddr *address = operation->address;
   for (;;) {
+    if (operation->shared && ask_readiness(descriptor, POLLIN) != 0) return -1;
     socklen_t bytes = operation->address_bytes ? *operation->address_bytes : 0;
 #ifdef SOCK_NONBLOCK
     int accepted = accept4(descriptor, address, address ? &bytes : NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -142,16 +159,99 @@ static int64_t splice_out(int descriptor, const ecru__operation *operation) {
   return splice((int)operation->other, NULL, descriptor, NULL, operation->bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 }
 
-static int64_t ask_readiness(int descriptor, short wanted) {
-  struct pollfd look = {.fd = descriptor, .events = wanted};
-  int count = poll(&look, 1, 0);
-  if (count < 0) return -1;
-  if (count > 0 && !(look.revents & POLLNVAL)) return 0;
-  errno = count > 0 ? EBADF : EAGAIN;
+// ---- shared descriptors ------------------------------------------------------------------------------------------------
+
+enum { TERMINAL_BYTES = 256 }; // a terminal that has room has room for so many, if the system does not change them on the way
+
+static bool is_blocking(int descriptor) {
+  int flags = fcntl(descriptor, F_GETFL);
+  return flags >= 0 && !(flags & O_NONBLOCK);
+}
+
+/// After RWF_NOWAIT: the system does not know it, or not for such a descriptor. (Filters of system calls answer EPERM.)
+static bool is_unknown_flag(void) { return errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL || errno == EPERM; }
+
+static ssize_t read_shared(int descriptor, const struct iovec *pieces, int count) {
+#ifdef RWF_NOWAIT
+  ssize_t result = preadv2(descriptor, pieces, count, -1, RWF_NOWAIT);
+  if (result >= 0 || !is_unknown_flag()) return result;
+#endif
+  return ask_readiness(descriptor, POLLIN) == 0 ? readv(descriptor, pieces, count) : -1;
+}
+
+/// Control characters (newlines above all) may become several: each goes alone.
+static size_t terminal_portion(const unsigned char *data, size_t bytes) {
+  size_t most = bytes < TERMINAL_BYTES ? bytes : TERMINAL_BYTES, portion = 0;
+  while (portion < most && data[portion] >= ' ' && data[portion] != 0x7f) portion++;
+  return portion > 0 ? portion : 1;
+}
+
+static size_t total(const struct iovec *pieces, int count) {
+  size_t bytes = 0;
+  for (int i = 0; i < count; i++) bytes += pieces[i].iov_len;
+  return bytes;
+}
+
+/// In blocking mode, with room for something: as much as there is room for certainly. Messages (of eventfd, tun ...) are whole.
+static ssize_t write_portion(int descriptor, const struct iovec *pieces, int count) {
+  struct stat about;
+  bool is_pipe = fstat(descriptor, &about) == 0 && S_ISFIFO(about.st_mode);
+  if (is_pipe ? total(pieces, count) <= PIPE_BUF : !isatty(descriptor)) return writev(descriptor, pieces, count);
+  while (pieces->iov_len == 0) pieces++;
+  size_t portion = is_pipe ? (pieces->iov_len < PIPE_BUF ? pieces->iov_len : PIPE_BUF) : terminal_portion(pieces->iov_base, pieces->iov_len);
+  return write(descriptor, pieces->iov_base, portion);
+}
+
+static ssize_t write_shared(int descriptor, const struct iovec *pieces, int count) {
+#ifdef RWF_NOWAIT
+  ssize_t result = pwritev2(descriptor, pieces, count, -1, RWF_NOWAIT);
+  if (result >= 0 || !is_unknown_flag()) return result;
+#endif
+  if (ask_readiness(descriptor, POLLOUT) != 0) return -1;
+  return is_blocking(descriptor) ? write_portion(descriptor, pieces, count) : writev(descriptor, pieces, count);
+}
+
+/// sendfile has no flags: in blocking mode a part goes through the program.
+static int64_t send_file_shared(int descriptor, bool is_socket, const ecru__operation *operation) {
+  if (!is_blocking(descriptor)) return send_file(descriptor, operation);
+  char part[PIPE_BUF];
+  struct iovec piece = {part, operation->bytes < sizeof part ? operation->bytes : sizeof part};
+  ssize_t count = pread((int)operation->other, part, piece.iov_len, operation->offset);
+  if (count <= 0) return count;
+  piece.iov_len = (size_t)count;
+  return is_socket ? send_flags(descriptor, part, piece.iov_len, MSG_DONTWAIT | MSG_NOSIGNAL) : write_shared(descriptor, &piece, 1);
+}
+
+/// Splice waits for pipes as it is told to, for sockets according to their mode.
+static int64_t refuse_splice(void) {
+  errno = EINVAL;
   return -1;
 }
 
+static bool is_splice(const ecru__operation *operation) {
+  return operation->kind == ECRU__OP_SPLICE_IN || operation->kind == ECRU__OP_SPLICE_OUT;
+}
+
+/// returns: false: this call can be told not to wait, or never does. (Not inlined: its frame is large, and nobody else shall pay.)
+__attribute__((noinline, cold)) static bool once_shared(int descriptor, bool is_socket, ecru__operation *operation, int64_t *result) {
+  struct iovec piece = {operation->data, operation->bytes};
+  const struct iovec *pieces = operation->vector;
+  if (operation->kind == ECRU__OP_SEND_FILE) *result = send_file_shared(descriptor, is_socket, operation);
+  else if (is_socket && is_splice(operation) && is_blocking(descriptor)) *result = refuse_splice();
+  else if (is_socket) return false;
+  else if (operation->kind == ECRU__OP_READ) *result = read_shared(descriptor, &piece, 1);
+  else if (operation->kind == ECRU__OP_READ_V) *result = read_shared(descriptor, pieces, (int)operation->count);
+  else if (operation->kind == ECRU__OP_WRITE) *result = write_shared(descriptor, &piece, 1);
+  else if (operation->kind == ECRU__OP_WRITE_V) *result = write_shared(descriptor, pieces, (int)operation->count);
+  else return false;
+  return true;
+}
+
+// ---- one attempt -------------------------------------------------------------------------------------------------------
+
 static int64_t once(int descriptor, bool is_socket, ecru__operation *operation) {
+  int64_t result;
+  if (operation->shared && once_shared(descriptor, is_socket, operation, &result)) return result;
   switch (operation->kind) {
   case ECRU__OP_READ:
     return is_socket ? recv_now(descriptor, operation->data, operation->bytes) : read(descriptor, operation->data, operation->bytes);

@@ -137,6 +137,22 @@ static void pipes(void) {
   release_two(ends);
 }
 
+static void adopted_pipe(void) {
+  int both[2];
+  CHECK_EQ(REAL(pipe2)(both, O_CLOEXEC), 0);
+  ends = (two){NULL, NULL};
+  bool have_a = went_well(ecru_io_adopt(&ends.a, both[0], 0)), have_b = went_well(ecru_io_adopt(&ends.b, both[1], 0));
+  if (have_a && have_b) {
+    go(write_vectors_into_pipe, NULL);
+    check_all(read_to_end(ends.a), BYTES);
+    ecru_io_close(ends.a);
+    await(ended, 1);
+  }
+  release_two(ends);
+  if (!have_a) REAL(close)(both[0]);
+  if (!have_b) REAL(close)(both[1]);
+}
+
 static void datagrams(void) {
   ecru_io *a = NULL, *b = NULL;
   ecru_address at;
@@ -215,7 +231,7 @@ static void foreign(void) { // adopt, wait_fd, deadlines
   REAL(close)(both[1]);
 }
 
-static void (*const scenarios[])(void) = {tcp, local_stream, vectors, pipes, datagrams, copies, foreign};
+static void (*const scenarios[])(void) = {tcp, local_stream, vectors, pipes, adopted_pipe, datagrams, copies, foreign};
 enum { SCENARIOS = sizeof scenarios / sizeof scenarios[0] };
 
 // ---- how it is tried ---------------------------------------------------------------------------------------------------
@@ -252,6 +268,7 @@ static bool is_no_failure(int error) { return error == EINTR || error == EAGAIN 
 /// Whose failing is not told: there is another way, or nothing is lost.
 static bool is_made_good(enum faulty_call call, int error) {
   if (call == CALL_splice) return error == EINVAL;
+  if (call == CALL_preadv2 || call == CALL_pwritev2) return error == EOPNOTSUPP;
   return call == CALL_close || call == CALL_pipe2 || call == CALL_getsockopt || call == CALL_setsockopt || call == CALL_fcntl;
 }
 static int expected_status(int error) { return error == ENOSPC ? ECRU_ENOMEM : ecru__status_of(error); }
@@ -287,6 +304,7 @@ TEST(io_faults, in_turn_on_a_connection) { fail_each_call(tcp, CALL_connect); } 
 TEST(io_faults, in_turn_on_a_unix_connection) { fail_each_call(local_stream, CALL_accept4); }  // I1, I5
 TEST(io_faults, in_turn_on_vectors) { fail_each_call(vectors, CALL_sendmsg); }                 // I1
 TEST(io_faults, in_turn_on_a_pipe) { fail_each_call(pipes, CALL_writev); }                     // I1
+TEST(io_faults, in_turn_on_a_shared_pipe) { fail_each_call(adopted_pipe, CALL_pwritev2); }     // I1
 TEST(io_faults, in_turn_on_datagrams) { fail_each_call(datagrams, CALL_sendto); }              // I1
 TEST(io_faults, in_turn_on_files_and_copies) { fail_each_call(copies, CALL_splice); }          // I1
 TEST(io_faults, in_turn_on_foreign_descriptors) { fail_each_call(foreign, CALL_poll); }        // I2, I7

@@ -26,7 +26,7 @@ enum {
 
 ECRU_BEGIN
 /// Makes a handle for a descriptor the caller has: a socket, pipe, terminal, or anything else that can be polled. Sets it non-blocking
-/// (which other processes that share it notice too). owns: the caller holds one reference; the handle owns the
+/// (which other processes that share it notice too; if one sets it back, as a child may, goroutines go on parking). owns: the caller holds one reference; the handle owns the
 /// descriptor unless ECRU_IO_KEEP_OPEN. effects: any thread; never parks; allocates.
 /// returns: 0; ECRU_EINVAL io NULL or a bad flag; ECRU_EBADF; ECRU_EPERM a regular file or directory (these are always ready:
 /// ecru/file.h); ECRU_EEXIST it has a handle already; ECRU_ENOMEM. On failure the descriptor stays the caller's. since: 0.1
