@@ -49,8 +49,8 @@ static inline int ecru__operation_direction(const ecru__operation *operation) {
 
 /// What kind of thing a descriptor is.
 enum ecru__descriptor_kind {
-  ECRU__IS_STREAM = 1,   // TCP: fewer bytes read than asked for means that there are no more
-  ECRU__IS_PARTED = 2,   // any other stream socket: a Unix one ends a read where descriptors were passed along
+  ECRU__IS_STREAM = 1,   // plain TCP: fewer bytes read than asked for means that there are no more
+  ECRU__IS_PARTED = 2,   // any other stream socket: a Unix one ends a read where descriptors were passed along, TLS at each record
   ECRU__IS_DATAGRAM = 3, // any other socket
   ECRU__IS_LISTENER = 4, // listening socket
   ECRU__IS_PIPE = 5,     // pipe or FIFO: of bytes or, which its read end does not tell, of packets
@@ -59,6 +59,8 @@ enum ecru__descriptor_kind {
 };
 /// returns: one of these; ECRU_EBADF.
 int ecru__descriptor_kind(intptr_t descriptor);
+/// Of a stream socket, or of what a listening one accepts: ECRU__IS_STREAM or ECRU__IS_PARTED.
+enum ecru__descriptor_kind ecru__stream_kind(intptr_t descriptor);
 
 /// Tries once, goes on after EINTR; errno is preserved. Does not wait even if the operation is `shared` and the mode blocking, but for
 /// what io/posix.c tells.

@@ -42,7 +42,7 @@ typedef struct race {
 static int open_attempt(ecru__worker *w, const ecru__dial_plan *plan, const ecru_address *address, ecru_io **io) {
   enum ecru__family family = ecru__net_family(address);
   ecru_io *made = NULL;
-  int status = ecru__socket_create(w, &made, family, plan->datagram, plan->datagram ? ECRU__IS_DATAGRAM : ecru__stream_kind(family));
+  int status = ecru__socket_create(w, &made, family, plan->datagram ? ECRU__IS_DATAGRAM : ECRU__IS_STREAM);
   if (status != 0) return status;
   if (plan->local) status = ecru__net_bind(made->pollee.descriptor, plan->local, 0, plan->datagram);
   if (status == 0 && plan->local && family == ECRU__FAMILY_UNIX) made->unlink_path = true;

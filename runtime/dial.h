@@ -14,11 +14,9 @@ typedef struct ecru__dial_plan {
   int64_t fallback_ns;           // how long an address is tried before the next joins in; negative: until it has failed
 } ecru__dial_plan;
 
-static inline enum ecru__descriptor_kind ecru__stream_kind(enum ecru__family family) {
-  return family == ECRU__FAMILY_V4 || family == ECRU__FAMILY_V6 ? ECRU__IS_STREAM : ECRU__IS_PARTED;
-}
-/// A socket for addresses of this family, with its handle. returns: 0; ECRU_EMFILE ...
-int ecru__socket_create(ecru__worker *w, ecru_io **io, enum ecru__family family, bool datagram, enum ecru__descriptor_kind kind);
+/// A socket for addresses of this family, with its handle. kind: ECRU__IS_DATAGRAM, ECRU__IS_LISTENER, ECRU__IS_STREAM (any stream).
+/// returns: 0; ECRU_EMFILE ...
+int ecru__socket_create(ecru__worker *w, ecru_io **io, enum ecru__family family, enum ecru__descriptor_kind kind);
 /// Orders addresses as RFC 8305 says: IPv6 and IPv4 by turns, IPv6 first, each family in the order given.
 void ecru__dial_interleave(ecru_address *addresses, size_t count);
 /// Tries them, each after its predecessor has failed or has had fallback_ns; the first to connect wins, the others are closed.

@@ -38,9 +38,9 @@ struct ecru_io {
   bool was_blocking;       // set once: restored with keep_open
   bool unlink_path;        // set once by net.c: a Unix listener's file goes with it
   bool tunes;              // set once by net.c: what this listener accepts needs no ecru__net_tune
+  enum ecru__descriptor_kind accepts; // set once, of a listener: the kind of what it accepts
   ecru__event shut;        // set when the descriptor is closed
   ecru_io *next_free;      // lock: table's
-
 };
 
 /// A new handle for a descriptor of that kind, already non-blocking. Owns the descriptor on success.

@@ -9,10 +9,14 @@
 
 enum { FALLBACK_NS = 250 * 1000 * 1000 }; // RFC 8305's connection attempt delay
 
-int ecru__socket_create(ecru__worker *w, ecru_io **io, enum ecru__family family, bool datagram, enum ecru__descriptor_kind kind) {
+int ecru__socket_create(ecru__worker *w, ecru_io **io, enum ecru__family family, enum ecru__descriptor_kind kind) {
   intptr_t descriptor;
-  int status = ecru__net_open(&descriptor, family, datagram);
-  return status == 0 ? ecru__io_create_or_close(w, io, descriptor, kind) : status;
+  int status = ecru__net_open(&descriptor, family, kind == ECRU__IS_DATAGRAM);
+  if (status != 0) return status;
+  enum ecru__descriptor_kind stream = kind == ECRU__IS_DATAGRAM ? kind : ecru__stream_kind(descriptor); // the system may be set up to give others
+  status = ecru__io_create_or_close(w, io, descriptor, kind == ECRU__IS_STREAM ? stream : kind);
+  if (status == 0) (*io)->accepts = stream;
+  return status;
 }
 
 // ---- dialling ----------------------------------------------------------------------------------------------------------
@@ -109,7 +113,7 @@ int ecru_dial(ecru_io **io, const char *network, const char *address) { return e
 static int listen_on(ecru__worker *w, ecru_io **io, const struct ecru__network *net, const ecru_address *address,
                      const ecru_listen_options *options) {
   ecru_io *made = NULL;
-  int status = ecru__socket_create(w, &made, ecru__net_family(address), net->datagram, net->datagram ? ECRU__IS_DATAGRAM : ECRU__IS_LISTENER);
+  int status = ecru__socket_create(w, &made, ecru__net_family(address), net->datagram ? ECRU__IS_DATAGRAM : ECRU__IS_LISTENER);
   if (status != 0) return status;
   intptr_t descriptor = made->pollee.descriptor;
   status = ecru__net_bind(descriptor, address, options->flags, net->datagram);
@@ -180,7 +184,7 @@ static int accept_one(ecru__worker **w, ecru_io *listener, ecru_io **io, ecru_ad
   if (descriptor < 0) return (int)descriptor;
   enum ecru__family family = ecru__net_family(&from);
   if (!listener->tunes && (family == ECRU__FAMILY_V4 || family == ECRU__FAMILY_V6)) ecru__net_tune((intptr_t)descriptor);
-  int status = ecru__io_create_or_close(*w, io, (intptr_t)descriptor, ecru__stream_kind(family));
+  int status = ecru__io_create_or_close(*w, io, (intptr_t)descriptor, listener->accepts);
   from.reserved = 0;
   if (status == 0 && peer) *peer = from;
   return status;

@@ -17,6 +17,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -312,17 +314,30 @@ int64_t ecru__io_try(intptr_t descriptor, enum ecru__descriptor_kind kind, ecru_
   return result;
 }
 
+/// SCTP, TCP of many paths and kernel TLS (a protocol above TCP) have the address family, too.
+static enum ecru__descriptor_kind stream_kind(int descriptor) {
+  int protocol = 0;
+  char above[16];
+  socklen_t bytes = sizeof protocol;
+  if (getsockopt(descriptor, SOL_SOCKET, SO_PROTOCOL, &protocol, &bytes) != 0 || protocol != IPPROTO_TCP) return ECRU__IS_PARTED;
+  bytes = sizeof above;
+  return getsockopt(descriptor, IPPROTO_TCP, TCP_ULP, above, &bytes) == 0 && bytes > 0 ? ECRU__IS_PARTED : ECRU__IS_STREAM;
+}
+
+enum ecru__descriptor_kind ecru__stream_kind(intptr_t descriptor) {
+  int saved_errno = errno;
+  enum ecru__descriptor_kind kind = stream_kind((int)descriptor);
+  errno = saved_errno;
+  return kind;
+}
+
 static int socket_kind(int descriptor) {
   int type = 0, listens = 0;
   socklen_t bytes = sizeof type;
   if (getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &bytes) != 0) return ECRU__IS_OTHER;
   bytes = sizeof listens;
   if (getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) == 0 && listens) return ECRU__IS_LISTENER;
-  if (type != SOCK_STREAM) return ECRU__IS_DATAGRAM;
-  struct sockaddr_storage local;
-  bytes = sizeof local;
-  if (getsockname(descriptor, (struct sockaddr *)&local, &bytes) != 0) return ECRU__IS_PARTED;
-  return local.ss_family == AF_INET || local.ss_family == AF_INET6 ? ECRU__IS_STREAM : ECRU__IS_PARTED;
+  return type == SOCK_STREAM ? (int)stream_kind(descriptor) : ECRU__IS_DATAGRAM;
 }
 
 int ecru__descriptor_kind(intptr_t descriptor) {
