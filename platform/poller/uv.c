@@ -6,6 +6,10 @@
 /// for a system; the same tests keep them honest. (Dropped: leaving word for the thread that runs the loop. Errors came too late to be told, and a forgotten
 /// descriptor had to be waited for all the same.)
 ///
+/// libuv makes every descriptor it watches non-blocking, and offers nothing that would spare it. A foreign one gets its mode back before the
+/// arm returns; until then, for a few microseconds at each wait, calls of others on it that should block may be told EAGAIN: also in other
+/// processes, since the mode belongs to the open file. (A duplicate would share it. epoll does without.)
+///
 ///   1 Everything but the lock's fields is touched only by the thread that has the loop (`taken`).
 ///   2 A descriptor number has at most one watch, a watch at most one handle, which is made by an arm and closed when the number is
 ///     forgotten, found in other hands (another key), or may have changed hands (fleeting).
