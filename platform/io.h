@@ -59,6 +59,8 @@ enum ecru__descriptor_kind {
 };
 /// returns: one of these; ECRU_EBADF.
 int ecru__descriptor_kind(intptr_t descriptor);
+/// Whether it is ECRU__IS_FILE, for who need not know more. returns: 1; 0; ECRU_EBADF.
+int ecru__is_file(intptr_t descriptor);
 /// Of a stream socket, or of what a listening one accepts: ECRU__IS_STREAM or ECRU__IS_PARTED.
 enum ecru__descriptor_kind ecru__stream_kind(intptr_t descriptor);
 

@@ -24,7 +24,7 @@ typedef struct ecru__poller ecru__poller;
 typedef struct ecru__pollee {
   intptr_t descriptor;                // set once
   uint64_t key;                       // set once: what events carry
-  enum ecru__descriptor_kind kind;    // set once
+  enum ecru__descriptor_kind kind;    // set once: of a fleeting one ECRU__IS_OTHER, whatever it is
   bool fleeting;                      // set once: not ours: may be closed and reused unnoticed, so it is registered anew for each wait
   _Atomic bool shared;                // atomic: others have, or know, the descriptor: they can set its mode
   _Atomic uint32_t events[2];         // atomic

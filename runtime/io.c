@@ -736,10 +736,10 @@ int ecru_io_wait(ecru_io *io, unsigned directions) {
 
 /// The handle of a descriptor, with one more reference; of one ecru does not know a fleeting one is made.
 /// returns: 0; ECRU_ECLOSED its owner is closing it; ECRU_ENOMEM.
-static int io_of_descriptor(ecru__worker *w, ecru_io **io, intptr_t descriptor, int kind) {
+static int io_of_descriptor(ecru__worker *w, ecru_io **io, intptr_t descriptor) {
   ecru__lock_take(&table.lock);
   ecru_io **known = known_place(descriptor), *found = known ? *known : NULL;
-  if (known && !found) found = register_io(w, descriptor, (enum ecru__descriptor_kind)kind, true);
+  if (known && !found) found = register_io(w, descriptor, ECRU__IS_OTHER, true);
   int status = !found ? ECRU_ENOMEM : retain_if_alive(found) ? 0 : ECRU_ECLOSED;
   ecru__lock_drop(&table.lock);
   *io = found;
@@ -750,11 +750,11 @@ static int io_of_descriptor(ecru__worker *w, ecru_io **io, intptr_t descriptor, 
 static int closed_status(const ecru_io *io, int status) { return status == ECRU_ECLOSED && io->pollee.fleeting ? ECRU_EBADF : status; }
 
 int ecru__io_borrow(ecru__worker *w, intptr_t descriptor, ecru_io **io) {
-  int kind = ecru__descriptor_kind(descriptor), status;
-  if (kind < 0 || kind == ECRU__IS_FILE) return kind < 0 ? kind : ECRU_EPERM;
+  int status = ecru__is_file(descriptor);
+  if (status != 0) return status < 0 ? status : ECRU_EPERM;
   if (!ecru__poll_start(&status)) return status;
   ecru_io *found;
-  status = io_of_descriptor(w, &found, descriptor, kind);
+  status = io_of_descriptor(w, &found, descriptor);
   if (status != 0) return status;
   status = closed_status(found, ecru__io_hold(found));
   if (status == 0) *io = found;

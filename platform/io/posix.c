@@ -340,13 +340,22 @@ static int socket_kind(int descriptor) {
   return type == SOCK_STREAM ? (int)stream_kind(descriptor) : ECRU__IS_DATAGRAM;
 }
 
+static bool is_file(mode_t mode) { return S_ISREG(mode) || S_ISDIR(mode) || S_ISBLK(mode); }
+
+int ecru__is_file(intptr_t descriptor) {
+  struct stat about;
+  int saved_errno = errno, result = fstat((int)descriptor, &about) != 0 ? ECRU_EBADF : is_file(about.st_mode);
+  errno = saved_errno;
+  return result;
+}
+
 int ecru__descriptor_kind(intptr_t descriptor) {
   struct stat about;
   int saved_errno = errno, kind = ECRU__IS_OTHER;
   if (fstat((int)descriptor, &about) != 0) kind = ECRU_EBADF;
   else if (S_ISSOCK(about.st_mode)) kind = socket_kind((int)descriptor);
   else if (S_ISFIFO(about.st_mode)) kind = ECRU__IS_PIPE;
-  else if (S_ISREG(about.st_mode) || S_ISDIR(about.st_mode) || S_ISBLK(about.st_mode)) kind = ECRU__IS_FILE;
+  else if (is_file(about.st_mode)) kind = ECRU__IS_FILE;
   errno = saved_errno;
   return kind;
 }

@@ -13,6 +13,7 @@ static int kind_of(int descriptor) {
   CHECK(descriptor >= 0);
   errno = EXFULL;
   int kind = ecru__descriptor_kind(descriptor);
+  CHECK_EQ(ecru__is_file(descriptor), kind == ECRU__IS_FILE);
   CHECK_EQ(errno, EXFULL);
   CHECK_EQ(close(descriptor), 0);
   return kind;
@@ -35,6 +36,7 @@ TEST(io, a_descriptor_is_of_a_kind) { // I1
   CHECK_EQ(kind_of(open("/", O_RDONLY)), ECRU__IS_FILE);
   CHECK_EQ(kind_of(open("/proc/self/exe", O_RDONLY)), ECRU__IS_FILE);
   CHECK_EQ(ecru__descriptor_kind(both[0]), ECRU_EBADF);
+  CHECK_EQ(ecru__is_file(both[0]), ECRU_EBADF);
 }
 
 TEST(io, tcp_over_ipv6_is_a_stream) { // I1
