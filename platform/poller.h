@@ -1,7 +1,7 @@
 /// platform/poller.h: waiting for many descriptors at once, in terms of operations that finish.
 /// Mechanisms: poller/epoll.c, poller/uv.c (portable reference on libuv's uv_poll).
 ///
-/// How an operation is done (runtime/io.c):
+/// How an operation is done (runtime/io_operation.c):
 ///   1 ecru__poller_attempt: finished, or ECRU_EAGAIN.
 ///   2 Under a lock of the caller's that is also taken by whoever handles events of this descriptor: if ecru__poller_changed says that
 ///     something has happened since the attempt began, go to 1; else ecru__poller_arm, then wait.

@@ -1,4 +1,5 @@
-/// runtime/io.h: descriptors inside the runtime (rules I1-I3, I7).
+/// runtime/io.h: descriptors inside the runtime (rules I1-I3, I7). The handle: io.c; the table of all: io_table.h; deadlines: io_deadline.h; how an
+/// operation is done: io_operation.c; reading and writing: io_transfer.c; readiness: io_wait.c.
 ///
 ///   1 An ecru_io lies in a table that is never shrunk while the runtime is up, so that a late event finds memory; the event's key
 ///     carries the generation of the place, compared under the lock.
@@ -54,19 +55,32 @@ int64_t ecru__io_do(ecru__worker **w, ecru_io *io, ecru__operation *operation, i
 int ecru__io_take_turn(ecru__worker **w, ecru_io *io, int direction, int reason);
 int64_t ecru__io_perform(ecru__worker **w, ecru_io *io, ecru__operation *operation, int reason);
 void ecru__io_give_turn(ecru__worker *w, ecru_io *io, int direction);
+/// The same for a write of several portions: repeats it until `bytes` have been moved, *moved of them so far; `advance` makes it continue after the
+/// `count` moved last. Looks at token, deadline and closing between the portions. ecru__io_move: in one's turn.
+typedef void ecru__advance(ecru__operation *operation, uint64_t count);
+int64_t ecru__io_do_all(ecru__worker **w, ecru_io *io, ecru__operation *operation, uint64_t bytes, uint64_t *moved, ecru__advance *advance);
+int64_t ecru__io_move(ecru__worker **w, ecru_io *io, ecru__operation *operation, uint64_t bytes, uint64_t *moved, ecru__advance *advance);
+/// One attempt, without waiting for the turn either. returns: as ecru__io_try; ECRU_EAGAIN somebody has the turn; ECRU_ECLOSED, ECRU_ETIMEDOUT.
+int64_t ecru__io_try_do(ecru__worker *w, ecru_io *io, ecru__operation *operation);
 /// For who has the turn and performs many operations: whether another may begin. returns: 0; ECRU_ECLOSED; ECRU_ETIMEDOUT.
 int ecru__io_usable(ecru_io *io, int direction);
+/// Reads or writes nothing: only whether it would be allowed. returns: 0; ECRU_ECLOSED.
+int ecru__io_move_nothing(ecru_io *io);
 /// After a try that found nothing to read: waits until another try can make sense. Enters by itself. returns: 0; as ecru_io_read.
 int ecru__io_await_input(ecru_io *io);
 /// Pins the descriptor against closing for a short call that is no operation. returns: 0; ECRU_ECLOSED.
 int ecru__io_hold(ecru_io *io);
 void ecru__io_let_go(ecru__worker *w, ecru_io *io);
+/// For the last to leave a handle that is closed: closes the descriptor.
+void ecru__io_shut(ecru__worker *w, ecru_io *io);
 /// The handle of any descriptor, a foreign one's if need be made for it, pinned against closing until given back.
 /// returns: 0; ECRU_EPERM it is always ready; ECRU_EBADF; ECRU_ECLOSED; ECRU_ENOMEM; as ecru__poller_create.
 int ecru__io_borrow(ecru__worker *w, intptr_t descriptor, ecru_io **io);
 void ecru__io_give_back(ecru__worker *w, ecru_io *io);
 /// Gives a reference back, from inside; the last closes it.
 void ecru__io_discard(ecru__worker *w, ecru_io *io);
+/// Claims everybody in the queue of a direction into *chain, telling them why. Under the handle's lock.
+void ecru__io_claim_all(ecru__queue *queue, int32_t why, ecru__node **chain);
 /// Whether somebody waits for a descriptor, so that not all is lost (D1).
 bool ecru__io_anybody_waits(void);
 /// For select: under the lock, whether this direction is ready; otherwise makes sure an event will come.
@@ -76,4 +90,15 @@ int ecru__io_ready_locked(ecru_io *io, int direction, bool arm);
 void ecru__io_dispatch(ecru__worker *w, const ecru__poll_event *events, int count);
 /// After a stop: what was registered is so no more; the table's memory is given back if no handle is left.
 void ecru__io_forget_all(void);
+
+static inline ecru__direction *ecru__io_direction(ecru_io *io, int index) { return index == ECRU__IN ? &io->in : &io->out; }
+static inline bool ecru__io_are_directions(unsigned directions) {
+  return directions != 0 && (directions & ~(unsigned)(ECRU_IO_READ | ECRU_IO_WRITE)) == 0;
+}
+/// Under the lock. returns: 0; ECRU_ECLOSED; ECRU_ETIMEDOUT.
+static inline int ecru__io_usable_locked(const ecru_io *io, const ecru__direction *d) {
+  return ECRU__UNLIKELY(io->closed) ? ECRU_ECLOSED : ECRU__UNLIKELY(d->expired) ? ECRU_ETIMEDOUT : 0;
+}
+/// Under the lock: an operation is over. returns: whether the caller has to shut it, after dropping the lock.
+static inline bool ecru__io_leave(ecru_io *io) { return --io->operations == 0 && ECRU__UNLIKELY(io->closed); }
 #endif
