@@ -3,11 +3,40 @@
 
 PyTypeObject *ecru_py_io_type;
 
-static PyObject *io_of(ecru_io *handle) {
-  IOObject *io = (IOObject *)ecru_py_io_type->tp_alloc(ecru_py_io_type, 0);
-  if (io) io->io = handle;
-  else ecru_io_release(handle);
+PyObject *ecru_py_io_of(PyTypeObject *type, ecru_io *handle) {
+  IOObject *io = (IOObject *)type->tp_alloc(type, 0);
+  if (!io) {
+    ecru_io_release(handle);
+    return NULL;
+  }
+  io->io = handle;
+  io->deadline[0] = io->deadline[1] = ECRU_FOREVER;
   return (PyObject *)io;
+}
+
+int ecru_py_io_type_of(PyObject *given, PyTypeObject **type) {
+  if (!given || given == Py_None) return 0;
+  bool good = PyType_Check(given) && PyType_IsSubtype((PyTypeObject *)given, *type);
+  if (good) *type = (PyTypeObject *)given;
+  else PyErr_Format(PyExc_TypeError, "type: %s or a subclass of it", (*type)->tp_name);
+  return good ? 0 : -1;
+}
+
+int ecru_py_arguments(PyObject **out, const char *const *names, Py_ssize_t required, PyObject *const *args, Py_ssize_t count, PyObject *keywords) {
+  Py_ssize_t most = 0, named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
+  for (; names[most]; most++) out[most] = most < count ? args[most] : NULL;
+  if (count > most) return PyErr_Format(PyExc_TypeError, "%zd arguments given, %zd at most", count, most), -1;
+  for (Py_ssize_t i = 0; i < named; i++) {
+    PyObject *name = PyTuple_GET_ITEM(keywords, i);
+    Py_ssize_t at = 0;
+    while (names[at] && PyUnicode_CompareWithASCIIString(name, names[at]) != 0) at++;
+    if (!names[at]) return PyErr_Format(PyExc_TypeError, "no argument is called %R", name), -1;
+    if (out[at]) return PyErr_Format(PyExc_TypeError, "argument %R given twice", name), -1;
+    out[at] = args[count + i];
+  }
+  for (Py_ssize_t i = 0; i < required; i++)
+    if (!out[i]) return PyErr_Format(PyExc_TypeError, "argument '%s' is missing", names[i]), -1;
+  return 0;
 }
 
 static PyObject *io_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
@@ -16,6 +45,7 @@ static PyObject *io_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
   if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|p:IO", keywords, &fd, &keep_open)) return NULL;
   IOObject *io = (IOObject *)type->tp_alloc(type, 0);
   if (!io) return NULL;
+  io->deadline[0] = io->deadline[1] = ECRU_FOREVER;
   int status = ecru_io_adopt(&io->io, fd, keep_open ? ECRU_IO_KEEP_OPEN : 0u);
   if (status == 0) return (PyObject *)io;
   io->io = NULL;
@@ -30,23 +60,31 @@ static void io_dealloc(IOObject *io) {
   Py_DECREF(type);
 }
 
-/// Limits the operation to `timeout` seconds from now, if it is a number. Its own expiry is a TimeoutError.
-typedef struct limit { ecru_io *io; unsigned direction; } limit;
-static int begin_limit(limit *l, ecru_io *io, unsigned direction, PyObject *timeout) {
+static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/// Limits the directions to the instant, or to the deadline set for each if that is earlier.
+static int set_deadlines(IOObject *io, unsigned directions, int64_t instant) {
+  int status = 0;
+  if (directions & ECRU_IO_READ) status = ecru_io_set_deadline(io->io, ECRU_IO_READ, earlier(instant, io->deadline[0]));
+  if (status == 0 && directions & ECRU_IO_WRITE) status = ecru_io_set_deadline(io->io, ECRU_IO_WRITE, earlier(instant, io->deadline[1]));
+  return status;
+}
+
+int ecru_py_begin_limit(limit *l, IOObject *io, unsigned directions, PyObject *timeout) {
   l->io = NULL;
   int64_t instant;
   if (!timeout || timeout == Py_None) return 0;
   if (ecru_py_instant(timeout, &instant) < 0) return -1;
-  int status = ecru_io_set_deadline(io, direction, instant);
+  int status = set_deadlines(io, directions, instant);
   if (status != 0) {
     ecru_py_raise(status);
     return -1;
   }
-  *l = (limit){io, direction};
+  *l = (limit){io, directions};
   return 0;
 }
-static PyObject *end_limit(limit *l, int64_t status) {
-  if (l->io) (void)ecru_io_set_deadline(l->io, l->direction, ECRU_FOREVER);
+PyObject *ecru_py_end_limit(limit *l, int64_t status) {
+  if (l->io) (void)set_deadlines(l->io, l->directions, ECRU_FOREVER);
   if (status == ECRU_ETIMEDOUT && ecru_check() == 0) {
     PyErr_SetString(PyExc_TimeoutError, "timed out");
     return NULL;
@@ -54,20 +92,22 @@ static PyObject *end_limit(limit *l, int64_t status) {
   return ecru_py_raise((int)status);
 }
 
-static PyObject *io_recv(IOObject *io, PyObject *const *args, Py_ssize_t count) {
-  if (count < 1 || count > 2) return PyErr_SetString(PyExc_TypeError, "recv(bytes, timeout=None)"), NULL;
+PyObject *ecru_py_io_recv(IOObject *io, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {
+  static const char *const names[] = {"bytes", "timeout", NULL};
+  PyObject *args[2];
+  if (ecru_py_arguments(args, names, 1, given, count, keywords) < 0) return NULL;
   Py_ssize_t most = PyNumber_AsSsize_t(args[0], PyExc_OverflowError);
   if (most == -1 && PyErr_Occurred()) return NULL;
   if (most < 0) return PyErr_SetString(PyExc_ValueError, "negative buffersize in recv"), NULL;
   limit l;
-  if (begin_limit(&l, io->io, ECRU_IO_READ, count > 1 ? args[1] : NULL) < 0) return NULL;
+  if (ecru_py_begin_limit(&l, io, ECRU_IO_READ, args[1]) < 0) return NULL;
   PyObject *data = PyBytes_FromStringAndSize(NULL, most);
   if (!data) return NULL;
   int64_t got;
   ECRU_PY_WAIT(got, ecru_io_read(io->io, PyBytes_AS_STRING(data), (size_t)most));
   if (got == ECRU_EMSGSIZE) got = most; // a datagram's beginning, as recv(2)
   if (l.io || got < 0) {
-    PyObject *failed = end_limit(&l, got < 0 ? got : ECRU_EINTR);
+    PyObject *failed = ecru_py_end_limit(&l, got < 0 ? got : ECRU_EINTR);
     if (got < 0) {
       Py_DECREF(data);
       return failed;
@@ -77,10 +117,12 @@ static PyObject *io_recv(IOObject *io, PyObject *const *args, Py_ssize_t count) 
   return data;
 }
 
-static PyObject *io_recv_into(IOObject *io, PyObject *const *args, Py_ssize_t count) {
+PyObject *ecru_py_io_recv_into(IOObject *io, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {
+  static const char *const names[] = {"buffer", "bytes", "timeout", NULL};
+  PyObject *args[3];
   Py_buffer view;
-  if (count < 1 || count > 3) return PyErr_SetString(PyExc_TypeError, "recv_into(buffer, bytes=0, timeout=None)"), NULL;
-  Py_ssize_t most = count > 1 ? PyNumber_AsSsize_t(args[1], PyExc_OverflowError) : 0;
+  if (ecru_py_arguments(args, names, 1, given, count, keywords) < 0) return NULL;
+  Py_ssize_t most = args[1] ? PyNumber_AsSsize_t(args[1], PyExc_OverflowError) : 0;
   if (most == -1 && PyErr_Occurred()) return NULL;
   if (most < 0) return PyErr_SetString(PyExc_ValueError, "negative buffersize in recv_into"), NULL;
   if (PyObject_GetBuffer(args[0], &view, PyBUF_WRITABLE) < 0) return NULL;
@@ -90,7 +132,7 @@ static PyObject *io_recv_into(IOObject *io, PyObject *const *args, Py_ssize_t co
   }
   if (most == 0) most = view.len;
   limit l;
-  if (begin_limit(&l, io->io, ECRU_IO_READ, count > 2 ? args[2] : NULL) < 0) {
+  if (ecru_py_begin_limit(&l, io, ECRU_IO_READ, args[2]) < 0) {
     PyBuffer_Release(&view);
     return NULL;
   }
@@ -98,18 +140,20 @@ static PyObject *io_recv_into(IOObject *io, PyObject *const *args, Py_ssize_t co
   ECRU_PY_WAIT(got, ecru_io_read(io->io, view.buf, (size_t)most));
   PyBuffer_Release(&view);
   if (got == ECRU_EMSGSIZE) got = most;
-  if (got < 0) return end_limit(&l, got);
-  if (l.io) (void)end_limit(&l, ECRU_EINTR);
+  if (got < 0) return ecru_py_end_limit(&l, got);
+  if (l.io) (void)ecru_py_end_limit(&l, ECRU_EINTR);
   return PyLong_FromLongLong(got);
 }
 
 /// all: until everything is written; else what one write takes.
-static PyObject *write_out(IOObject *io, PyObject *const *args, Py_ssize_t count, bool all) {
+static PyObject *write_out(IOObject *io, PyObject *const *given, Py_ssize_t count, PyObject *keywords, bool all) {
+  static const char *const names[] = {"data", "timeout", NULL};
+  PyObject *args[2];
   Py_buffer view;
-  if (count < 1 || count > 2) return PyErr_SetString(PyExc_TypeError, "(data, timeout=None)"), NULL;
+  if (ecru_py_arguments(args, names, 1, given, count, keywords) < 0) return NULL;
   if (PyObject_GetBuffer(args[0], &view, PyBUF_SIMPLE) < 0) return NULL;
   limit l;
-  if (begin_limit(&l, io->io, ECRU_IO_WRITE, count > 1 ? args[1] : NULL) < 0) {
+  if (ecru_py_begin_limit(&l, io, ECRU_IO_WRITE, args[1]) < 0) {
     PyBuffer_Release(&view);
     return NULL;
   }
@@ -137,12 +181,16 @@ static PyObject *write_out(IOObject *io, PyObject *const *args, Py_ssize_t count
     }
   }
   PyBuffer_Release(&view);
-  if (sent < 0) return end_limit(&l, sent);
-  if (l.io) (void)end_limit(&l, ECRU_EINTR);
+  if (sent < 0) return ecru_py_end_limit(&l, sent);
+  if (l.io) (void)ecru_py_end_limit(&l, ECRU_EINTR);
   return all ? Py_NewRef(Py_None) : PyLong_FromLongLong(sent);
 }
-static PyObject *io_send(IOObject *io, PyObject *const *args, Py_ssize_t count) { return write_out(io, args, count, false); }
-static PyObject *io_sendall(IOObject *io, PyObject *const *args, Py_ssize_t count) { return write_out(io, args, count, true); }
+static PyObject *io_send(IOObject *io, PyObject *const *args, Py_ssize_t count, PyObject *keywords) {
+  return write_out(io, args, count, keywords, false);
+}
+static PyObject *io_sendall(IOObject *io, PyObject *const *args, Py_ssize_t count, PyObject *keywords) {
+  return write_out(io, args, count, keywords, true);
+}
 
 static int directions_of(PyObject *text) {
   const char *word = PyUnicode_Check(text) ? PyUnicode_AsUTF8(text) : NULL;
@@ -157,14 +205,16 @@ static PyObject *text_of(int directions) {
   return PyUnicode_FromString(words[directions & 3]);
 }
 
-static PyObject *io_wait(IOObject *io, PyObject *const *args, Py_ssize_t count) {
-  if (count < 1 || count > 2) return PyErr_SetString(PyExc_TypeError, "wait(directions, timeout=None)"), NULL;
+static PyObject *io_wait(IOObject *io, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {
+  static const char *const names[] = {"directions", "timeout", NULL};
+  PyObject *args[2];
+  if (ecru_py_arguments(args, names, 1, given, count, keywords) < 0) return NULL;
   int directions = directions_of(args[0]), status;
   limit l;
-  if (directions < 0 || begin_limit(&l, io->io, (unsigned)directions, count > 1 ? args[1] : NULL) < 0) return NULL;
+  if (directions < 0 || ecru_py_begin_limit(&l, io, (unsigned)directions, args[1]) < 0) return NULL;
   ECRU_PY_WAIT(status, ecru_io_wait(io->io, (unsigned)directions));
-  if (status < 0) return end_limit(&l, status);
-  if (l.io) (void)end_limit(&l, ECRU_EINTR);
+  if (status < 0) return ecru_py_end_limit(&l, status);
+  if (l.io) (void)ecru_py_end_limit(&l, ECRU_EINTR);
   return text_of(status);
 }
 
@@ -195,34 +245,40 @@ static PyObject *io_shutdown(IOObject *io, PyObject *how) {
   return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
 }
 
-static PyObject *io_accept(IOObject *io, PyObject *const *args, Py_ssize_t count) {
-  limit l;
-  if (begin_limit(&l, io->io, ECRU_IO_READ, count > 0 ? args[0] : NULL) < 0) return NULL;
-  ecru_io *accepted = NULL;
-  int status;
-  ECRU_PY_WAIT(status, ecru_accept(io->io, &accepted, NULL));
-  if (status < 0) return end_limit(&l, status);
-  if (l.io) (void)end_limit(&l, ECRU_EINTR);
-  return io_of(accepted);
+static PyObject *io_set_deadline(IOObject *io, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {
+  static const char *const names[] = {"timeout", "directions", NULL};
+  PyObject *args[2];
+  int64_t instant;
+  if (ecru_py_arguments(args, names, 1, given, count, keywords) < 0 || ecru_py_instant(args[0], &instant) < 0) return NULL;
+  int directions = args[1] ? directions_of(args[1]) : ECRU_IO_READ | ECRU_IO_WRITE;
+  if (directions < 0) return NULL;
+  if (directions & ECRU_IO_READ) io->deadline[0] = instant;
+  if (directions & ECRU_IO_WRITE) io->deadline[1] = instant;
+  int status = set_deadlines(io, (unsigned)directions, ECRU_FOREVER);
+  return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
 }
 
-static PyObject *address(IOObject *io, int (*which)(ecru_io *, ecru_address *)) {
+static PyObject *io_local(IOObject *io, PyObject *unused) {
+  (void)unused;
   ecru_address found = {0};
-  char text[256];
-  int status = which(io->io, &found);
-  if (status == 0) status = ecru_address_text(&found, text, sizeof text);
-  return status >= 0 ? PyUnicode_FromString(text) : ecru_py_raise(status);
+  int status = ecru_io_local(io->io, &found);
+  return status == 0 ? ecru_py_address_text(&found) : ecru_py_raise(status);
 }
-static PyObject *io_local(IOObject *io, PyObject *unused) { return (void)unused, address(io, ecru_io_local); }
-static PyObject *io_peer(IOObject *io, PyObject *unused) { return (void)unused, address(io, ecru_io_peer); }
+static PyObject *io_peer(IOObject *io, PyObject *unused) {
+  (void)unused;
+  ecru_address found = {0};
+  int status = ecru_io_peer(io->io, &found);
+  return status == 0 ? ecru_py_address_text(&found) : ecru_py_raise(status);
+}
 
 static PyMethodDef methods[] = {
-  {"recv", (PyCFunction)(void (*)(void))io_recv, METH_FASTCALL, PyDoc_STR("recv(bytes, timeout=None) -> bytes\n\nWhat is there, at least one byte; b\"\" at the end.")},
-  {"recv_into", (PyCFunction)(void (*)(void))io_recv_into, METH_FASTCALL, PyDoc_STR("recv_into(buffer, bytes=0, timeout=None) -> int\n\nAs recv; 0 at the end.")},
-  {"send", (PyCFunction)(void (*)(void))io_send, METH_FASTCALL, PyDoc_STR("send(data, timeout=None) -> int\n\nWhat fits, at least one byte.")},
-  {"sendall", (PyCFunction)(void (*)(void))io_sendall, METH_FASTCALL, PyDoc_STR("sendall(data, timeout=None) -> None\n\nAll of it; no other sendall interleaves.")},
-  {"wait", (PyCFunction)(void (*)(void))io_wait, METH_FASTCALL, PyDoc_STR("wait(directions, timeout=None) -> str\n\nParks until \"r\", \"w\" or one of \"rw\" is ready; which.")},
-  {"accept", (PyCFunction)(void (*)(void))io_accept, METH_FASTCALL, PyDoc_STR("accept(timeout=None) -> IO\n\nThe next connection of a listener.")},
+  {"recv", (PyCFunction)(void (*)(void))ecru_py_io_recv, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("recv(bytes, timeout=None) -> bytes\n\nWhat is there, at least one byte; b\"\" at the end.")},
+  {"recv_into", (PyCFunction)(void (*)(void))ecru_py_io_recv_into, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("recv_into(buffer, bytes=0, timeout=None) -> int\n\nAs recv; 0 at the end.")},
+  {"send", (PyCFunction)(void (*)(void))io_send, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("send(data, timeout=None) -> int\n\nWhat fits, at least one byte.")},
+  {"sendall", (PyCFunction)(void (*)(void))io_sendall, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("sendall(data, timeout=None) -> None\n\nAll of it; no other sendall interleaves.")},
+  {"wait", (PyCFunction)(void (*)(void))io_wait, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("wait(directions, timeout=None) -> str\n\nParks until \"r\", \"w\" or one of \"rw\" is ready; which.")},
+  {"accept", (PyCFunction)(void (*)(void))ecru_py_io_accept, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("accept(timeout=None, type=IO) -> IO\n\nThe next connection of a listener, as that type.")},
+  {"set_deadline", (PyCFunction)(void (*)(void))io_set_deadline, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("set_deadline(timeout, directions=\"rw\") -> None\n\nTimeout seconds from now on, calls in these directions raise TimeoutError, those under way too. None: never.")},
   {"close", (PyCFunction)io_close, METH_NOARGS, PyDoc_STR("close() -> None\n\nWhoever waits for it is raised Closed. Idempotent.")},
   {"fileno", (PyCFunction)io_fileno, METH_NOARGS, PyDoc_STR("fileno() -> int\n\nThe descriptor; -1 once closed.")},
   {"shutdown", (PyCFunction)io_shutdown, METH_O, PyDoc_STR("shutdown(directions) -> None\n\nEnds \"r\", \"w\" or \"rw\" of a connection.")},
@@ -238,18 +294,6 @@ static PyType_Slot slots[] = {
   {0, NULL},
 };
 static PyType_Spec spec = {.name = "ecru.IO", .basicsize = sizeof(IOObject), .slots = slots, .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE};
-
-/// dial and listen: (network, address).
-static PyObject *open_with(PyObject *args, int (*how)(ecru_io **, const char *, const char *)) {
-  const char *network, *where;
-  if (!PyArg_ParseTuple(args, "ss", &network, &where)) return NULL;
-  ecru_io *io = NULL;
-  int status;
-  ECRU_PY_WAIT(status, how(&io, network, where));
-  return status == 0 ? io_of(io) : ecru_py_raise(status);
-}
-static PyObject *dial(PyObject *module, PyObject *args) { return (void)module, open_with(args, ecru_dial); }
-static PyObject *listen_at(PyObject *module, PyObject *args) { return (void)module, open_with(args, ecru_listen); }
 
 static PyObject *wait_fd(PyObject *module, PyObject *const *args, Py_ssize_t count) {
   (void)module;
@@ -308,8 +352,6 @@ static PyObject *forget_fd(PyObject *module, PyObject *descriptor) {
 }
 
 static PyMethodDef functions[] = {
-  {"dial", dial, METH_VARARGS, PyDoc_STR("dial(network, address) -> IO\n\nConnects: network \"tcp\", \"udp\", \"unix\" ..., address \"host:port\" or a path.")},
-  {"listen", listen_at, METH_VARARGS, PyDoc_STR("listen(network, address) -> IO\n\nListens: as dial; port 0 takes a free one.")},
   {"wait_fd", (PyCFunction)(void (*)(void))wait_fd, METH_FASTCALL, PyDoc_STR("wait_fd(fd, directions, timeout=None) -> str\n\nParks until a foreign descriptor is ready: \"r\", \"w\", \"rw\"; \"\": not in time.")},
   {"wait_fds", wait_fds, METH_VARARGS, PyDoc_STR("wait_fds([(fd, directions)], timeout=None) -> [(fd, directions)]\n\nThe same for several; those that are ready.")},
   {"forget_fd", forget_fd, METH_O, PyDoc_STR("forget_fd(fd) -> None\n\nIt is about to be closed: who waits for it gets OSError (EBADF).")},

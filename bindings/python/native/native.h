@@ -78,13 +78,30 @@ int ecru_py_add_chan(PyObject *module);
 int ecru_py_add_token(PyObject *module);
 int ecru_py_add_sync(PyObject *module);
 int ecru_py_add_io(PyObject *module);
+int ecru_py_add_net(PyObject *module);
+int ecru_py_add_stream(PyObject *module);
 int ecru_py_add_select(PyObject *module);
 PyObject *ecru_py_current_task(void); ///< borrowed, or NULL
 
 typedef struct TaskObject TaskObject;
 typedef struct ChanObject { PyObject_HEAD ecru_chan *chan; PyObject *weakrefs; } ChanObject;
 typedef struct TokenObject { PyObject_HEAD ecru_token *token; int entered; } TokenObject;
-typedef struct IOObject { PyObject_HEAD ecru_io *io; } IOObject;
+typedef struct IOObject { PyObject_HEAD ecru_io *io; int64_t deadline[2]; /* of reading, of writing: set_deadline's */ } IOObject;
 extern PyTypeObject *ecru_py_chan_type, *ecru_py_task_type, *ecru_py_token_type, *ecru_py_io_type;
 ecru_task *ecru_py_task_of(PyObject *task);
+
+/// What a method with METH_FASTCALL | METH_KEYWORDS was given, by name; NULL what was not. The first `required` must be. returns: 0; -1 with a TypeError.
+int ecru_py_arguments(PyObject **out, const char *const *names, Py_ssize_t required, PyObject *const *args, Py_ssize_t count, PyObject *keywords);
+/// An object of the type, IO or a subclass; takes over the handle.
+PyObject *ecru_py_io_of(PyTypeObject *type, ecru_io *handle);
+/// *type becomes the one given, if one is. returns: 0; -1 with a TypeError: it is no subclass of *type.
+int ecru_py_io_type_of(PyObject *given, PyTypeObject **type);
+/// Limits what comes next to `timeout` seconds from now, if it is a number. Its own expiry is a TimeoutError.
+typedef struct limit { IOObject *io; unsigned directions; } limit;
+int ecru_py_begin_limit(limit *l, IOObject *io, unsigned directions, PyObject *timeout);
+PyObject *ecru_py_end_limit(limit *l, int64_t status);
+PyObject *ecru_py_io_recv(IOObject *io, PyObject *const *args, Py_ssize_t count, PyObject *keywords);
+PyObject *ecru_py_io_recv_into(IOObject *io, PyObject *const *args, Py_ssize_t count, PyObject *keywords);
+PyObject *ecru_py_io_accept(IOObject *io, PyObject *const *args, Py_ssize_t count, PyObject *keywords);
+PyObject *ecru_py_address_text(const ecru_address *address);
 #endif
