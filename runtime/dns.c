@@ -39,7 +39,8 @@ static int start(uv_loop_t *loop, void *state, ecru_uv_call *call) {
   struct addrinfo hints = {.ai_family = l->family, .ai_socktype = SOCK_STREAM}; // one socket type: each address once
   l->call = call;
   l->request.data = l;
-  return uv_getaddrinfo(loop, &l->request, answered, l->host, NULL, &hints);
+  int status = uv_getaddrinfo(loop, &l->request, answered, l->host, NULL, &hints);
+  return status == UV_EINVAL ? UV_EAI_NONAME : status; // no UTF-8: one more name that nobody has
 }
 
 static bool is_known(const ecru_address *addresses, int count, const ecru_address *address) {
@@ -75,7 +76,8 @@ static int look_up_name(ecru__worker **w, const char *host, enum ecru__family fa
 
 int ecru__resolve(ecru__worker **w, const char *host, enum ecru__family family, ecru_address *addresses, size_t most) {
   ecru_address literal;
-  if (most == 0 || *host == 0) return ECRU_EINVAL;
+  if (most == 0) return ECRU_EINVAL;
+  if (*host == 0) return ECRU_ENOHOST;
   if (strlen(host) >= ECRU__HOST_BYTES) return ECRU_ENAMETOOLONG;
   if (ecru__net_ip(&literal, host, 0) != 0) return look_up_name(w, host, family, addresses, most);
   if (family != ECRU__FAMILY_NONE && family != ecru__net_family(&literal)) return ECRU_ENOHOST;

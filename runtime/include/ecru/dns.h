@@ -11,9 +11,9 @@ ECRU_BEGIN
 /// Writes the addresses of a host, at most `most`, the best first (RFC 6724), each once, with port 0. A literal IP address is its own address.
 /// network: "ip" (both families), "ip4", "ip6", or as in ecru_dial.
 /// effects: any thread; parks; allocates.
-/// returns: how many (> 0); ECRU_ENOHOST no such host, or it has no address of that family; ECRU_EDNS the resolver failed, perhaps not for long; ECRU_EINVAL NULL,
-/// empty or malformed, most 0; ECRU_ENAMETOOLONG more than 255 bytes; ECRU_EPROTONOSUPPORT no such network; ECRU_ECANCELED, ECRU_ETIMEDOUT; ECRU_ENOMEM,
-/// ECRU_ETHREADS, ECRU_EMFILE. since: 0.1
+/// returns: how many (> 0); ECRU_ENOHOST no such host, as there is none with a malformed or empty name, or it has no address of that family; ECRU_EDNS the
+/// resolver failed, perhaps not for long; ECRU_EINVAL NULL, most 0; ECRU_ENAMETOOLONG more than 255 bytes; ECRU_EPROTONOSUPPORT no such network; ECRU_ECANCELED,
+/// ECRU_ETIMEDOUT; ECRU_ENOMEM, ECRU_ETHREADS, ECRU_EMFILE. since: 0.1
 ECRU_API int ecru_resolve(const char *host, const char *network, ecru_address *addresses, size_t most);
 /// Writes the name of the host with that address (its port does not matter).
 /// effects: any thread; parks; allocates.
