@@ -6,6 +6,7 @@
 /// pool and its one mutex are shared by all loops, and every worker would have two pollers to sleep in.)
 #include "runtime/uv.h"
 
+#include "platform/io.h"
 #include "platform/memory.h"
 #include "platform/signal.h"
 #include "runtime/state.h"
@@ -513,6 +514,6 @@ int ecru_uv_status(int uv_error) {
   case UV_EAI_NONAME: case UV_EAI_NODATA: case UV_EAI_ADDRFAMILY: case UV_EAI_FAMILY: return ECRU_ENOHOST;
   case UV_EAI_AGAIN: case UV_EAI_FAIL: return ECRU_EDNS;
   case UV_EAI_BADFLAGS: case UV_EAI_BADHINTS: case UV_EAI_PROTOCOL: case UV_EAI_SERVICE: case UV_EAI_SOCKTYPE: return ECRU_EINVAL;
-  default: return ECRU_EUNKNOWN;
+  default: return uv_error > -3000 ? ecru__status_of(-uv_error) : ECRU_EUNKNOWN; // the system's own number; libuv's begin at -3000
   }
 }

@@ -31,6 +31,36 @@
 #include <time.h>
 #include <unistd.h>
 
+/// Numbers without a code of their own: what their callers would do is what the other code says.
+static int status_of_rare(int error) {
+  switch (error) {
+  case EDOM: case ENOTBLK: return ECRU_EINVAL;
+  case EBADMSG: return ECRU_EIO; // a file's checksum
+  case ESOCKTNOSUPPORT: return ECRU_EPROTONOSUPPORT;
+  case EPFNOSUPPORT: return ECRU_EAFNOSUPPORT;
+  case ENETRESET: return ECRU_ECONNRESET;
+  case ESHUTDOWN: return ECRU_EPIPE; // the socket's, not the runtime's
+  case ETOOMANYREFS: return ECRU_EMFILE; // descriptors under way in messages
+  case EUSERS: return ECRU_EDQUOT;
+#ifdef __linux__
+  case ERESTART: return ECRU_EINTR;
+  case EREMOTEIO: case ENOLINK: case ECOMM: case EUCLEAN: case EHWPOISON: return ECRU_EIO; // EUCLEAN: the file system is damaged
+  case ENOMEDIUM: case EMEDIUMTYPE: case EUNATCH: return ECRU_ENXIO;
+  case ELIBACC: case ELIBBAD: case ELIBSCN: case ELIBMAX: case ELIBEXEC: return ECRU_ENOEXEC;
+  case ENOPKG: return ECRU_ENOTSUP;
+  case ENOKEY: case EKEYEXPIRED: case EKEYREVOKED: case EKEYREJECTED: return ECRU_EACCES; // of an encrypted directory
+  case EBADE: return ECRU_EPROTO;
+  case EBADFD: return ECRU_EBADF;
+  case ESTRPIPE: return ECRU_EPIPE;
+  case ETIME: return ECRU_ETIMEDOUT;
+  case ENOSR: return ECRU_ENOBUFS;
+  case ERFKILL: return ECRU_ENETDOWN; // a radio that is switched off
+  case ENONET: return ECRU_EHOSTUNREACH; // a router says so (ICMP)
+#endif
+  default: return ECRU_EUNKNOWN;
+  }
+}
+
 int ecru__status_of(int error) {
   switch (error) {
 #if EWOULDBLOCK != EAGAIN
@@ -47,9 +77,12 @@ int ecru__status_of(int error) {
     SAME(ENOTSOCK) SAME(EDESTADDRREQ) SAME(EMSGSIZE) SAME(EPROTOTYPE) SAME(ENOPROTOOPT) SAME(EPROTONOSUPPORT) SAME(ENOTSUP)
     SAME(EAFNOSUPPORT) SAME(EADDRINUSE) SAME(EADDRNOTAVAIL) SAME(ENETDOWN) SAME(ENETUNREACH) SAME(ECONNABORTED) SAME(ECONNRESET)
     SAME(ENOBUFS) SAME(EISCONN) SAME(ENOTCONN) SAME(ETIMEDOUT) SAME(ECONNREFUSED) SAME(EHOSTDOWN) SAME(EHOSTUNREACH) SAME(EALREADY)
-    SAME(EINPROGRESS) SAME(EDQUOT) SAME(ECANCELED)
+    SAME(EINPROGRESS) SAME(EDQUOT) SAME(ECANCELED) SAME(ENOLCK) SAME(ESTALE)
+#ifdef ENODATA
+    SAME(ENODATA)
+#endif
 #undef SAME
-  default: return ECRU_EUNKNOWN;
+  default: return status_of_rare(error);
   }
 }
 

@@ -67,9 +67,11 @@
   X(ECRU_ERANGE, -34, "out of range")                                      \
   X(ECRU_EDEADLK, -35, "would wait for itself")                            \
   X(ECRU_ENAMETOOLONG, -36, "name too long")                               \
+  X(ECRU_ENOLCK, -37, "no file locks to be had")                           \
   X(ECRU_ENOSYS, -38, "not implemented here")                              \
   X(ECRU_ENOTEMPTY, -39, "directory not empty")                            \
   X(ECRU_ELOOP, -40, "too many symbolic links")                            \
+  X(ECRU_ENODATA, -61, "no such attribute, or no data")                    \
   X(ECRU_EPROTO, -71, "protocol error")                                    \
   X(ECRU_EOVERFLOW, -75, "value too large")                                \
   X(ECRU_EILSEQ, -84, "illegal byte sequence")                             \
@@ -96,6 +98,7 @@
   X(ECRU_EHOSTUNREACH, -113, "host is unreachable")                        \
   X(ECRU_EALREADY, -114, "under way already")                              \
   X(ECRU_EINPROGRESS, -115, "under way")                                   \
+  X(ECRU_ESTALE, -116, "gone from its file server: open it anew")          \
   X(ECRU_EDQUOT, -122, "quota exceeded")                                   \
   X(ECRU_ECANCELED, -125, "canceled")                                      \
   X(ECRU_ECLOSED, -1001, "closed")                                         \
