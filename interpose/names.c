@@ -1,5 +1,7 @@
 /// interpose/names.c: looking up names. What the C library does for that (files, sockets, plug-ins) cannot be reached from outside, so the
 /// calls run as they are, declared as blocking: the thread is theirs, the processor goes to others. Numbers need no look-up.
+/// (Tried: a limit on how many run at once, like ecru_resolve's. Who waits for his turn is pinned, as everybody here (wait.h), and mostly to a
+/// thread that does a look-up of its own: they went one after the other instead of by sixteen.)
 #include "interpose/real.h"
 #include "interpose/wait.h"
 

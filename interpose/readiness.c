@@ -11,16 +11,6 @@
 
 enum { FEW = 16, MOST = 32767 };
 
-static int64_t after_timespec(const struct timespec *time) {
-  if (!time) return ECRU_FOREVER;
-  int64_t seconds = time->tv_sec;
-  return seconds > ECRU_FOREVER / ECRU_SECOND - 1 ? ECRU_FOREVER : ecru_after(seconds * ECRU_SECOND + time->tv_nsec);
-}
-
-static bool is_valid(const struct timespec *time) {
-  return !time || (time->tv_sec >= 0 && time->tv_nsec >= 0 && time->tv_nsec < ECRU_SECOND);
-}
-
 /// What poll, select and epoll_wait have in common: a look, and what to wait for between looks.
 typedef struct watch {
   int (*look)(struct watch *watch); // without waiting; returns the call's result, 0: nothing
@@ -78,9 +68,9 @@ ECRU__EXPORT int poll(struct pollfd *entries, nfds_t count, int timeout_ms) {
 }
 
 ECRU__EXPORT int ppoll(struct pollfd *entries, nfds_t count, const struct timespec *timeout, const sigset_t *mask) {
-  if (mask || !is_valid(timeout) || count > MOST || !ecru_can_park()) return real()->ppoll(entries, count, timeout, mask);
+  if (mask || !ecru__is_valid_timespec(timeout) || count > MOST || !ecru_can_park()) return real()->ppoll(entries, count, timeout, mask);
   int found = real()->poll(entries, count, 0);
-  return found != 0 ? found : wait_poll(entries, count, after_timespec(timeout));
+  return found != 0 ? found : wait_poll(entries, count, ecru__after_timespec(timeout));
 }
 
 ECRU__EXPORT int __poll_chk(struct pollfd *entries, nfds_t count, int timeout_ms, size_t room) {
@@ -172,7 +162,7 @@ ECRU__EXPORT int select(int limit, fd_set *restrict in, fd_set *restrict out, fd
   if (never_waits(limit, timeout) || !ecru_can_park()) return real()->select(limit, in, out, urgent, timeout);
   struct timespec time = {0, 0};
   if (timeout) time = (struct timespec){timeout->tv_sec + timeout->tv_usec / 1000000, timeout->tv_usec % 1000000 * 1000};
-  int64_t deadline_ns = after_timespec(timeout ? &time : NULL);
+  int64_t deadline_ns = ecru__after_timespec(timeout ? &time : NULL);
   int result = select_parking(limit, in, out, urgent, deadline_ns);
   if (timeout) tell_rest(timeout, deadline_ns);
   return result;
@@ -180,8 +170,8 @@ ECRU__EXPORT int select(int limit, fd_set *restrict in, fd_set *restrict out, fd
 
 ECRU__EXPORT int pselect(int limit, fd_set *restrict in, fd_set *restrict out, fd_set *restrict urgent,
                          const struct timespec *restrict timeout, const sigset_t *restrict mask) {
-  if (mask || limit < 0 || !is_valid(timeout) || !ecru_can_park()) return real()->pselect(limit, in, out, urgent, timeout, mask);
-  return select_parking(limit, in, out, urgent, after_timespec(timeout));
+  if (mask || limit < 0 || !ecru__is_valid_timespec(timeout) || !ecru_can_park()) return real()->pselect(limit, in, out, urgent, timeout, mask);
+  return select_parking(limit, in, out, urgent, ecru__after_timespec(timeout));
 }
 
 // ---- epoll ---------------------------------------------------------------------------------------------------------------
@@ -198,14 +188,26 @@ static int look_epoll(watch *w) {
   return real()->epoll_wait(own->epoll, own->found, own->most, 0);
 }
 
-ECRU__EXPORT int epoll_wait(int epoll, struct epoll_event *found, int most, int timeout_ms) {
-  if (timeout_ms == 0 || !ecru_can_park()) return real()->epoll_wait(epoll, found, most, timeout_ms);
+static int epoll_until(int epoll, struct epoll_event *found, int most, int64_t deadline_ns) {
   ecru_fd_event itself = {epoll, ECRU_IO_READ, 0}; // an epoll instance is itself a descriptor to wait for
-  epoll_watch own = {{look_epoll, &itself, 1, ecru__after_ms(timeout_ms)}, epoll, found, most};
+  epoll_watch own = {{look_epoll, &itself, 1, deadline_ns}, epoll, found, most};
   int count = look_epoll(&own.watch);
   return count != 0 ? count : look_until(&own.watch);
 }
 
+ECRU__EXPORT int epoll_wait(int epoll, struct epoll_event *found, int most, int timeout_ms) {
+  if (timeout_ms == 0 || !ecru_can_park()) return real()->epoll_wait(epoll, found, most, timeout_ms);
+  return epoll_until(epoll, found, most, ecru__after_ms(timeout_ms));
+}
+
 ECRU__EXPORT int epoll_pwait(int epoll, struct epoll_event *found, int most, int timeout_ms, const sigset_t *mask) {
   return mask ? real()->epoll_pwait(epoll, found, most, timeout_ms, mask) : epoll_wait(epoll, found, most, timeout_ms);
+}
+
+ECRU__EXPORT int epoll_pwait2(int epoll, struct epoll_event *found, int most, const struct timespec *timeout, const sigset_t *mask) {
+  bool never_waits = timeout && timeout->tv_sec == 0 && timeout->tv_nsec == 0;
+  if (!mask && !never_waits && ecru__is_valid_timespec(timeout) && ecru_can_park()) return epoll_until(epoll, found, most, ecru__after_timespec(timeout));
+  if (real()->epoll_pwait2) return real()->epoll_pwait2(epoll, found, most, timeout, mask);
+  errno = ENOSYS;
+  return -1;
 }

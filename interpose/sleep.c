@@ -4,13 +4,6 @@
 #include "interpose/real.h"
 #include "interpose/wait.h"
 
-static bool is_valid(const struct timespec *time) { return time->tv_sec >= 0 && time->tv_nsec >= 0 && time->tv_nsec < ECRU_SECOND; }
-
-static int64_t nanoseconds(const struct timespec *time) {
-  int64_t seconds = time->tv_sec;
-  return seconds > ECRU_FOREVER / ECRU_SECOND - 1 ? ECRU_FOREVER : seconds * ECRU_SECOND + time->tv_nsec;
-}
-
 static int64_t time_until(int64_t instant_ns) {
   int64_t left = instant_ns - ecru_now();
   return left > 0 ? left : 0;
@@ -26,8 +19,8 @@ static int sleep_for(int64_t duration_ns, struct timespec *rest) {
 }
 
 ECRU__EXPORT int nanosleep(const struct timespec *time, struct timespec *rest) {
-  if (!ecru_can_park() || !is_valid(time)) return real()->nanosleep(time, rest);
-  return sleep_for(nanoseconds(time), rest);
+  if (!ecru_can_park() || !ecru__is_valid_timespec(time)) return real()->nanosleep(time, rest);
+  return sleep_for(ecru__nanoseconds(time), rest);
 }
 
 /// Until an instant of that clock, however it is set meanwhile forward: late by no more than a second then.
@@ -35,7 +28,7 @@ static int sleep_until(clockid_t clock, const struct timespec *time) {
   for (;;) {
     struct timespec now;
     if (clock_gettime(clock, &now) != 0) return -1;
-    int64_t left = nanoseconds(time) - nanoseconds(&now);
+    int64_t left = ecru__nanoseconds(time) - ecru__nanoseconds(&now);
     if (left <= 0) return 0;
     if (sleep_for(clock == CLOCK_REALTIME && left > ECRU_SECOND ? ECRU_SECOND : left, NULL) != 0) return -1;
   }
@@ -43,8 +36,8 @@ static int sleep_until(clockid_t clock, const struct timespec *time) {
 
 ECRU__EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec *time, struct timespec *rest) {
   bool known = clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME;
-  if (!known || !ecru_can_park() || !is_valid(time)) return real()->clock_nanosleep(clock, flags, time, rest);
-  int failed = flags & TIMER_ABSTIME ? sleep_until(clock, time) : sleep_for(nanoseconds(time), rest);
+  if (!known || !ecru_can_park() || !ecru__is_valid_timespec(time)) return real()->clock_nanosleep(clock, flags, time, rest);
+  int failed = flags & TIMER_ABSTIME ? sleep_until(clock, time) : sleep_for(ecru__nanoseconds(time), rest);
   return failed ? errno : 0;
 }
 
@@ -57,4 +50,9 @@ ECRU__EXPORT unsigned sleep(unsigned seconds) {
   struct timespec rest;
   if (sleep_for(seconds * ECRU_SECOND, &rest) == 0) return 0;
   return (unsigned)(rest.tv_sec + (rest.tv_nsec > 0));
+}
+
+ECRU__EXPORT int thrd_sleep(const struct timespec *time, struct timespec *rest) {
+  if (!ecru_can_park() || !ecru__is_valid_timespec(time)) return real()->thrd_sleep(time, rest);
+  return sleep_for(ecru__nanoseconds(time), rest);
 }

@@ -149,6 +149,61 @@ ECRU__EXPORT ssize_t send(int descriptor, const void *data, size_t bytes, int fl
   return transmit(descriptor, &message, flags);
 }
 
+// ---- several messages at once ----------------------------------------------------------------------------------------------
+
+enum { MESSAGES_MOST = 1024 }; // of one call, as the system does
+
+/// The time of recvmmsg, which the system looks at after messages have come, not while none do.
+static bool is_time_up(struct timespec *timeout, int64_t deadline_ns) {
+  if (!timeout) return false;
+  int64_t left = deadline_ns > ecru_now() ? deadline_ns - ecru_now() : 0;
+  *timeout = (struct timespec){(time_t)(left / ECRU_SECOND), (long)(left % ECRU_SECOND)};
+  return left <= 0;
+}
+
+static int receive_many(int descriptor, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout) {
+  ecru__waiting waiting = {.descriptor = descriptor, .direction = ECRU_IO_READ};
+  int64_t deadline_ns = timeout ? ecru__after_timespec(timeout) : ECRU_FOREVER;
+  unsigned done = 0;
+  while (done < count) {
+    int got = real()->recvmmsg(descriptor, messages + done, count - done, flags | MSG_DONTWAIT, NULL);
+    if (got > 0) done += (unsigned)got;
+    if (got > 0 && (flags & MSG_WAITFORONE || is_time_up(timeout, deadline_ns))) break;
+    if (got == 0 || (got < 0 && (errno != EAGAIN || !ecru__wait(&waiting)))) break;
+  }
+  return done > 0 ? (int)done : -1;
+}
+
+ECRU__EXPORT int recvmmsg(int descriptor, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout) {
+  bool plain = count > 0 && !(flags & (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB | MSG_WAITALL)) && ecru__is_valid_timespec(timeout);
+  if (!plain || !ecru_can_park()) return real()->recvmmsg(descriptor, messages, count, flags, timeout);
+  return receive_many(descriptor, messages, count < MESSAGES_MOST ? count : MESSAGES_MOST, flags, timeout);
+}
+
+/// Of a stream's last message only a part may have been taken.
+static bool finish_message(ecru__waiting *waiting, struct mmsghdr *message, int flags) {
+  const struct msghdr *header = &message->msg_hdr;
+  message->msg_len = (unsigned)send_rest(waiting, header, flags, message->msg_len);
+  return message->msg_len == total(header->msg_iov, header->msg_iovlen);
+}
+
+static int transmit_many(int descriptor, struct mmsghdr *messages, unsigned count, int flags) {
+  ecru__waiting waiting = {.descriptor = descriptor, .direction = ECRU_IO_WRITE};
+  unsigned done = 0;
+  while (done < count) {
+    int sent = real()->sendmmsg(descriptor, messages + done, count - done, flags | MSG_DONTWAIT);
+    if (sent > 0) done += (unsigned)sent;
+    if (sent > 0 && !finish_message(&waiting, &messages[done - 1], flags)) break;
+    if (sent == 0 || (sent < 0 && (errno != EAGAIN || !ecru__wait(&waiting)))) break;
+  }
+  return done > 0 ? (int)done : -1;
+}
+
+ECRU__EXPORT int sendmmsg(int descriptor, struct mmsghdr *messages, unsigned count, int flags) {
+  if (count == 0 || !is_plain_send(flags) || !ecru_can_park()) return real()->sendmmsg(descriptor, messages, count, flags);
+  return transmit_many(descriptor, messages, count < MESSAGES_MOST ? count : MESSAGES_MOST, flags);
+}
+
 // ---- everything else --------------------------------------------------------------------------------------------------------
 
 /// A terminal set up not to wait for a byte (VMIN 0) answers at once or after its own time: it knows best.
@@ -265,6 +320,56 @@ ECRU__EXPORT ssize_t write(int descriptor, const void *data, size_t bytes) {
 ECRU__EXPORT ssize_t writev(int descriptor, const struct iovec *pieces, int count) {
   if (!ecru_can_park() || !are_plain(pieces, count)) return real()->writev(descriptor, pieces, count);
   return write_any(descriptor, pieces, count);
+}
+
+// ---- from descriptor to descriptor: they have no form that never waits -------------------------------------------------------
+
+enum { CHUNK = 65536 };
+
+/// Parks until a look says that the descriptor is ready. returns: false: errno says why (EAGAIN: it is non-blocking).
+static bool await_ready(int descriptor, unsigned direction) {
+  ecru__waiting waiting = {.descriptor = descriptor, .direction = direction};
+  while (!is_ready(descriptor, direction == ECRU_IO_READ ? POLLIN : POLLOUT))
+    if (!ecru__wait(&waiting)) return false;
+  return true;
+}
+
+/// In chunks, each once there is room for something: the thread blocks at most for the rest of a chunk.
+static ssize_t send_file(int to, int from, off64_t *offset, size_t bytes) {
+  size_t done = 0;
+  while (done < bytes && await_ready(to, ECRU_IO_WRITE)) {
+    ecru__block_begin();
+    ssize_t sent = real()->sendfile64(to, from, offset, bytes - done < CHUNK ? bytes - done : CHUNK);
+    ecru__block_end();
+    if (sent == 0) return (ssize_t)done;
+    if (sent < 0) break;
+    done += (size_t)sent;
+  }
+  return done > 0 ? (ssize_t)done : -1;
+}
+
+ECRU__EXPORT ssize_t sendfile64(int to, int from, off64_t *offset, size_t bytes) {
+  if (bytes == 0 || !ecru_can_park() || is_direct(to, ECRU_IO_WRITE)) return real()->sendfile64(to, from, offset, bytes);
+  return send_file(to, from, offset, bytes);
+}
+
+ECRU__EXPORT ssize_t sendfile(int to, int from, off_t *offset, size_t bytes) {
+  if (bytes == 0 || !ecru_can_park() || is_direct(to, ECRU_IO_WRITE)) return real()->sendfile(to, from, offset, bytes);
+  off64_t at = offset ? *offset : 0;
+  ssize_t sent = send_file(to, from, offset ? &at : NULL, bytes);
+  if (offset) *offset = (off_t)at;
+  return sent;
+}
+
+/// It moves what is there, as a read does; so it need not wait once there is something, and room.
+ECRU__EXPORT ssize_t splice(int from, off64_t *from_offset, int to, off64_t *to_offset, size_t bytes, unsigned flags) {
+  if (bytes == 0 || flags & SPLICE_F_NONBLOCK || !ecru_can_park()) return real()->splice(from, from_offset, to, to_offset, bytes, flags);
+  if (!is_direct(from, ECRU_IO_READ) && !await_ready(from, ECRU_IO_READ)) return -1;
+  if (!is_direct(to, ECRU_IO_WRITE) && !await_ready(to, ECRU_IO_WRITE)) return -1;
+  ecru__block_begin();
+  ssize_t moved = real()->splice(from, from_offset, to, to_offset, bytes, flags);
+  ecru__block_end();
+  return moved;
 }
 
 // ---- what _FORTIFY_SOURCE makes of them: a buffer that is too small is the C library's to report -------------------------------

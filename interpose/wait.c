@@ -50,6 +50,17 @@ int ecru__pause(int64_t deadline_ns) {
 
 int64_t ecru__after_ms(int timeout_ms) { return timeout_ms < 0 ? ECRU_FOREVER : ecru_after(timeout_ms * ECRU_MILLISECOND); }
 
+bool ecru__is_valid_timespec(const struct timespec *time) {
+  return !time || (time->tv_sec >= 0 && time->tv_nsec >= 0 && time->tv_nsec < ECRU_SECOND);
+}
+
+int64_t ecru__nanoseconds(const struct timespec *time) {
+  int64_t seconds = time->tv_sec;
+  return seconds > ECRU_FOREVER / ECRU_SECOND - 1 ? ECRU_FOREVER : seconds * ECRU_SECOND + time->tv_nsec;
+}
+
+int64_t ecru__after_timespec(const struct timespec *time) { return time ? ecru_after(ecru__nanoseconds(time)) : ECRU_FOREVER; }
+
 void ecru__block_begin(void) {
   ecru_pin();
   ecru_blocking_enter();

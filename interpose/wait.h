@@ -13,6 +13,7 @@
 #include <ecru/ecru.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <time.h>
 
 /// The end of what may have been waited for.
 enum { ECRU__FAILED = -1, ECRU__TOO_LATE = 0, ECRU__AGAIN = 1 };
@@ -40,6 +41,9 @@ bool ecru__wait(ecru__waiting *waiting);
 /// When the descriptor's own patience ends: its SO_RCVTIMEO or SO_SNDTIMEO from now on.
 int64_t ecru__patience(int descriptor, unsigned direction);
 int64_t ecru__after_ms(int timeout_ms); // negative: never
+int64_t ecru__nanoseconds(const struct timespec *time);      // no more than ECRU_FOREVER
+int64_t ecru__after_timespec(const struct timespec *time);   // NULL: never
+bool ecru__is_valid_timespec(const struct timespec *time);   // also NULL
 /// Around a call that may block the thread: a section declared as blocking, pinned. errno is preserved.
 void ecru__block_begin(void);
 void ecru__block_end(void);

@@ -5,9 +5,16 @@
 #include <netdb.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/sendfile.h>
 #include <sys/wait.h>
+#include <threads.h>
 
 static char data[16];
+static void expect_again(ssize_t result) {
+  int why = errno_here();
+  CHECK_EQ(result, -1);
+  CHECK_EQ(why, EAGAIN);
+}
 static void write_a_byte(void) { CHECK_EQ(write(ends[1], "x", 1), 1); }
 static void write_three(void) { CHECK_EQ(write(ends[1], "abc", 3), 3); }
 
@@ -207,13 +214,112 @@ static void broken_pipe(void *unused) {
 }
 TEST(calls, a_broken_pipe_is_told) { in_goroutine(broken_pipe); } // I1
 
+// ---- several messages, and from descriptor to descriptor -------------------------------------------------------------------
+
+static struct iovec slots[4];
+static struct mmsghdr messages[4];
+static struct mmsghdr *prepare(size_t bytes, char *from) {
+  for (int i = 0; i < 4; i++) {
+    slots[i] = (struct iovec){from + bytes * (size_t)i, bytes};
+    messages[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &slots[i], .msg_iovlen = 1}};
+  }
+  return messages;
+}
+static void receive_three(void) {
+  CHECK_EQ(recvmmsg(ends[0], prepare(4, data), 3, 0, NULL), 3);
+  for (int i = 0; i < 3; i++) CHECK_EQ(messages[i].msg_len, 3);
+}
+static void receive_one(void) { CHECK_EQ(recvmmsg(ends[0], prepare(4, data), 3, MSG_WAITFORONE, NULL), 1); }
+static void receive_in_no_time(void) { // the time is looked at after a message
+  struct timespec none = {0, 1};
+  CHECK_EQ(recvmmsg(ends[0], prepare(4, data), 3, 0, &none), 1);
+  CHECK_EQ(none.tv_sec + none.tv_nsec, 0);
+}
+static void write_three_times(void) {
+  write_three();
+  for (int i = 0; i < 10; i++) ecru_yield();
+  await_parked(1);
+  write_three();
+  write_three();
+}
+static void send_much_in_four(void) {
+  CHECK_EQ(sendmmsg(ends[1], prepare(MUCH / 4, much), 4, 0), 4);
+  for (int i = 0; i < 4; i++) CHECK_EQ(messages[i].msg_len, MUCH / 4);
+}
+static void send_many_datagrams(void) {
+  for (int sent = 0; sent < 4000; sent += 4) CHECK_EQ(sendmmsg(ends[1], prepare(100, much), 4, 0), 4);
+}
+static void take_datagrams(void) {
+  for (int i = 0; i < 4000; i++) CHECK_EQ(read(ends[0], arrived, sizeof arrived), 100);
+}
+static void several(void *unused) {
+  (void)unused;
+  open_datagram();
+  parks(receive_three, write_three_times);
+  parks(receive_one, write_three);
+  parks(receive_in_no_time, write_three);
+  CHECK_EQ(recvmmsg(ends[0], prepare(4, data), 0, 0, NULL), 0);
+  expect_again(recvmmsg(ends[0], prepare(4, data), 3, MSG_DONTWAIT, NULL));
+  parks(send_many_datagrams, take_datagrams);
+  CHECK_EQ(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+  expect_again(recvmmsg(ends[0], prepare(4, data), 3, 0, NULL));
+  close_ends();
+  open_stream();
+  for (int i = 0; i < MUCH; i++) much[i] = (char)(i % 249);
+  parks(send_much_in_four, take_all);
+  close(ends[0]);
+  CHECK_EQ(sendmmsg(ends[1], prepare(4, much), 4, MSG_NOSIGNAL), -1);
+  CHECK_EQ(errno_here(), EPIPE);
+  close(ends[1]);
+}
+TEST(calls, several_messages_park) { in_goroutine(several); } // I7
+
+static int file;
+static void send_file(void) {
+  off_t at = 0;
+  CHECK_EQ(sendfile(ends[1], file, &at, MUCH + 1000), MUCH); // all there is
+  CHECK_EQ(at, MUCH);
+}
+static void send_file_64(void) {
+  CHECK_EQ(lseek(file, 0, SEEK_SET), 0);
+  CHECK_EQ(sendfile64(ends[1], file, NULL, MUCH), MUCH);
+  CHECK_EQ(lseek(file, 0, SEEK_CUR), MUCH);
+}
+static void splice_into_file(void) { CHECK_EQ(splice(ends[0], NULL, file, NULL, 100, 0), 3); }
+static void splice_file(void) {
+  off64_t at = 0;
+  while (at < MUCH) CHECK(splice(file, &at, ends[1], NULL, (size_t)(MUCH - at), 0) > 0);
+}
+static void moving(void *unused) {
+  (void)unused;
+  char name[] = "/tmp/ecru-interpose-XXXXXX";
+  file = mkstemp(name);
+  CHECK(file >= 0);
+  unlink(name);
+  for (int i = 0; i < MUCH; i++) much[i] = (char)(i % 247);
+  CHECK_EQ(write(file, much, MUCH), MUCH);
+  void (*calls[])(void) = {send_file, send_file_64, splice_file};
+  for (int i = 0; i < 3; i++) {
+    i < 2 ? open_stream() : open_pipe();
+    memset(arrived, 0, MUCH);
+    parks(calls[i], take_all);
+    close_ends();
+  }
+  open_stream();
+  CHECK_EQ(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+  off_t at = 0;
+  CHECK(sendfile(ends[1], file, &at, MUCH) < MUCH); // what there was room for
+  expect_again(sendfile(ends[1], file, &at, MUCH));
+  close_ends();
+  open_pipe();
+  expect_again(splice(ends[0], NULL, file, NULL, 100, SPLICE_F_NONBLOCK));
+  parks(splice_into_file, write_three);
+  close_ends(), close(file);
+}
+TEST(calls, moving_bytes_between_descriptors_parks) { in_goroutine(moving); } // I7
+
 // ---- modes -----------------------------------------------------------------------------------------------------------------
 
-static void expect_again(ssize_t result) {
-  int why = errno_here();
-  CHECK_EQ(result, -1);
-  CHECK_EQ(why, EAGAIN);
-}
 static void modes(void *unused) {
   (void)unused;
   int one = 1;
@@ -472,6 +578,11 @@ static void call_epoll_pwait(void) {
   struct epoll_event found[4];
   CHECK_EQ(epoll_pwait(epoll, found, 4, 60000, NULL), 1);
 }
+int epoll_pwait2(int epoll, struct epoll_event *found, int most, const struct timespec *timeout, const sigset_t *mask);
+static void call_epoll_pwait2(void) {
+  struct epoll_event found[4];
+  CHECK_EQ(epoll_pwait2(epoll, found, 4, NULL, NULL), 1);
+}
 static void make_third_ready(void) { CHECK_EQ(write(many_ends[3][1], "x", 1), 1); }
 static void readiness(void *unused) {
   (void)unused;
@@ -481,7 +592,7 @@ static void readiness(void *unused) {
     struct epoll_event event = {.events = EPOLLIN, .data.fd = i};
     CHECK_EQ(epoll_ctl(epoll, EPOLL_CTL_ADD, many_ends[i][0], &event), 0);
   }
-  void (*calls[])(void) = {call_poll, call_ppoll, call_poll_chk, call_select, call_pselect, call_epoll_wait, call_epoll_pwait};
+  void (*calls[])(void) = {call_poll, call_ppoll, call_poll_chk, call_select, call_pselect, call_epoll_wait, call_epoll_pwait, call_epoll_pwait2};
   for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
     parks(calls[i], make_third_ready);
     CHECK_EQ(read(many_ends[3][0], data, 1), 1);
@@ -512,6 +623,7 @@ static int select_5_ms(void) {
 }
 static int select_nothing(void) { return select(0, NULL, NULL, NULL, &(struct timeval){0, 5000}); }
 static int epoll_5_ms(void) { return epoll_wait(epoll, &(struct epoll_event){0}, 1, 5); }
+static int epoll_pwait2_5_ms(void) { return epoll_pwait2(epoll, &(struct epoll_event){0}, 1, &(struct timespec){0, 5000000}, NULL); }
 static int poll_urgent_5_ms(void) { // what there is to read is not what is asked for
   write_a_byte();
   return poll(&(struct pollfd){ends[0], POLLPRI, 0}, 1, 5);
@@ -528,7 +640,8 @@ static void timeouts(void *unused) {
   CHECK_EQ(poll(&(struct pollfd){ends[0], POLLIN, 0}, 1, 0), 0);
   CHECK_EQ(select(0, NULL, NULL, NULL, &(struct timeval){0, 0}), 0);
   CHECK_EQ(epoll_wait(epoll, &(struct epoll_event){0}, 1, 0), 0);
-  int (*calls[])(void) = {poll_5_ms, poll_nothing, ppoll_5_ms, select_5_ms, select_nothing, epoll_5_ms, poll_urgent_5_ms, poll_masked_5_ms};
+  int (*calls[])(void) = {poll_5_ms, poll_nothing, ppoll_5_ms, select_5_ms, select_nothing, epoll_5_ms, epoll_pwait2_5_ms, poll_urgent_5_ms,
+                        poll_masked_5_ms};
   for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) in_5_ms(calls[i]);
   close_ends();
   struct pollfd gone = {ends[0], POLLIN, 0};
@@ -547,6 +660,7 @@ TEST(calls, waiting_for_many_ends_in_time) { in_goroutine(timeouts); } // I7
 static int nanosleep_5_ms(void) { return nanosleep(&(struct timespec){0, 5000000}, NULL); }
 static int usleep_5_ms(void) { return usleep(5000); }
 static int clock_nanosleep_5_ms(void) { return clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){0, 5000000}, NULL); }
+static int thrd_sleep_5_ms(void) { return thrd_sleep(&(struct timespec){0, 5000000}, NULL); }
 static int absolute(clockid_t clock) {
   struct timespec then;
   CHECK_EQ(clock_gettime(clock, &then), 0);
@@ -559,7 +673,7 @@ static int until_realtime(void) { return absolute(CLOCK_REALTIME); }
 static void sleep_a_second(void) { CHECK_EQ(sleep(1), 0); }
 static void sleeping(void *unused) {
   (void)unused;
-  int (*calls[])(void) = {nanosleep_5_ms, usleep_5_ms, clock_nanosleep_5_ms, until_monotonic, until_realtime};
+  int (*calls[])(void) = {nanosleep_5_ms, usleep_5_ms, clock_nanosleep_5_ms, thrd_sleep_5_ms, until_monotonic, until_realtime};
   for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) in_5_ms(calls[i]);
   CHECK_EQ(nanosleep(&(struct timespec){0, 1000000000}, NULL), -1);
   CHECK_EQ(errno_here(), EINVAL);

@@ -42,6 +42,17 @@ static inline void parks(void (*call)(void), void (*wake)(void)) {
   ecru_chan_release(p.ended);
 }
 
+/// The same of a call that cannot park: it says that it keeps its thread.
+static inline void blocks(void (*call)(void), void (*wake)(void)) {
+  parked_call p = {call, signals()};
+  go(make_call, &p);
+  UNTIL(counters_now().blocking == 1);
+  wake();
+  await(p.ended, 1);
+  CHECK_EQ(counters_now().blocking, 0);
+  ecru_chan_release(p.ended);
+}
+
 /// A listening TCP socket on the loopback interface.
 static inline int listen_on_loopback(int backlog, struct sockaddr_in *address) {
   int listener = socket(AF_INET, SOCK_STREAM, 0);
