@@ -4,6 +4,7 @@
 #include "runtime/state.h"
 
 _Atomic(ecru_clock *) ecru__clock;
+static _Atomic uint32_t holds; // atomic: of everybody
 
 static ecru_clock *current(void) {
   // acquire: pairs with the release in ecru__clock_use
@@ -22,10 +23,19 @@ void ecru__clock_use(ecru_clock *clock) { atomic_store_explicit(&ecru__clock, cl
 bool ecru__clock_virtual_advance(int64_t earliest) {
   ecru_clock *clock = current();
   if (!clock || earliest == ECRU_FOREVER) return false;
+  // seq_cst: pairs with ecru__clock_let_go: of the last to let go and the last to fall asleep the later sees both
+  if (atomic_load_explicit(&holds, memory_order_seq_cst) != 0) return false;
   int64_t now = atomic_load_explicit(&clock->now, memory_order_relaxed);
   while (now < earliest &&
          !atomic_compare_exchange_weak_explicit(&clock->now, &now, earliest, memory_order_acq_rel, memory_order_relaxed)) {}
   return true;
+}
+
+void ecru__clock_hold(void) { atomic_fetch_add_explicit(&holds, 1, memory_order_seq_cst); } // seq_cst: before the caller counts as parked
+
+void ecru__clock_let_go(void) {
+  atomic_fetch_sub_explicit(&holds, 1, memory_order_seq_cst); // seq_cst: pairs with the look in ecru__clock_virtual_advance
+  ecru__try_virtual_jump(); // in a foreign thread: everybody else may be parked
 }
 
 static int64_t saturating_sum(int64_t instant, int64_t duration) {

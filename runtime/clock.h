@@ -18,6 +18,9 @@ extern _Atomic(ecru_clock *) ecru__clock;
 /// Makes it the runtime's clock from now on (NULL: the system's).
 void ecru__clock_use(ecru_clock *clock);
 /// All goroutines are parked and `earliest` is the next timer's instant: if the clock is virtual it is now that late.
-/// returns: whether there is a timer to run now.
+/// returns: whether there is a timer to run now. Not if it is held.
 bool ecru__clock_virtual_advance(int64_t earliest);
+/// Around a wait for something outside that takes its time there, so that a virtual clock does not jump meanwhile. Nests.
+void ecru__clock_hold(void);
+void ecru__clock_let_go(void);
 #endif

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "platform/memory.h"
+#include "runtime/clock.h"
 #include "runtime/io.h"
 #include "runtime/uv.h"
 
@@ -233,7 +234,9 @@ int ecru_process_wait(ecru_process *process, int *code, int *signal) {
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
   int status = ecru__canceled(w);
+  ecru__clock_hold(); // K7
   if (status == 0) status = ecru__event_wait(&w, &process->ended, ECRU__WAIT_PROCESS, process);
+  ecru__clock_let_go();
   ecru__leave(w);
   if (status == 0 && process->lost) status = ECRU_ECLOSED;
   if (status == 0 && code) *code = process->code;
@@ -368,7 +371,9 @@ int ecru_process_run(const ecru_process_options *given, const char *const *argum
     for (int i = 0; i < 3; i++) streams[i] = (stream){.process = p, .done = done, .io = p->pipes[i], .most = most};
     streams[0].input = input;
     streams[0].used = input_bytes;
+    ecru__clock_hold(); // K7: also while only its pipes are waited for
     status = converse(p, streams, result);
+    ecru__clock_let_go();
   }
   ecru_process_release(p);
   if (done) ecru_waitgroup_destroy(done);

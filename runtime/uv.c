@@ -9,6 +9,7 @@
 #include "platform/io.h"
 #include "platform/memory.h"
 #include "platform/signal.h"
+#include "runtime/clock.h"
 #include "runtime/state.h"
 
 #include <stdlib.h>
@@ -360,6 +361,15 @@ static int wait_for_end(ecru__worker **w, ecru_uv_call *call, int reason) {
   return fired;
 }
 
+/// *fired: as wait_for_end. returns: as submit.
+static int submit_and_wait(ecru__worker **w, ecru_uv_call *call, int reason, int *fired) {
+  ecru__clock_hold(); // K7: before it begins
+  int status = submit(*w, call);
+  if (status == 0) *fired = wait_for_end(w, call, reason);
+  ecru__clock_let_go();
+  return status;
+}
+
 /// What an ended call has to say.
 static int64_t result_of(const ecru_uv_call *call, int fired) {
   int64_t result = call->result < 0 ? ecru_uv_status((int)call->result) : call->result;
@@ -368,10 +378,8 @@ static int64_t result_of(const ecru_uv_call *call, int fired) {
 
 int64_t ecru__uv_await(ecru__worker **w, ecru_uv_start start, ecru_uv_cancel cancel, void *state, int reason) {
   ecru_uv_call call = {.start = start, .cancel = cancel, .state = state};
-  int status = submit(*w, &call);
-  if (status != 0) return status;
-  int fired = wait_for_end(w, &call, reason);
-  return result_of(&call, fired);
+  int fired = 0, status = submit_and_wait(w, &call, reason, &fired);
+  return status != 0 ? status : result_of(&call, fired);
 }
 
 int64_t ecru__uv_await_or_abandon(ecru__worker **w, ecru_uv_start start, ecru_uv_cancel cancel, ecru_uv_dispose dispose, void *state,
@@ -383,13 +391,11 @@ int64_t ecru__uv_await_or_abandon(ecru__worker **w, ecru_uv_start start, ecru_uv
   call->cancel = cancel;
   call->dispose = dispose;
   call->state = state;
-  int64_t result = submit(*w, call);
-  if (result == 0) {
-    int fired = wait_for_end(w, call, reason);
-    *abandoned = fired != 0;
-    if (fired) return fired;
-    result = result_of(call, 0);
-  }
+  int fired = 0;
+  int64_t result = submit_and_wait(w, call, reason, &fired);
+  *abandoned = fired != 0;
+  if (fired) return fired;
+  if (result == 0) result = result_of(call, 0);
   ecru__free(call);
   return result;
 }

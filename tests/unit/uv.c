@@ -161,6 +161,117 @@ TEST(uv, a_stop_leaves_nothing_and_a_start_makes_it_anew) { // G13
   SPIN_UNTIL(test_threads() <= threads); // one that was joined may be listed for a moment, also in `threads`; ten are more than that
 }
 
+// ---- virtual time ------------------------------------------------------------------------------------------------------
+
+/// A request that takes 20 ms of real time.
+static int start_nap(uv_loop_t *loop, void *state, ecru_uv_call *call) {
+  patience *p = state;
+  p->call = call;
+  p->timer.data = p;
+  uv_timer_init(loop, &p->timer);
+  uv_update_time(loop);
+  return uv_timer_start(&p->timer, patience_fired, 20, 0);
+}
+static void await_nap(void) {
+  patience p;
+  CHECK_EQ(ecru_uv_await(start_nap, NULL, &p), ECRU_ECANCELED);
+}
+static void await_nap_or_abandon(void) {
+  patience *p = malloc(sizeof *p);
+  int abandoned = 1;
+  CHECK_EQ(ecru_uv_await_or_abandon(start_nap, NULL, free, p, &abandoned), ECRU_ECANCELED);
+  CHECK_EQ(abandoned, 0);
+  free(p);
+}
+static void look_up_a_name(void) {
+  ecru_address address;
+  CHECK_EQ(ecru_resolve("localhost", "ip", &address, 1), 1);
+}
+static void stat_a_file(void) {
+  ecru_file_info info = ECRU_FILE_INFO;
+  CHECK_EQ(ecru_path_stat("/", &info), 0);
+}
+static const char *const nap[] = {"sh", "-c", "sleep 0.02; echo done", NULL};
+static void wait_for_a_child(void) {
+  ecru_process *process;
+  CHECK_EQ(ecru_process_start(NULL, &process, nap), 0);
+  CHECK_EQ(ecru_process_wait(process, NULL, NULL), 0);
+  ecru_process_release(process);
+}
+static void read_from_a_child(void) {
+  ecru_process_result result = ECRU_PROCESS_RESULT;
+  CHECK_EQ(ecru_process_run(NULL, nap, NULL, 0, 100, &result), 0);
+  CHECK_STR(result.output, "done\n");
+  free(result.output);
+  free(result.errors);
+}
+static void (*const outside[])(void) = {await_nap, await_nap_or_abandon, look_up_a_name, stat_a_file, wait_for_a_child, read_from_a_child};
+enum { OUTSIDE = sizeof outside / sizeof *outside };
+
+static void sleep_an_hour(void *done) {
+  CHECK_EQ(ecru_sleep(3600 * ECRU_SECOND), 0);
+  finish(done);
+}
+
+static void call_outside(void *unused) {
+  (void)unused;
+  ecru_chan *done = signals();
+  for (int i = 0; i < OUTSIDE; i++) {
+    int64_t before = ecru_now();
+    go(sleep_an_hour, done);
+    ecru_yield(); // it sleeps
+    outside[i]();
+    CHECK_EQ(ecru_now(), before);
+    await(done, 1);
+    CHECK_EQ(ecru_now(), before + 3600 * ECRU_SECOND);
+  }
+  ecru_chan_release(done);
+}
+
+static ecru_options in_virtual_time_options(void) {
+  ecru_options options = ECRU_OPTIONS;
+  options.maxprocs = 1;
+  CHECK_EQ(ecru_clock_virtual_create(&options.clock, ECRU_SECOND), 0);
+  return options;
+}
+
+TEST(uv, virtual_time_does_not_jump_while_it_works) { // K7, I6, I7
+  ecru_options options = in_virtual_time_options();
+  with_options(&options, call_outside);
+  ecru_clock_destroy(options.clock);
+}
+
+static _Atomic bool nap_begun, nap_over;
+static void nap_fired(uv_timer_t *timer) {
+  atomic_store(&nap_over, true);
+  patience_fired(timer);
+}
+static int start_noted_nap(uv_loop_t *loop, void *state, ecru_uv_call *call) {
+  patience *p = state;
+  start_nap(loop, state, call);
+  atomic_store(&nap_begun, true);
+  return uv_timer_start(&p->timer, nap_fired, 20, 0);
+}
+static void sleep_meanwhile(void *done) {
+  UNTIL(atomic_load(&nap_begun));
+  CHECK_EQ(ecru_sleep(3600 * ECRU_SECOND), 0);
+  CHECK(atomic_load(&nap_over));
+  finish(done);
+}
+
+TEST(uv, a_foreign_thread_that_waits_for_it_holds_virtual_time) { // K7, G10
+  ecru_options options = in_virtual_time_options();
+  patience p;
+  CHECK_EQ(ecru_start(&options), 0);
+  ecru_chan *done = signals();
+  go(sleep_meanwhile, done);
+  CHECK_EQ(ecru_uv_await(start_noted_nap, NULL, &p), ECRU_ECANCELED);
+  await(done, 1); // it jumps now
+  ecru_chan_release(done);
+  CHECK_EQ(ecru_stop(), 0);
+  ecru_clock_destroy(options.clock);
+}
+
 // ---- an application with a loop, a timer and a TCP server of its own -----------------------------------------------------
 
 static struct application {

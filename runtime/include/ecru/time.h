@@ -40,7 +40,8 @@ ECRU_API int ecru_timer_reset(ecru_timer *timer, int64_t duration_ns);
 /// of scoped values. since: 0.1
 ECRU_API void ecru_timer_destroy(ecru_timer *timer);
 
-/// A clock that stands still until all goroutines are parked, then jumps to the next timer (K7). It starts at start_ns (> 0).
+/// A clock that stands still until all goroutines are parked, then jumps to the next timer (K7). While somebody waits for what libuv does (names, files'
+/// metadata, child processes, ecru_uv_await) it stands still too; not while they wait for descriptors, signals or watches. It starts at start_ns (> 0).
 /// Give it to ecru_start; it must outlive the runtime. effects: any thread; never parks; allocates.
 /// returns: 0; ECRU_EINVAL NULL, start_ns <= 0 or ECRU_FOREVER; ECRU_ENOMEM. since: 0.1
 ECRU_API int ecru_clock_virtual_create(ecru_clock **clock, int64_t start_ns);
