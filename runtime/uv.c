@@ -6,6 +6,7 @@
 /// pool and its one mutex are shared by all loops, and every worker would have two pollers to sleep in.)
 #include "runtime/uv.h"
 
+#include "platform/environment.h"
 #include "platform/io.h"
 #include "platform/memory.h"
 #include "platform/signal.h"
@@ -50,23 +51,25 @@ static void free_work(uv_work_t *work, int status) {
 
 /// As libuv reads it.
 static uint32_t pool_size(const char *text) {
-  int size = atoi(text);
+  int size = text ? atoi(text) : POOL_THREADS_UV;
   return size < 1 ? 1 : size > POOL_THREADS_MAX ? POOL_THREADS_MAX : (uint32_t)size;
 }
 
-/// libuv starts its pool at the first request that needs it, with 4 threads of which 2 may look names up. Unless the user has said how many,
-/// it gets more; the variable is there for that one moment, so that no child inherits it.
-static void start_pool(uv_loop_t *loop) {
-  static const char variable[] = "UV_THREADPOOL_SIZE", ours[] = "32";
-  if (atomic_load_explicit(&hub.pool_threads, memory_order_relaxed) != 0) return;
+static void start_pool_now(void *loop) {
   uv_work_t *work = ecru__malloc(sizeof *work);
   if (!work) return; // next time
-  const char *set = getenv(variable);
-  uint32_t size = pool_size(set ? set : ours);
-  if (!set && setenv(variable, ours, 0) != 0) size = POOL_THREADS_UV;
   if (uv_queue_work(loop, work, do_nothing, free_work) != 0) ecru__free(work);
-  if (!set) unsetenv(variable);
-  atomic_store_explicit(&hub.pool_threads, size, memory_order_relaxed);
+  atomic_store_explicit(&hub.pool_threads, pool_size(getenv("UV_THREADPOOL_SIZE")), memory_order_relaxed);
+}
+
+/// libuv starts its pool at the first request that needs it, with 4 threads of which 2 may look names up: two that hang, and there are no
+/// others. The environment is the only place where it looks for another number; unless the user has said one, it gets more, for that one
+/// moment, so that no child inherits it. (Dropped: setenv when the library is loaded. It may be loaded late, among threads; children would inherit it,
+/// and so would the application's own use of libuv without ecru.)
+static void start_pool(uv_loop_t *loop) {
+  if (atomic_load_explicit(&hub.pool_threads, memory_order_relaxed) != 0) return;
+  bool given = getenv("UV_THREADPOOL_SIZE") != NULL;
+  if (given || !ecru__environment_with("UV_THREADPOOL_SIZE=32", start_pool_now, loop)) start_pool_now(loop);
 }
 
 // ---- the loop ----------------------------------------------------------------------------------------------------------

@@ -53,6 +53,27 @@ TEST(uv, its_codes_are_ours) { // I7
   CHECK_EQ(ecru_uv_status(-99999), ECRU_EUNKNOWN);
 }
 
+TEST(uv, its_pool_is_larger_without_a_trace_in_the_environment) { // I6
+  random_bytes r = {.call = NULL};
+  char **before = environ;
+  size_t count = 0, after = 0;
+  while (before[count]) count++;
+  int threads = test_threads();
+  CHECK_EQ(ecru_uv_await(start_random, NULL, &r), 16);
+  CHECK(getenv("UV_THREADPOOL_SIZE") == NULL);
+  while (environ[after]) after++;
+  CHECK_EQ(after, count);
+  CHECK(test_threads() >= threads + 32);
+}
+
+TEST(uv, its_pool_is_as_large_as_the_user_says) { // I6
+  random_bytes r = {.call = NULL};
+  CHECK_EQ(setenv("UV_THREADPOOL_SIZE", "3", 1), 0);
+  CHECK_EQ(ecru_uv_await(start_random, NULL, &r), 16);
+  CHECK(test_threads() < 32);
+  CHECK_STR(getenv("UV_THREADPOOL_SIZE"), "3");
+}
+
 /// A timer that would fire in an hour, ended by closing it.
 typedef struct patience {
   uv_timer_t timer;
