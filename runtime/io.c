@@ -5,6 +5,7 @@
 #include "runtime/io.h"
 
 #include "platform/net.h"
+#include "platform/tty.h"
 #include "runtime/io_deadline.h"
 #include "runtime/io_table.h"
 #include "runtime/state.h"
@@ -124,6 +125,7 @@ void ecru__io_shut(ecru__worker *w, ecru_io *io) {
   ecru__lock_drop(&io->lock);
   ecru__io_unlist(io); // before the system can give the number to somebody else
   if (io->unlink_path) ecru__net_unlink(io->pollee.descriptor);
+  if (io->restores_tty) ecru__tty_restore(io->pollee.descriptor);
   if (io->keep_open && io->was_blocking) ecru__io_set_blocking(io->pollee.descriptor, true, NULL);
   if (!io->keep_open) ecru__io_close(io->pollee.descriptor);
   ecru__event_set(w, &io->shut);

@@ -38,6 +38,7 @@ struct ecru_io {
   bool keep_open;          // set once (by adopt, before others know the handle)
   bool was_blocking;       // set once: restored with keep_open
   bool unlink_path;        // set once by net.c: a Unix listener's file goes with it
+  bool restores_tty;       // lock: by tty.c: its terminal's mode has been changed
   bool tunes;              // set once by net.c: what this listener accepts needs no ecru__net_tune
   enum ecru__descriptor_kind accepts; // set once, of a listener: the kind of what it accepts
   ecru__event shut;        // set when the descriptor is closed

@@ -119,7 +119,7 @@ static ecru_io *register_io(ecru__worker *w, intptr_t descriptor, enum ecru__des
   ecru__direction_init(&io->in, ECRU__IN);
   ecru__direction_init(&io->out, ECRU__OUT);
   io->operations = 0;
-  io->closed = io->was_blocking = io->unlink_path = io->tunes = false;
+  io->closed = io->was_blocking = io->unlink_path = io->restores_tty = io->tunes = false;
   io->keep_open = fleeting; // it is not ours to close
   io->shut.waiters = (ecru__queue){NULL, NULL};
   atomic_store_explicit(&io->shut.set, 0, memory_order_relaxed);

@@ -5,6 +5,7 @@
 /// ecru__find_work looks further. What has to happen after the switch (arm the waiter, drop the locks, queue or free the
 /// goroutine) is left in worker->post_* and done by whatever runs next on that thread.
 #include "platform/rare.h"
+#include "platform/tty.h"
 #include "runtime/host.h"
 #include "runtime/sanitize.h"
 #include "runtime/state.h"
@@ -257,6 +258,7 @@ int ecru__event_wait_shielded(ecru__worker **w, ecru__event *event, int reason, 
 void ecru__panic(const char *function, const void *object, const char *what) {
   ecru__worker *w = ecru__worker_here();
   ecru__goroutine *g = w ? ecru__goroutine_here(w) : NULL;
+  ecru__tty_restore_all(); // so that what follows can be read
   if (g)
     fprintf(stderr, "ecru: panic: %s(%p): %s (goroutine %llu%s%s)\n", function, object, what, (unsigned long long)g->id,
             g->name[0] ? " " : "", g->name);

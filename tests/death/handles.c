@@ -372,6 +372,8 @@ static ecru_buffer buffer = {&element, sizeof element};
   X(end_io, ecru_io_copy, ecru_io_copy(io, io, 1, &copied))                               \
   X(end_io, ecru_io_shutdown, ecru_io_shutdown(io, ECRU_IO_READ))                         \
   X(end_io, ecru_io_set_deadline, ecru_io_set_deadline(io, ECRU_IO_READ, 0))              \
+  X(end_io, ecru_tty_set_mode, ecru_tty_set_mode(io, ECRU_TTY_RAW))                       \
+  X(end_io, ecru_tty_size, ecru_tty_size(io, &value, &value))                             \
   X(end_io, ecru_io_wait, ecru_io_wait(io, ECRU_IO_READ))                                 \
   X(end_io, ecru_io_local, ecru_io_local(io, &address))                                   \
   X(end_io, ecru_io_peer, ecru_io_peer(io, &address))                                     \

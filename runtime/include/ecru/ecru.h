@@ -19,5 +19,6 @@
 #include <ecru/task.h>
 #include <ecru/time.h>
 #include <ecru/token.h>
+#include <ecru/tty.h>
 #include <ecru/watch.h>
 #endif
