@@ -1,6 +1,4 @@
 /// runtime/signal.c: signals on uv_signal (rules I6, I8).
-///
-///   1 A subscription lives until its owner has ended it and its uv handles are closed, whatever comes last. `open` counts those handles.
 #include <ecru/chan.h>
 #include <ecru/signal.h>
 #include <ecru/token.h>
@@ -10,20 +8,15 @@
 
 #include "platform/memory.h"
 #include "runtime/chan.h"
-#include "runtime/uv.h"
+#include "runtime/resident.h"
 
 enum { SIGNALS_MAX = 16 };
 
 struct ecru_subscription {
-  ecru__uv_handle handle;      // first
-  ecru__uv_job end;            // owner's
-  ecru__event closed;
+  ecru__resident resident;     // first
   ecru_chan *chan;             // set once: counted, or NULL
   ecru_token *token;           // set once: counted, or NULL
-  ecru_uv_call *call;          // loop's thread, while it starts
-  int status;                  // loop's thread, while it starts: why it failed
   int count;                   // set once
-  int open;                    // loop's thread
   int signals[SIGNALS_MAX];    // set once
   uv_signal_t uv[SIGNALS_MAX]; // loop's thread
 };
@@ -38,60 +31,31 @@ static void arrived(uv_signal_t *uv, int signal) {
   ecru_token_cancel(s->token, ECRU_CAUSE_OF_SIGNAL(signal));
 }
 
-static void one_closed(uv_handle_t *uv) {
-  ecru_subscription *s = uv->data;
-  if (--s->open > 0) return;
-  if (s->status != 0) {
-    ecru_uv_finish(s->call, s->status);
-    return;
-  }
-  ecru__uv_handle_closed(&s->handle);
-  ecru__uv_event_set(&s->closed); // its owner frees it
-}
+static void one_closed(uv_handle_t *uv) { ecru__resident_closed(&((ecru_subscription *)uv->data)->resident); }
 
-static void close_all(ecru_subscription *s) {
-  for (int i = s->open - 1; i >= 0; i--)
+static void close_all(ecru__resident *resident) {
+  ecru_subscription *s = (ecru_subscription *)(void *)resident;
+  for (int i = resident->handles - 1; i >= 0; i--)
     if (!uv_is_closing((uv_handle_t *)&s->uv[i])) uv_close((uv_handle_t *)&s->uv[i], one_closed);
 }
 
-static void shut(ecru__uv_handle *handle) { close_all((ecru_subscription *)(void *)handle); }
-
-static void end_now(uv_loop_t *loop, ecru__uv_job *job) {
-  (void)loop;
-  close_all((ecru_subscription *)(void *)((char *)job - offsetof(ecru_subscription, end)));
-}
-
-static int start(uv_loop_t *loop, void *state, ecru_uv_call *call) {
-  ecru_subscription *s = state;
-  s->call = call;
-  for (int i = 0; i < s->count && s->status == 0; i++) {
-    s->status = uv_signal_init(loop, &s->uv[i]);
-    if (s->status != 0) break;
+static int open_all(uv_loop_t *loop, ecru__resident *resident) {
+  ecru_subscription *s = (ecru_subscription *)(void *)resident;
+  for (int i = 0; i < s->count; i++) {
+    int status = uv_signal_init(loop, &s->uv[i]);
+    if (status != 0) return status;
     s->uv[i].data = s;
-    s->open++;
-    s->status = uv_signal_start(&s->uv[i], arrived, s->signals[i]);
-    ecru__uv_take_signal(call, s->signals[i]);
+    resident->handles++;
+    status = uv_signal_start(&s->uv[i], arrived, s->signals[i]);
+    if (status != 0) return status;
+    ecru__uv_take_signal(resident->call, s->signals[i]);
   }
-  if (s->status != 0 && s->open == 0) return s->status;
-  if (s->status != 0) {
-    close_all(s); // and then it is finished
-    return 0;
-  }
-  s->handle.shut = shut;
-  ecru__uv_handle_opened(&s->handle, call);
-  ecru_uv_finish(call, 0);
   return 0;
 }
 
 static bool can_be_had(int signal) {
   return signal > 0 && signal < NSIG && signal != SIGKILL && signal != SIGSTOP && signal != SIGSEGV && signal != SIGBUS && signal != SIGFPE &&
          signal != SIGILL;
-}
-
-static void free_subscription(ecru_subscription *s) {
-  ecru_chan_release(s->chan);
-  ecru_token_release(s->token);
-  ecru__free(s);
 }
 
 /// Takes over the references to chan and token, if it succeeds.
@@ -102,13 +66,12 @@ static int subscribe(ecru_subscription **subscription, ecru_chan *chan, ecru_tok
   s->token = token;
   s->count = (int)count;
   memcpy(s->signals, signals, count * sizeof *signals);
-  ecru__worker *w = ecru__enter();
-  int64_t status = w ? ecru__canceled(w) : ecru__enter_status();
-  if (status == 0) status = ecru__uv_await(&w, start, NULL, s, ECRU__WAIT_SIGNAL);
-  if (w) ecru__leave(w);
+  s->resident.open = open_all;
+  s->resident.close = close_all;
+  int status = ecru__resident_open(&s->resident, ECRU__WAIT_SIGNAL);
   if (status == 0) *subscription = s;
   else ecru__free(s);
-  return (int)status;
+  return status;
 }
 
 static bool are_signals(const int *signals, size_t count) {
@@ -142,14 +105,8 @@ int ecru_signal_token(ecru_subscription **subscription, ecru_token **token, cons
 
 void ecru_subscription_end(ecru_subscription *subscription) {
   if (!subscription) return;
-  ecru_subscription *s = subscription;
-  s->end.run = end_now;
-  ecru__uv_submit(&s->handle, &s->end); // else its loop has closed it, or is about to
-  ecru__worker *w = ecru__event_is_set(&s->closed) ? NULL : ecru__enter();
-  if (w) {
-    ecru__event_wait_shielded(&w, &s->closed, ECRU__WAIT_SIGNAL, s);
-    ecru__leave(w);
-  }
-  ecru__event_settle(&s->closed);
-  free_subscription(s);
+  ecru__resident_end(&subscription->resident, ECRU__WAIT_SIGNAL);
+  ecru_chan_release(subscription->chan);
+  ecru_token_release(subscription->token);
+  ecru__free(subscription);
 }

@@ -6,18 +6,14 @@
 #include <string.h>
 
 #include "platform/memory.h"
-#include "runtime/uv.h"
+#include "runtime/resident.h"
 
 enum { EVENTS_KEPT = 64 };
 
 struct ecru_watch {
-  ecru__uv_handle handle;  // first
-  ecru__uv_job end;        // owner's
-  ecru__event closed;
+  ecru__resident resident; // first
   ecru_chan *events;       // set once, counted
   const char *path;        // the creator's, while it starts
-  ecru_uv_call *call;      // loop's thread, while it starts
-  int status;              // loop's thread, while it starts: why it failed
   _Atomic bool lost;       // atomic: there was no room for an event; whoever finds no more of them is told
   uv_fs_event_t uv;        // loop's thread
 };
@@ -36,46 +32,22 @@ static void changed(uv_fs_event_t *uv, const char *name, int events, int status)
   if (ecru_chan_try_send(watch->events, &event) == ECRU_EAGAIN) atomic_store_explicit(&watch->lost, true, memory_order_release);
 }
 
-static void closed(uv_handle_t *uv) {
-  ecru_watch *watch = uv->data;
-  if (watch->status != 0) {
-    ecru_uv_finish(watch->call, watch->status);
-    return;
-  }
-  ecru__uv_handle_closed(&watch->handle);
-  ecru__uv_event_set(&watch->closed); // its owner frees it
-}
+static void closed(uv_handle_t *uv) { ecru__resident_closed(&((ecru_watch *)uv->data)->resident); }
 
-static void close_it(ecru_watch *watch) {
+/// Who reads events learns that no more will come, if it is the loop that ends.
+static void close_it(ecru__resident *resident) {
+  ecru_watch *watch = (ecru_watch *)(void *)resident;
+  ecru_chan_close(watch->events);
   if (!uv_is_closing((uv_handle_t *)&watch->uv)) uv_close((uv_handle_t *)&watch->uv, closed);
 }
 
-static void shut(ecru__uv_handle *handle) {
-  ecru_watch *watch = (ecru_watch *)(void *)handle;
-  ecru_chan_close(watch->events);
-  close_it(watch);
-}
-
-static void end_now(uv_loop_t *loop, ecru__uv_job *job) {
-  (void)loop;
-  close_it((ecru_watch *)(void *)((char *)job - offsetof(ecru_watch, end)));
-}
-
-static int start(uv_loop_t *loop, void *state, ecru_uv_call *call) {
-  ecru_watch *watch = state;
-  watch->call = call;
+static int open_it(uv_loop_t *loop, ecru__resident *resident) {
+  ecru_watch *watch = (ecru_watch *)(void *)resident;
   int status = uv_fs_event_init(loop, &watch->uv);
   if (status != 0) return status;
   watch->uv.data = watch;
-  watch->status = uv_fs_event_start(&watch->uv, changed, watch->path, 0);
-  if (watch->status != 0) {
-    close_it(watch); // and then it is finished
-    return 0;
-  }
-  watch->handle.shut = shut;
-  ecru__uv_handle_opened(&watch->handle, call);
-  ecru_uv_finish(call, 0);
-  return 0;
+  resident->handles = 1;
+  return uv_fs_event_start(&watch->uv, changed, watch->path, 0);
 }
 
 static void free_watch(ecru_watch *watch) {
@@ -88,14 +60,13 @@ int ecru_watch_create(ecru_watch **watch, const char *path) {
   ecru_watch *made = ecru__calloc(1, sizeof *made);
   if (!made) return ECRU_ENOMEM;
   made->path = path;
-  int64_t status = ecru_chan_create(&made->events, sizeof(ecru_watch_event), EVENTS_KEPT);
-  ecru__worker *w = status == 0 ? ecru__enter() : NULL;
-  if (status == 0) status = w ? ecru__canceled(w) : ecru__enter_status();
-  if (status == 0) status = ecru__uv_await(&w, start, NULL, made, ECRU__WAIT_WATCH);
-  if (w) ecru__leave(w);
+  made->resident.open = open_it;
+  made->resident.close = close_it;
+  int status = ecru_chan_create(&made->events, sizeof(ecru_watch_event), EVENTS_KEPT);
+  if (status == 0) status = ecru__resident_open(&made->resident, ECRU__WAIT_WATCH);
   if (status == 0) *watch = made;
   else free_watch(made);
-  return (int)status;
+  return status;
 }
 
 static int next_event(ecru_watch *watch, ecru_watch_event *event) {
@@ -119,13 +90,6 @@ int ecru_watch_next(ecru_watch *watch, ecru_watch_event *event) {
 
 void ecru_watch_destroy(ecru_watch *watch) {
   if (!watch) return;
-  watch->end.run = end_now;
-  ecru__uv_submit(&watch->handle, &watch->end); // else its loop has closed it, or is about to
-  ecru__worker *w = ecru__event_is_set(&watch->closed) ? NULL : ecru__enter();
-  if (w) {
-    ecru__event_wait_shielded(&w, &watch->closed, ECRU__WAIT_WATCH, watch);
-    ecru__leave(w);
-  }
-  ecru__event_settle(&watch->closed);
+  ecru__resident_end(&watch->resident, ECRU__WAIT_WATCH);
   free_watch(watch);
 }
