@@ -3,7 +3,9 @@
 #include "sockets.h"
 
 #include <ecru/dns.h>
+#include <ecru/tty.h>
 #include <ecru/uv.h>
+#include <fcntl.h>
 
 static ecru_io *untouched(void) { return (ecru_io *)&errno; }
 
@@ -171,6 +173,24 @@ static void deadlines_without_memory(void *unused) {
   release_two(p);
 }
 TEST(io, a_deadline_needs_memory_or_says_so) { first_of_all(deadlines_without_memory); } // I2
+
+static ecru_io *terminal;
+static int make_raw(void) {
+  int status = ecru_tty_set_mode(terminal, ECRU_TTY_RAW);
+  return status != 0 ? status : ecru_tty_set_mode(terminal, ECRU_TTY_AS_IT_WAS);
+}
+static void modes_without_memory(void *unused) {
+  (void)unused;
+  int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (master < 0) SKIP("no pseudo-terminals here");
+  CHECK_EQ(grantpt(master), 0);
+  CHECK_EQ(unlockpt(master), 0);
+  CHECK_EQ(ecru_io_adopt(&terminal, open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC), 0), 0);
+  CHECK_EQ(fail_each(make_raw), 1); // to keep how it was
+  ecru_io_release(terminal);
+  close(master);
+}
+TEST(io, a_terminals_mode_needs_memory_or_says_so) { first_of_all(modes_without_memory); } // I1
 
 static int copy_some(void) {
   ecru_io *reader, *writer;
