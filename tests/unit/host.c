@@ -231,9 +231,13 @@ TEST(host, hooks_tell_who_runs) { // G15
 }
 
 static void nothing(int signal) { (void)signal; }
+static _Atomic int woken;
+/// Lives until the signal has done its work: else all known threads would be asleep for ever, and that be said.
 static void *signal_soon(void *thread) {
   usleep(20000);
   CHECK_EQ(pthread_kill(*(pthread_t *)thread, SIGUSR1), 0);
+  while (!woken) usleep(1000);
+  woken = 0;
   return NULL;
 }
 TEST(host, a_signal_ends_the_wait_of_the_first) { // G15
@@ -244,6 +248,7 @@ TEST(host, a_signal_ends_the_wait_of_the_first) { // G15
   enter_with_hooks();
   CHECK_EQ(pthread_create(&other, NULL, signal_soon, &self), 0);
   CHECK_EQ(ecru_chan_recv(never, NULL), ECRU_EINTR);
+  woken = 1;
   CHECK(hooked.interruptions > 0);
   CHECK_EQ(pthread_join(other, NULL), 0);
   ecru_io *a, *b;
@@ -251,6 +256,7 @@ TEST(host, a_signal_ends_the_wait_of_the_first) { // G15
   CHECK_EQ(pthread_create(&other, NULL, signal_soon, &self), 0);
   char byte;
   CHECK_EQ(ecru_io_read(a, &byte, 1), ECRU_EINTR); // asleep in the poller
+  woken = 1;
   CHECK_EQ(pthread_join(other, NULL), 0);
   ecru_io_release(a);
   ecru_io_release(b);
