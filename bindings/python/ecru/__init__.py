@@ -1,8 +1,92 @@
-"""Goroutines for Python: plain functions, run concurrently without a colour."""
+"""Goroutines for Python: plain functions, run concurrently without a colour.
+
+`go(f, x)` starts f(x); whatever waits (a channel, a lock, a sleep, a socket of ecru.net) parks its goroutine, and
+another one runs. Errors, cancellation and time limits go with the blocks they stand in: TaskGroup, timeout, shield.
+Times are seconds everywhere; instants are those of now().
+"""
+
+from threading import local as Local
 
 from ecru import _abi as _abi
+from ecru import operators
+from ecru._blocking import run_blocking
+from ecru._chan import Chan, ChanClosed, Receiver, Sender
+from ecru._group import TaskGroup, as_completed, gather, map, race
 from ecru._home import excepthook, run
-from ecru._native import version
+from ecru._native import Cancelled, Lock, Task, Token, check, current, go, sleep, spawn, version, yield_
+from ecru._native import Error as EcruError
+from ecru._scope import DeadlineExceeded, Scope, deadline, move_on_after, shield, timeout
+from ecru._select import Selected, done, recv, select, send
+from ecru._sync import (
+    Barrier,
+    BoundedSemaphore,
+    BrokenBarrierError,
+    Condition,
+    Event,
+    LifoQueue,
+    Once,
+    PriorityQueue,
+    Queue,
+    RLock,
+    Semaphore,
+    ShutDown,
+    WaitGroup,
+)
+from ecru._time import Ticker, after, now
 
-__all__ = ["__version__", "excepthook", "run"]
+__all__ = [
+    "Barrier",
+    "BoundedSemaphore",
+    "BrokenBarrierError",
+    "Cancelled",
+    "Chan",
+    "ChanClosed",
+    "Condition",
+    "DeadlineExceeded",
+    "EcruError",
+    "Event",
+    "LifoQueue",
+    "Local",
+    "Lock",
+    "Once",
+    "PriorityQueue",
+    "Queue",
+    "RLock",
+    "Receiver",
+    "Scope",
+    "Selected",
+    "Semaphore",
+    "Sender",
+    "ShutDown",
+    "Task",
+    "TaskGroup",
+    "Ticker",
+    "Token",
+    "WaitGroup",
+    "__version__",
+    "after",
+    "as_completed",
+    "check",
+    "current",
+    "deadline",
+    "done",
+    "excepthook",
+    "gather",
+    "go",
+    "map",
+    "move_on_after",
+    "now",
+    "operators",
+    "race",
+    "recv",
+    "run",
+    "run_blocking",
+    "select",
+    "send",
+    "shield",
+    "sleep",
+    "spawn",
+    "timeout",
+    "yield_",
+]
 __version__ = version()

@@ -1,0 +1,115 @@
+"""run_blocking: a pool of real OS threads for what blocks its thread or computes in C without the GIL.
+
+Workers wait for jobs, and callers for results, on native channels: nothing here changes when ecru.patch replaces
+threading. A worker that had nothing to do for a while ends.
+"""
+
+from __future__ import annotations
+
+import _thread
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+from ecru._mutex import Mutex
+from ecru._native import Chan, Token, check, select
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_start_thread = _thread.start_new_thread
+THREADS_MAX = 64
+IDLE_SECONDS = 10.0
+
+
+class _Job(Generic[T]):
+    __slots__ = ("call", "context", "ended", "error", "result", "token")
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self.call = call
+        self.context: Context = copy_context()
+        self.token = Token()
+        self.ended: Chan[None] = Chan()
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        """In a worker. What waits in it through ecru is cancelled with the caller."""
+        try:
+            with self.token:
+                check()  # nobody waits for it any more
+                self.result = self.context.run(self.call)
+        except BaseException as error:
+            self.error = error
+        self.ended.close()
+
+
+class _Pool:
+    def __init__(self) -> None:
+        self._jobs: Chan[_Job[Any]] = Chan(None)
+        self._mutex = Mutex()
+        self._threads = 0
+        self._idle = 0  # workers that wait, less the jobs on their way to them
+
+    def submit(self, job: _Job[Any]) -> None:
+        with self._mutex:
+            if self._idle <= 0 and self._threads < THREADS_MAX:
+                self._grow()
+            self._idle -= 1
+            self._jobs.send(job)
+
+    def _grow(self) -> None:
+        try:
+            _start_thread(self._work, ())
+        except RuntimeError:
+            if self._threads == 0:
+                raise
+            return  # those there are will do it
+        self._threads += 1
+        self._idle += 1
+
+    def _work(self) -> None:
+        while job := self._next():
+            job.run()
+            del job
+            with self._mutex:
+                self._idle += 1
+
+    def _next(self) -> _Job[Any] | None:
+        """A job, or None: this worker is to end."""
+        picked = select((self._jobs,), timeout=IDLE_SECONDS)
+        if picked is None:
+            with self._mutex:
+                job, ok = self._jobs.try_recv()
+                if ok:
+                    return job
+                self._threads -= 1
+                self._idle -= 1
+                return None
+        return cast(_Job[Any], picked[1])
+
+
+_pool = _Pool()
+
+
+def run_blocking(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """f(*args, **kwargs) in an OS thread of its own for so long, while other goroutines run. Returns its result,
+    raises its error.
+
+    Context variables are the caller's. A cancelled caller is raised Cancelled at once; f, which cannot be stopped,
+    then runs on, and its result is dropped (what it waits for through ecru is cancelled); if it has not begun it never
+    does. At most 64 run at once; more wait for their turn.
+    """
+    job = _Job(lambda: f(*args, **kwargs))
+    _pool.submit(job)
+    try:
+        job.ended.recv2()
+    except BaseException:
+        job.token.cancel()
+        raise
+    if job.error is not None:
+        try:
+            raise job.error
+        finally:
+            job.error = None  # no cycle through the traceback
+    return cast(T, job.result)

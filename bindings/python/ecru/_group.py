@@ -1,0 +1,348 @@
+"""Structured concurrency: whatever a block starts has ended when the block has."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import islice
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from ecru._mutex import Mutex
+from ecru._native import Cancelled, Chan, Task, Token, check, current, select, spawn
+from ecru._sync import Semaphore
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Crew:
+    """Goroutines under one token, a child of the one that is current where the crew is made. No block: who has it ends
+    it.
+    """
+
+    __slots__ = ("_mutex", "_over", "_prune_at", "_tasks", "token")
+
+    def __init__(self) -> None:
+        self.token = Token()
+        self._tasks: deque[Task[Any]] = deque()
+        self._mutex = Mutex()
+        self._prune_at = 64
+        self._over = False
+
+    def start(self, f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Task[T]:
+        """f(*args, **kwargs) in a goroutine under the crew's token, whoever calls. Raises Cancelled if the token has
+        fired.
+        """
+        with self.token:
+            check()
+            with self._mutex:
+                if self._over:
+                    raise RuntimeError("it has ended")
+                task = spawn(f, *args, **kwargs)
+                self._tasks.append(task)
+                if len(self._tasks) >= self._prune_at:
+                    self._prune()
+        return task
+
+    def _prune(self) -> None:
+        self._tasks = deque(task for task in self._tasks if not task.done)
+        self._prune_at = 2 * len(self._tasks) + 64
+
+    def join(self) -> list[BaseException]:
+        """Waits for all, also for those they start meanwhile, whatever the current token. Cancels them when
+        interrupted.
+
+        Returns the interruptions: what signal handlers raised.
+        """
+        interruptions: list[BaseException] = []
+        with Token(shield=True):
+            while task := self._next():
+                while not self._joined(task, interruptions):
+                    self.token.cancel()
+        return interruptions
+
+    @staticmethod
+    def _joined(task: Task[Any], interruptions: list[BaseException]) -> bool:
+        try:
+            task.join()
+        except BaseException as error:
+            interruptions.append(error)
+            return False
+        return True
+
+    def _next(self) -> Task[Any] | None:
+        with self._mutex:
+            self._over = not self._tasks
+            return None if self._over else self._tasks.popleft()
+
+    def stop(self) -> None:
+        """Cancels all and waits for their end; then raises what interrupted that, if anything did."""
+        self.token.cancel()
+        for error in self.join():
+            raise error
+
+
+class TaskGroup:
+    """`with TaskGroup() as group: group.go(f, x)`: the block ends when everything started in the group has ended.
+
+    The first error, of a goroutine or of the block itself, cancels the others (also the block, where it waits). Then
+    all errors are raised as one ExceptionGroup, in the order they happened. A goroutine that ends with Cancelled has
+    not failed; a KeyboardInterrupt, SystemExit and the like are raised as they are. limit: at most so many run at
+    once; supervisor: an error cancels nobody.
+    """
+
+    def __init__(self, limit: int | None = None, *, supervisor: bool = False) -> None:
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit: 1 or more, or None for no limit, not {limit!r}")
+        self._places = None if limit is None else Semaphore(limit)
+        self._supervisor = supervisor
+        self._crew: Crew | None = None
+        self._errors: list[BaseException] = []
+        self._failed: list[Task[Any] | None] = []
+        self._gave_up = False
+
+    def __enter__(self) -> Self:
+        if self._crew is not None:
+            raise RuntimeError("a task group is entered once")
+        self._crew = Crew()
+        self._crew.token.enter()
+        return self
+
+    @property
+    def token(self) -> Token:
+        """The group's token: current in the block and in the group's goroutines."""
+        return self._running().token
+
+    def _running(self) -> Crew:
+        if self._crew is None:
+            raise RuntimeError("the task group has not been entered")
+        return self._crew
+
+    def cancel(self) -> None:
+        """Cancels all, and the block; the group then ends without an error of its own."""
+        self.token.cancel()
+
+    def go(self, f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Task[T]:
+        """Starts f(*args, **kwargs) in the group; parks while `limit` of them run.
+
+        May be called by anybody until the group has ended. Raises RuntimeError once it has; Cancelled if its token has
+        fired.
+        """
+        crew = self._running()
+        if self._places is not None:
+            self._take_place(self._places, crew.token)
+        return self._start(crew, f, args, kwargs)
+
+    def try_go(self, f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Task[T] | None:
+        """go that never parks: None if `limit` of them run."""
+        crew = self._running()
+        if self._places is not None and not self._places.acquire(blocking=False):
+            return None
+        return self._start(crew, f, args, kwargs)
+
+    @staticmethod
+    def _take_place(places: Semaphore, token: Token) -> None:
+        if not places.acquire(blocking=False) and select((token, places._permits), priority=True) == (0, None, True):
+            with token:
+                check()
+
+    def _start(self, crew: Crew, f: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Task[T]:
+        try:
+            return crew.start(self._run, f, args, kwargs)
+        except BaseException:
+            if self._places is not None:
+                self._places.release()
+            raise
+
+    def _run(self, f: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        try:
+            return f(*args, **kwargs)
+        except BaseException as error:
+            self._failed.append(current())  # no local variable: it would be a cycle through the traceback
+            self._note(error)
+            raise
+        finally:
+            if self._places is not None:
+                self._places.release()
+
+    def _note(self, error: BaseException) -> None:
+        if isinstance(error, Cancelled):
+            self._gave_up = True
+            return
+        self._errors.append(error)
+        if not self._supervisor or not isinstance(error, Exception):
+            self.token.cancel()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        crew = self._running()
+        if error is not None:
+            self._note(error)
+            crew.token.cancel()
+        self._errors += crew.join()
+        crew.token.leave()
+        with Token(shield=True):
+            while self._failed:
+                if task := self._failed.pop():
+                    task.exception()  # it has been looked at
+        errors, self._errors = self._errors, []
+        try:
+            return self._conclude(error, errors)
+        finally:
+            del error, errors  # no cycle through the traceback
+
+    def _conclude(self, error: BaseException | None, errors: list[BaseException]) -> bool:
+        token = self.token
+        for other in errors:
+            if not isinstance(other, Exception):
+                if other is error:
+                    return False
+                raise other
+        if errors:
+            raise BaseExceptionGroup("errors in a task group", errors) from None
+        if isinstance(error, Cancelled):
+            return token.fired_itself
+        if self._gave_up and not token.fired_itself:
+            check()
+        return False
+
+
+def _outcome(f: Callable[[], T]) -> T | Exception:
+    try:
+        return f()
+    except Exception as error:
+        return error
+
+
+def _call_of(work: Callable[[], T] | Task[T]) -> Callable[[], T]:
+    """What gives the work's result; a Task's is waited for, and not cancelled with the waiting."""
+    call = work.result if isinstance(work, Task) else work
+    if not callable(call):
+        raise TypeError(f"a callable without arguments, or a Task, is needed, not {work!r}")
+    return call
+
+
+def gather(
+    *work: Callable[[], Any] | Task[Any], limit: int | None = None, return_exceptions: bool = False
+) -> list[Any]:
+    """Runs callables without arguments at once (at most `limit`), or waits for Tasks; their results, in the order of
+    `work`.
+
+    The first error cancels the other callables (not the Tasks: they were not started here); once all have ended all
+    errors are raised as an ExceptionGroup. return_exceptions: an Exception counts as a result, and cancels nobody.
+    """
+    calls = [_call_of(one) for one in work]
+    with TaskGroup(limit) as group:
+        if return_exceptions:
+            tasks = [group.go(_outcome, call) for call in calls]
+        else:
+            tasks = [group.go(call) for call in calls]
+    return [task.result() for task in tasks]
+
+
+def race(*work: Callable[[], T] | Task[T]) -> T:
+    """The result of whichever of `work` (as gather's) first succeeds; the others are cancelled and have ended by then.
+
+    If all fail: an ExceptionGroup of their errors. ValueError without any work.
+    """
+    if not work:
+        raise ValueError("race: nothing to run")
+    errors: list[BaseException] = []
+    ended = as_completed(work)
+    try:
+        for task in ended:
+            error = task.exception()
+            if error is None:
+                return task.result()
+            errors.append(error)
+    finally:
+        ended.close()
+    try:
+        raise BaseExceptionGroup("all in a race failed", errors)
+    finally:
+        del error, errors
+
+
+def _tell(call: Callable[[], T], ended: Chan[Task[Any]]) -> T:
+    try:
+        return call()
+    finally:
+        task = current()
+        assert task is not None
+        ended.try_send(task)
+
+
+def _watch(task: Task[Any], ended: Chan[Task[Any]]) -> None:
+    task.join()
+    ended.try_send(task)
+
+
+def as_completed(work: Iterable[Callable[[], T] | Task[T]], limit: int | None = None) -> Generator[Task[T], None, None]:
+    """Runs callables without arguments (at most `limit` at once), or waits for Tasks; yields the Tasks as they end.
+
+    result() then gives what each did. When the iteration is given up what it started is cancelled, and has ended after
+    close(). The callables run under the token that is current at the first next().
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit: 1 or more, or None for no limit, not {limit!r}")
+    return _as_completed(iter(work), limit)
+
+
+def _as_completed(work: Iterator[Callable[[], T] | Task[T]], limit: int | None) -> Generator[Task[T], None, None]:
+    crew = Crew()
+    ended: Chan[Task[T]] = Chan(None)
+    running = 0
+    try:
+        while True:
+            for one in islice(work, None if limit is None else limit - running):
+                if isinstance(one, Task):
+                    crew.start(_watch, one, ended)
+                else:
+                    crew.start(_tell, _call_of(one), ended)
+                running += 1
+            if running == 0:
+                return
+            yield ended.recv()
+            running -= 1
+    finally:
+        crew.stop()
+
+
+def map(f: Callable[..., T], /, *iterables: Iterable[Any], limit: int | None = None) -> Generator[T, None, None]:
+    """As the builtin map, but up to `limit` calls run at once (None: all; the iterables must then end). Results keep
+    their order.
+
+    At most `limit` are started and not yet yielded. The first error, in order, is raised as it is; then, and when the
+    iteration is given up, the others are cancelled, and have ended. Nothing starts before the first next().
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit: 1 or more, or None for no limit, not {limit!r}")
+    if not iterables:
+        raise TypeError("map: an iterable is needed")
+    return _map(f, zip(*iterables), limit)  # noqa: B905 - the shortest ends it, as with the builtin
+
+
+def _map(f: Callable[..., T], arguments: Iterator[tuple[Any, ...]], limit: int | None) -> Generator[T, None, None]:
+    crew = Crew()
+    window: deque[Task[T]] = deque()
+    try:
+        while True:
+            for one in islice(arguments, None if limit is None else limit - len(window)):
+                window.append(crew.start(f, *one))
+            if not window:
+                return
+            yield window.popleft().result()
+    finally:
+        crew.stop()
+        with Token(shield=True):
+            for task in window:
+                task.exception()  # later errors are not raised: the first was, or nobody wants them

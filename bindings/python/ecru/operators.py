@@ -1,0 +1,219 @@
+"""Operators on streams: generators over channels, or over anything that can be iterated.
+
+`for batch in ops.batch(ops.map(parse, lines), 100, 0.5): ...`. A stream ends when its source does (a channel: when it
+is closed and drained). An error of the source, or of a function, is raised where the stream is consumed, after what
+came before it. When a consumer stops early (close(), or it drops the generator) what the operator had started is
+cancelled and has ended. An operator that has to listen to its source while its consumer works (buffer; merge, batch,
+zip over what is no channel) starts a goroutine for it, at the first next().
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import islice
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from ecru import _native
+from ecru._chan import Receiver
+from ecru._group import Crew
+from ecru._group import map as _concurrent_map
+from ecru._time import now
+
+T = TypeVar("T")
+U = TypeVar("U")
+Stream: TypeAlias = Generator[T, None, None]
+
+
+class _Pump(Generic[T]):
+    """A channel that a goroutine fills from an iterable; an error ends it like the end, and is kept."""
+
+    __slots__ = ("chan", "error")
+
+    def __init__(self, crew: Crew, source: Iterable[T], cap: int) -> None:
+        self.chan: _native.Chan[T] = _native.Chan(cap)
+        self.error: Exception | None = None
+        crew.start(self._run, source)
+
+    def _run(self, source: Iterable[T]) -> None:
+        try:
+            for value in source:
+                self.chan.send(value)
+        except Exception as error:
+            self.error = error
+        finally:
+            self.chan.close()
+            _close(source)
+
+
+def _close(source: object) -> None:
+    if isinstance(source, Generator):
+        source.close()
+
+
+class _Input(Generic[T]):
+    """A source as a channel: its own, or a pump's."""
+
+    __slots__ = ("_pump", "chan")
+
+    def __init__(self, crew: Crew, source: Iterable[T], cap: int = 0) -> None:
+        self._pump: _Pump[T] | None = None
+        if isinstance(source, _native.Chan):
+            self.chan: _native.Chan[T] = source
+        elif isinstance(source, Receiver):
+            self.chan = source._chan
+        else:
+            self._pump = _Pump(crew, source, cap)
+            self.chan = self._pump.chan
+
+    def check(self) -> None:
+        """At the end: raises the source's error."""
+        if self._pump and self._pump.error:
+            raise self._pump.error
+
+
+def map(f: Callable[[T], U], source: Iterable[T], limit: int | None = None) -> Stream[U]:
+    """f of each value; with a limit up to so many calls run at once. The order is kept."""
+    return _concurrent_map(f, source, limit=limit) if limit is not None else _map(f, source)
+
+
+def _map(f: Callable[[T], U], source: Iterable[T]) -> Stream[U]:
+    try:
+        for value in source:
+            yield f(value)
+    finally:
+        _close(source)
+
+
+def filter(predicate: Callable[[T], object], source: Iterable[T]) -> Stream[T]:
+    """The values for which predicate(value) is true."""
+    try:
+        for value in source:
+            if predicate(value):
+                yield value
+    finally:
+        _close(source)
+
+
+def take(source: Iterable[T], count: int) -> Stream[T]:
+    """The first `count` values; no more are taken from the source. ValueError if count is negative."""
+    if count < 0:
+        raise ValueError(f"count: 0 or more, not {count!r}")
+    return _take(source, count)
+
+
+def _take(source: Iterable[T], count: int) -> Stream[T]:
+    try:
+        yield from islice(source, count)
+    finally:
+        _close(source)
+
+
+def throttle(source: Iterable[T], seconds: float) -> Stream[T]:
+    """The values, at least `seconds` apart: later ones wait in the source, none is dropped. ValueError if seconds is
+    negative.
+    """
+    if not seconds >= 0:
+        raise ValueError(f"seconds: 0 or more, not {seconds!r}")
+    return _throttle(source, seconds)
+
+
+def _throttle(source: Iterable[T], seconds: float) -> Stream[T]:
+    earliest = now()
+    try:
+        for value in source:
+            _native.sleep(earliest - now())
+            earliest = now() + seconds
+            yield value
+    finally:
+        _close(source)
+
+
+def buffer(source: Iterable[T], size: int) -> Stream[T]:
+    """The values; up to `size` are taken from the source before they are asked for. ValueError if size < 1.
+
+    Those are lost when the consumer stops early.
+    """
+    if size < 1:
+        raise ValueError(f"size: 1 or more, not {size!r}")
+    return _buffer(source, size)
+
+
+def _buffer(source: Iterable[T], size: int) -> Stream[T]:
+    crew = Crew()
+    try:
+        pump = _Pump(crew, source, size)
+        yield from pump.chan
+        if pump.error:
+            raise pump.error
+    finally:
+        crew.stop()
+
+
+def batch(source: Iterable[T], size: int, seconds: float | None = None) -> Stream[list[T]]:
+    """Lists of `size` values; of fewer at the end, and when `seconds` have passed since the list's first came.
+
+    ValueError if size < 1, or seconds is negative.
+    """
+    if size < 1:
+        raise ValueError(f"size: 1 or more, not {size!r}")
+    if seconds is not None and not seconds >= 0:
+        raise ValueError(f"seconds: 0 or more, not {seconds!r}")
+    return _batch(source, size) if seconds is None else _timed_batch(source, size, seconds)
+
+
+def _batch(source: Iterable[T], size: int) -> Stream[list[T]]:
+    values = iter(source)
+    try:
+        while some := list(islice(values, size)):
+            yield some
+    finally:
+        _close(source)
+
+
+def _timed_batch(source: Iterable[T], size: int, seconds: float) -> Stream[list[T]]:
+    crew = Crew()
+    try:
+        values = _Input(crew, source)
+        for first in values.chan:
+            some = [first]
+            until = now() + seconds
+            while len(some) < size:
+                picked = _native.select((values.chan,), timeout=until - now())
+                if picked is None or not picked[2]:
+                    break
+                some.append(picked[1])
+            yield some
+        values.check()
+    finally:
+        crew.stop()
+
+
+def merge(*sources: Iterable[T]) -> Stream[T]:
+    """The values of all sources as they come; each source's keep their order. The first error ends the stream."""
+    crew = Crew()
+    try:
+        inputs = [_Input(crew, source) for source in sources]
+        while inputs:
+            picked = _native.select(tuple(one.chan for one in inputs))
+            assert picked is not None
+            index, value, ok = picked
+            if ok:
+                yield value
+            else:
+                inputs.pop(index).check()
+    finally:
+        crew.stop()
+
+
+def zip(*sources: Iterable[Any], strict: bool = False) -> Stream[tuple[Any, ...]]:
+    """Tuples of one value from each source, until one ends. strict: ValueError unless all end together.
+
+    As with the builtin, values taken for a tuple that does not come about are lost.
+    """
+    iterators: list[Iterator[Any]] = [iter(source) for source in sources]
+    try:
+        yield from builtins.zip(*iterators, strict=strict)
+    finally:
+        for source in sources:
+            _close(source)

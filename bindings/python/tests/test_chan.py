@@ -1,0 +1,209 @@
+"""Channels and their ends, rules C1-C8, C11."""
+
+import gc
+import sys
+import threading
+import weakref
+from typing import Any
+
+import pytest
+
+import ecru
+
+
+def test_c2_sender_and_receiver_meet() -> None:
+    chan: ecru.Chan[int] = ecru.Chan()
+    task = ecru.spawn(chan.send, 1)
+    ecru.yield_()
+    assert not task.done
+    assert chan.recv() == 1
+    task.join()
+
+
+def test_c3_first_in_first_out() -> None:
+    chan: ecru.Chan[int] = ecru.Chan(3)
+    ecru.go(lambda: [chan.send(n) for n in range(100)])
+    assert [chan.recv() for _ in range(100)] == list(range(100))
+
+
+def test_c4_close_drains_and_ends_iteration() -> None:
+    with ecru.Chan[int](None) as chan:
+        for n in range(5):
+            chan.send(n)
+    assert list(chan) == list(range(5))
+    assert chan.recv2() == (None, False)
+    for call in (chan.recv, chan.close, lambda: chan.send(1), lambda: chan.try_send(1), chan.try_recv):
+        with pytest.raises(ecru.ChanClosed):
+            call()
+
+
+def test_c4_close_wakes_all() -> None:
+    chan: ecru.Chan[int] = ecru.Chan()
+    tasks: list[Any] = [ecru.spawn(chan.recv) for _ in range(3)]
+    ecru.yield_()
+    chan.close()
+    assert [type(task.exception()) for task in tasks] == [ecru.ChanClosed] * 3
+
+
+def test_c6_full_policies() -> None:
+    for policy, left in (("drop_newest", [0, 3]), ("drop_oldest", [2, 3])):
+        chan: ecru.Chan[int] = ecru.Chan(2, policy)  # type: ignore[arg-type]
+        for n in range(4):
+            chan.send(n)
+        chan.close()
+        assert list(chan) == left
+    chan = ecru.Chan(1, full="fail")
+    chan.send(1)
+    with pytest.raises(BlockingIOError, match="full"):
+        chan.send(2)
+
+
+def test_c6_what_is_dropped_is_released() -> None:
+    value = object()
+    before = sys.getrefcount(value)
+    chan: ecru.Chan[object] = ecru.Chan(1, "drop_oldest")
+    for _ in range(10):
+        chan.send(value)
+    assert sys.getrefcount(value) == before + 1
+    del chan
+    assert sys.getrefcount(value) == before
+
+
+def test_c7_len_cap_and_repr() -> None:
+    chan: ecru.Chan[int] = ecru.Chan(3)
+    chan.send(1)
+    assert (len(chan), chan.cap, chan.closed, bool(chan)) == (1, 3, False, True)
+    assert repr(chan) == "<ecru.Chan 1 of 3>"
+    chan.close()
+    assert repr(chan) == "<ecru.Chan 1 of 3, closed>"
+    assert repr(ecru.Chan(None)) == "<ecru.Chan 0 of any number>"
+    assert not hasattr(chan, "__dict__")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((-1,), ValueError),
+        (("x",), TypeError),
+        ((1, "wait long"), ValueError),
+        ((1.5,), TypeError),
+        ((10**30,), OverflowError),
+    ],
+)
+def test_c1_bad_capacities(arguments: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        ecru.Chan(*arguments)
+
+
+def test_c8_the_last_sender_closes_the_channel() -> None:
+    chan: ecru.Chan[int] = ecru.Chan(None)
+    first = chan.tx()
+    second = first.dup()
+    first.send(1)
+    first.close()
+    first.close()
+    second.send(2)
+    assert not chan.closed
+    del second
+    assert list(chan) == [1, 2]
+
+
+def test_c8_the_last_receiver_turns_senders_away() -> None:
+    chan: ecru.Chan[int] = ecru.Chan(1)
+    with chan.rx() as receiver, receiver.dup() as other:
+        sender = chan.tx()
+        sender.send(1)
+        waiting = ecru.spawn(sender.send, 2)
+        ecru.yield_()
+        assert other.recv() == 1
+        waiting.join()
+        assert len(receiver) == 1
+        waiting = ecru.spawn(sender.send, 3)
+        ecru.yield_()
+        receiver.close()
+        assert not chan.closed
+    assert isinstance(waiting.exception(), ecru.ChanClosed)
+    assert len(chan) == 0
+    with pytest.raises(ecru.ChanClosed):
+        sender.send(4)
+
+
+def test_c8_a_closed_end_is_of_no_use() -> None:
+    chan: ecru.Chan[int] = ecru.Chan(1)
+    sender, receiver, keep = chan.tx(), chan.rx(), (chan.tx(), chan.rx())
+    sender.close()
+    receiver.close()
+    assert sender.closed
+    assert receiver.closed
+    assert not keep[0].closed
+    for call in (
+        lambda: sender.send(1),
+        lambda: sender.try_send(1),
+        sender.dup,
+        receiver.recv,
+        receiver.recv2,
+        receiver.try_recv,
+        receiver.dup,
+        lambda: iter(receiver),
+    ):
+        with pytest.raises(ecru.ChanClosed, match="this end is closed"):
+            call()
+    assert "closed" in repr(sender)
+    assert not hasattr(sender, "recv")
+    assert not hasattr(receiver, "send")
+
+
+def test_c8_ends_iterate_and_know_their_length() -> None:
+    chan: ecru.Chan[int] = ecru.Chan(5)
+    receiver = chan.rx()
+    with chan.tx() as sender:
+        for n in range(3):
+            assert sender.try_send(n)
+        assert len(sender) == 3
+        assert bool(receiver)
+    assert list(receiver) == [0, 1, 2]
+
+
+def test_c8_ends_and_channels_go_without_the_collector() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        chan: ecru.Chan[object] = ecru.Chan(1)
+        sender, receiver = chan.tx(), chan.rx()
+        gone = weakref.ref(chan)
+        sender.close()
+        del chan, sender, receiver
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_c11_a_cancelled_wait_took_nothing() -> None:
+    chan: ecru.Chan[int] = ecru.Chan()
+    with ecru.move_on_after(0.001):
+        chan.recv()
+    with ecru.move_on_after(0.001):
+        chan.send(1)
+    assert not chan.try_send(1)
+    assert chan.try_recv() == (None, False)
+
+
+def test_values_pass_between_threads_and_goroutines() -> None:
+    there, back = ecru.Chan[int](), ecru.Chan[int]()
+
+    def echo() -> None:
+        for value in there:
+            back.send(value)
+        back.close()
+
+    thread = threading.Thread(target=echo)
+    thread.start()
+
+    def feed() -> None:
+        with there:
+            for n in range(500):
+                there.send(n)
+
+    ecru.go(feed)
+    assert list(back) == list(range(500))
+    thread.join()

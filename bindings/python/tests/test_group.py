@@ -1,0 +1,516 @@
+"""Task groups and their relatives, rules T3, T4, T5."""
+
+import functools
+import gc
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import ecru
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup, ExceptionGroup
+
+LONG = 30.0  # never reached
+
+
+def fail(error: BaseException) -> None:
+    raise error
+
+
+def fail_with_cancelled_others(error: Exception) -> None:
+    """Fails where it is cancelled."""
+    try:
+        ecru.sleep(LONG)
+    except ecru.Cancelled:
+        raise error from None
+
+
+def test_t4_a_group_ends_when_all_have_ended() -> None:
+    ended = []
+
+    def work(n: int) -> int:
+        ecru.sleep(0.001 * n)
+        ended.append(n)
+        return n * n
+
+    with ecru.TaskGroup() as group:
+        tasks = [group.go(work, n) for n in range(5)]
+    assert sorted(ended) == list(range(5))
+    assert all(task.done for task in tasks)
+    assert [task.result() for task in tasks] == [0, 1, 4, 9, 16]
+
+
+def test_t4_an_empty_group() -> None:
+    with ecru.TaskGroup():
+        pass
+
+
+def test_t4_the_first_error_cancels_the_siblings_and_the_block() -> None:
+    block = []
+    with pytest.raises(ExceptionGroup) as caught, ecru.TaskGroup() as group:
+        sleeper = group.go(ecru.sleep, LONG)
+        group.go(fail, KeyError(1))
+        try:
+            ecru.sleep(LONG)
+        except ecru.Cancelled as error:
+            block.append(error)
+            raise
+    assert [type(error) for error in caught.value.exceptions] == [KeyError]
+    assert block
+    assert isinstance(sleeper.exception(), ecru.Cancelled)
+
+
+def test_t4_all_errors_are_there_in_order() -> None:
+    with pytest.raises(ExceptionGroup) as caught, ecru.TaskGroup() as group:
+        group.go(fail_with_cancelled_others, ValueError(2))
+        ecru.yield_()
+        group.go(fail, KeyError(1))
+    assert [type(error) for error in caught.value.exceptions] == [KeyError, ValueError]
+
+
+def test_t4_an_error_of_the_block_cancels_and_is_in_the_group() -> None:
+    with pytest.raises(ExceptionGroup) as caught, ecru.TaskGroup() as group:
+        sleeper = group.go(ecru.sleep, LONG)
+        raise KeyError
+    assert [type(error) for error in caught.value.exceptions] == [KeyError]
+    assert isinstance(sleeper.exception(), ecru.Cancelled)
+
+
+def test_t2_errors_in_a_group_have_been_looked_at(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ExceptionGroup), ecru.TaskGroup() as group:
+        group.go(fail, KeyError())
+    del group
+    gc.collect()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3), GeneratorExit()])
+def test_t4_what_is_no_exception_passes_as_it_is(error: BaseException) -> None:
+    with pytest.raises(type(error)) as caught, ecru.TaskGroup() as group:
+        group.go(ecru.sleep, LONG)
+        group.go(fail, error)
+    assert caught.value is error
+    with pytest.raises(type(error)) as caught, ecru.TaskGroup() as group:
+        group.go(ecru.sleep, LONG)
+        raise error
+    assert caught.value is error
+
+
+def test_t4_a_supervisor_isolates_failures() -> None:
+    with pytest.raises(ExceptionGroup) as caught, ecru.TaskGroup(supervisor=True) as group:
+        group.go(fail, KeyError())
+        slow = group.go(lambda: ecru.sleep(0.005))
+        group.go(fail, ValueError())
+        ecru.sleep(0.001)
+    assert slow.exception() is None
+    assert len(caught.value.exceptions) == 2
+
+
+def test_t4_one_cancelled_task_is_no_failure() -> None:
+    with ecru.TaskGroup() as group:
+        task = group.go(ecru.sleep, LONG)
+        other = group.go(lambda: 5)
+        task.cancel()
+    assert isinstance(task.exception(), ecru.Cancelled)
+    assert other.result() == 5
+
+
+def test_t4_cancel_ends_all_and_the_block_quietly() -> None:
+    with ecru.TaskGroup() as group:
+        task = group.go(ecru.sleep, LONG)
+        group.cancel()
+        ecru.sleep(LONG)
+    assert isinstance(task.exception(), ecru.Cancelled)
+
+
+def test_t4_an_outer_cancel_passes_on() -> None:
+    with ecru.move_on_after(0.001) as scope:
+        with ecru.TaskGroup() as group:
+            task = group.go(ecru.sleep, LONG)
+        pytest.fail("the group was cancelled from outside")
+    assert scope.caught
+    assert task.done
+
+
+def test_t4_an_outer_cancel_that_stopped_nobody_is_not_raised_by_the_group() -> None:
+    with ecru.move_on_after(None) as scope:
+        with ecru.TaskGroup() as group:
+            group.go(scope.cancel)
+        reached = True
+    assert reached
+    assert not scope.caught
+
+
+def test_t4_groups_nest() -> None:
+    inner_ended = []
+
+    def inner() -> None:
+        try:
+            with ecru.TaskGroup() as group:
+                group.go(ecru.sleep, LONG)
+                group.go(ecru.sleep, LONG)
+        finally:
+            inner_ended.append(True)
+
+    with pytest.raises(ExceptionGroup) as caught, ecru.TaskGroup() as outer:
+        outer.go(inner)
+        ecru.yield_()
+        outer.go(fail, KeyError())
+    assert inner_ended
+    assert [type(error) for error in caught.value.exceptions] == [KeyError]
+
+
+def test_t4_errors_of_an_inner_group_are_a_group_in_the_outer() -> None:
+    def inner() -> None:
+        with ecru.TaskGroup() as group:
+            group.go(fail, KeyError())
+
+    with pytest.raises(ExceptionGroup) as caught, ecru.TaskGroup() as outer:
+        outer.go(inner)
+    assert isinstance(caught.value.exceptions[0], ExceptionGroup)
+    assert caught.value.subgroup(KeyError) is not None
+
+
+def test_t4_children_can_start_more() -> None:
+    count = []
+
+    def work(group: ecru.TaskGroup, depth: int) -> None:
+        count.append(depth)
+        if depth:
+            group.go(work, group, depth - 1)
+            group.go(work, group, depth - 1)
+
+    with ecru.TaskGroup() as group:
+        group.go(work, group, 5)
+    assert len(count) == 2**6 - 1
+
+
+def test_t4_a_goroutine_belongs_to_the_groups_scope_not_its_starters() -> None:
+    with ecru.TaskGroup() as group, ecru.move_on_after(0.001):
+        task = group.go(ecru.sleep, 0.01)
+        ecru.sleep(LONG)
+    assert task.exception() is None
+
+
+def test_t4_a_limit_bounds_how_many_run() -> None:
+    running, most = 0, 0
+
+    def work() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        ecru.sleep(0.001)
+        running -= 1
+
+    with ecru.TaskGroup(limit=3) as group:
+        for _ in range(20):
+            group.go(work)
+    assert most == 3
+
+
+def test_t4_try_go_never_parks() -> None:
+    gate = ecru.Event()
+    with ecru.TaskGroup(limit=1) as group:
+        assert group.try_go(gate.wait) is not None
+        assert group.try_go(gate.wait) is None
+        gate.set()
+
+
+def test_t4_who_waits_for_a_place_is_cancelled_with_the_group() -> None:
+    def start_more(group: ecru.TaskGroup) -> None:
+        group.go(ecru.sleep, LONG)
+
+    with pytest.raises(ExceptionGroup), ecru.TaskGroup(limit=2) as group:
+        group.go(fail_after_two_yields)
+        group.go(start_more, group)
+        group.go(ecru.sleep, LONG)
+        pytest.fail("no place becomes free but by the failure")
+
+
+def fail_after_two_yields() -> None:
+    ecru.yield_()
+    ecru.yield_()
+    raise KeyError
+
+
+def test_t4_who_waits_for_a_place_keeps_the_own_time_limit() -> None:
+    gate = ecru.Event()
+    with ecru.TaskGroup(limit=1) as group:
+        group.go(gate.wait)
+        with pytest.raises(ecru.DeadlineExceeded), ecru.timeout(0.001):
+            group.go(gate.wait)
+        gate.set()
+
+
+def test_t4_a_group_that_has_ended_starts_nothing() -> None:
+    with ecru.TaskGroup() as group:
+        pass
+    with pytest.raises(RuntimeError, match="ended"):
+        group.go(int)
+    with pytest.raises(RuntimeError, match="once"):
+        group.__enter__()
+    with pytest.raises(RuntimeError, match="not been entered"):
+        ecru.TaskGroup().go(int)
+
+
+def test_bad_arguments_of_a_group() -> None:
+    for limit in (0, -1):
+        with pytest.raises(ValueError, match="limit"):
+            ecru.TaskGroup(limit)
+    with pytest.raises(ExceptionGroup) as caught, ecru.TaskGroup() as group:
+        group.go(5)  # type: ignore[arg-type]
+    assert isinstance(caught.value.exceptions[0], TypeError)
+
+
+def test_t4_ten_thousand_in_a_group_hold_no_memory_afterwards() -> None:
+    class Thing:
+        pass
+
+    things: weakref.WeakSet[Thing] = weakref.WeakSet()
+
+    def work() -> Thing:
+        thing = Thing()
+        things.add(thing)
+        return thing
+
+    with ecru.TaskGroup() as group:
+        for n in range(10_000):
+            group.go(work)
+            if n % 10 == 0:
+                ecru.yield_()
+        assert len(things) < 5000  # ended ones are forgotten while the group runs
+    assert len(things) < 200
+
+
+def test_t4_errors_make_no_cycles() -> None:
+    seen = []
+
+    class Marked(Exception):
+        def __init__(self) -> None:
+            seen.append(weakref.ref(self))
+
+    def work() -> None:
+        raise Marked
+
+    def once() -> None:
+        try:
+            with ecru.TaskGroup() as group:
+                group.go(work)
+        except ExceptionGroup:
+            pass
+
+    gc.collect()
+    gc.disable()
+    try:
+        once()
+        assert seen[0]() is None
+    finally:
+        gc.enable()
+
+
+# ---- gather, race, as_completed, map ----
+
+
+def later(seconds: float, value: Any) -> Any:
+    ecru.sleep(seconds)
+    return value
+
+
+def test_t3_gather_keeps_the_order() -> None:
+    assert ecru.gather(lambda: later(0.002, "a"), lambda: "b", functools.partial(later, 0.001, "c")) == ["a", "b", "c"]
+    assert ecru.gather() == []
+
+
+def test_t3_gather_waits_for_tasks_too() -> None:
+    assert ecru.gather(ecru.spawn(later, 0.001, 1), lambda: 2) == [1, 2]
+
+
+def test_t3_gather_raises_all_errors_and_cancels_what_it_started() -> None:
+    outside = ecru.spawn(later, 0.005, "ran on")
+    with pytest.raises(ExceptionGroup) as caught:
+        ecru.gather(outside, lambda: fail(KeyError()), lambda: fail_with_cancelled_others(ValueError()))
+    assert [type(error) for error in caught.value.exceptions] == [KeyError, ValueError]
+    assert outside.result() == "ran on"
+
+
+def test_t3_gather_can_return_errors() -> None:
+    result = ecru.gather(lambda: 1, lambda: fail(KeyError("x")), return_exceptions=True)
+    assert result[0] == 1
+    assert isinstance(result[1], KeyError)
+
+
+def test_gather_with_a_limit() -> None:
+    running: list[int] = []
+    most = []
+
+    def work() -> None:
+        running.append(1)
+        most.append(len(running))
+        ecru.sleep(0.001)
+        running.pop()
+
+    ecru.gather(*[work] * 10, limit=2)
+    assert max(most) == 2
+
+
+@pytest.mark.parametrize("use", [ecru.gather, ecru.race, lambda work: list(ecru.as_completed([work]))])
+def test_what_is_no_work_is_refused(use: Callable[[Any], object]) -> None:
+    with pytest.raises(TypeError, match="callable without arguments"):
+        use(5)
+
+
+def test_t3_race_gives_the_first_success_and_ends_the_rest() -> None:
+    ended = []
+
+    def slow() -> str:
+        try:
+            return later(LONG, "slow")  # type: ignore[no-any-return]
+        finally:
+            ended.append(True)
+
+    def broken() -> str:
+        raise KeyError
+
+    assert ecru.race(slow, broken, lambda: later(0.001, "fast")) == "fast"
+    assert ended == [True]
+
+
+def test_t3_race_without_a_winner_gives_all_errors() -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        ecru.race(lambda: fail(KeyError()), lambda: fail(ValueError()))
+    assert {type(error) for error in caught.value.exceptions} == {KeyError, ValueError}
+    with pytest.raises(ValueError, match="nothing"):
+        ecru.race()
+
+
+def test_t3_as_completed_yields_in_the_order_of_the_ends() -> None:
+    work: list[Any] = [lambda: later(0.006, 3), ecru.spawn(later, 0.003, 2), lambda: 1]
+    assert [task.result() for task in ecru.as_completed(work)] == [1, 2, 3]
+    assert list(ecru.as_completed([])) == []
+
+
+def test_t3_as_completed_given_up_ends_what_it_started() -> None:
+    ended = []
+
+    def sleeper() -> None:
+        try:
+            ecru.sleep(LONG)
+        finally:
+            ended.append(True)
+
+    def quick() -> None:
+        ecru.yield_()
+
+    stream = ecru.as_completed([sleeper, quick, sleeper])
+    assert next(stream).exception() is None
+    stream.close()
+    assert ended == [True, True]
+
+
+def test_t5_as_completed_takes_from_an_endless_source_by_its_limit() -> None:
+    taken = []
+
+    def source() -> Iterator[Callable[[], int]]:
+        n = 0
+        while True:
+            taken.append(n)
+            yield functools.partial(int, n)
+            n += 1
+
+    stream = ecru.as_completed(source(), limit=4)
+    for _ in range(10):
+        next(stream)
+    stream.close()
+    assert len(taken) <= 14
+
+
+def test_t5_map_keeps_the_order_and_the_limit() -> None:
+    running: list[int] = []
+    most = []
+
+    def work(n: int) -> int:
+        running.append(n)
+        most.append(len(running))
+        ecru.sleep(0.001 * (n % 3))
+        running.remove(n)
+        return n * n
+
+    assert list(ecru.map(work, range(20), limit=4)) == [n * n for n in range(20)]
+    assert max(most) == 4
+    assert list(ecru.map(work, [])) == []
+    assert list(ecru.map(pow, [2, 3], [3, 2, 9])) == [8, 9]
+
+
+def test_t5_maps_first_error_ends_it() -> None:
+    started = []
+
+    def work(n: int) -> int:
+        started.append(n)
+        ecru.yield_()
+        if n >= 2:
+            raise KeyError(n)
+        return n
+
+    seen = []
+    with pytest.raises(KeyError, match="2"):
+        for value in ecru.map(work, range(100), limit=3):
+            seen.append(value)
+    assert seen == [0, 1]
+    assert len(started) < 10
+
+
+def test_t5_a_map_dropped_early_ends_what_it_started() -> None:
+    ended = []
+
+    def work(n: int) -> int:
+        try:
+            if n:
+                ecru.sleep(LONG)
+        finally:
+            ended.append(n)
+        return n
+
+    stream = ecru.map(work, range(5))
+    assert next(stream) == 0
+    del stream
+    gc.collect()
+    assert sorted(ended) == list(range(5))
+
+
+@pytest.mark.parametrize("limit", [0, -3])
+def test_bad_limits_are_refused_at_once(limit: int) -> None:
+    with pytest.raises(ValueError, match="limit"):
+        ecru.map(int, [], limit=limit)
+    with pytest.raises(ValueError, match="limit"):
+        ecru.as_completed([], limit)
+    with pytest.raises(TypeError, match="iterable"):
+        ecru.map(int)
+
+
+def test_t4_a_thread_may_start_in_nobodys_name() -> None:
+    """An OS thread that runs no goroutines is told so, and the group is as before."""
+    said: list[BaseException] = []
+
+    def outside(group: ecru.TaskGroup) -> None:
+        try:
+            group.go(int)
+        except RuntimeError as error:
+            said.append(error)
+
+    with ecru.TaskGroup(limit=1) as group:
+        thread = threading.Thread(target=outside, args=(group,))
+        thread.start()
+        thread.join()
+        assert group.go(lambda: 7).result() == 7
+    assert "ecru.run" in str(said[0])
+
+
+def test_groups_raised_are_plain_exception_groups() -> None:
+    with pytest.raises(BaseExceptionGroup) as caught, ecru.TaskGroup() as group:
+        group.go(fail, OSError())
+    assert type(caught.value) is ExceptionGroup
