@@ -5,7 +5,9 @@ another one runs. Errors, cancellation and time limits go with the blocks they s
 Times are seconds everywhere; instants are those of now().
 """
 
+from importlib import import_module as _import_module
 from threading import local as Local
+from typing import Any as _Any
 
 from ecru import _abi as _abi
 from ecru import operators
@@ -90,3 +92,13 @@ __all__ = [
     "yield_",
 ]
 __version__ = version()
+
+
+_ON_DEMAND = frozenset({"aio", "futures", "net", "testing", "wsgi"})
+
+
+def __getattr__(name: str) -> _Any:
+    """Modules that import much are loaded when they are first asked for."""
+    if name in _ON_DEMAND:
+        return _import_module(f"ecru.{name}")
+    raise AttributeError(f"module 'ecru' has no attribute {name!r}")
