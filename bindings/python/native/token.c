@@ -131,7 +131,16 @@ static PyType_Spec spec = {
   .name = "ecru.Token", .basicsize = sizeof(TokenObject), .slots = slots, .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
 };
 
+static PyObject *home_token(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  home *h = ecru_py_ensure_home();
+  TokenObject *t = h ? (TokenObject *)ecru_py_token_type->tp_alloc(ecru_py_token_type, 0) : NULL;
+  if (t) t->token = ecru_token_retain(h->token);
+  return (PyObject *)t;
+}
+
 static PyMethodDef functions[] = {
+  {"home_token", home_token, METH_NOARGS, PyDoc_STR("home_token() -> Token\n\nThis thread's: fired when all its goroutines are to end. What is started under it outlives the scope the caller is in.")},
   {"check", token_check, METH_NOARGS, PyDoc_STR("check() -> None\n\nRaises Cancelled if the current token has fired.")},
   {NULL, NULL, 0, NULL},
 };
