@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import _thread
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from ecru._mutex import Mutex
-from ecru._native import Chan, Token, check, select
+from ecru._native import Cancelled, Chan, Token, check, select
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -69,11 +70,12 @@ class _Pool:
         self._idle += 1
 
     def _work(self) -> None:
-        while job := self._next():
-            job.run()
-            del job
-            with self._mutex:
-                self._idle += 1
+        with suppress(Cancelled):  # the program ends
+            while job := self._next():
+                job.run()
+                del job
+                with self._mutex:
+                    self._idle += 1
 
     def _next(self) -> _Job[Any] | None:
         """A job, or None: this worker is to end."""

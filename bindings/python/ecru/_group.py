@@ -334,15 +334,27 @@ def map(f: Callable[..., T], /, *iterables: Iterable[Any], limit: int | None = N
 def _map(f: Callable[..., T], arguments: Iterator[tuple[Any, ...]], limit: int | None) -> Generator[T, None, None]:
     crew = Crew()
     window: deque[Task[T]] = deque()
+    failure: Exception | None = None
     try:
         while True:
-            for one in islice(arguments, None if limit is None else limit - len(window)):
-                window.append(crew.start(f, *one))
+            try:
+                for one in islice(arguments, None if limit is None else limit - len(window)):
+                    window.append(crew.start(f, *one))
+            except Exception as error:  # an iterable's: its turn comes after what it gave
+                failure, arguments = error, iter(())
             if not window:
-                return
+                break
             yield window.popleft().result()
+        if failure is not None:
+            raise failure
     finally:
+        del failure  # no cycle through the traceback
         crew.stop()
-        with Token(shield=True):
-            for task in window:
-                task.exception()  # later errors are not raised: the first was, or nobody wants them
+        look_at(window)
+
+
+def look_at(tasks: Iterable[Task[Any]]) -> None:
+    """Their errors are nobody's: the first was raised, or they are not wanted any more."""
+    with Token(shield=True):
+        for task in tasks:
+            task.exception()

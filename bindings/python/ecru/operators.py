@@ -10,14 +10,14 @@ zip over what is no channel) starts a goroutine for it, at the first next().
 from __future__ import annotations
 
 import builtins
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from ecru import _native
 from ecru._chan import Receiver
-from ecru._group import Crew
-from ecru._group import map as _concurrent_map
+from ecru._group import Crew, look_at
 from ecru._time import now
 
 T = TypeVar("T")
@@ -73,8 +73,15 @@ class _Input(Generic[T]):
 
 
 def map(f: Callable[[T], U], source: Iterable[T], limit: int | None = None) -> Stream[U]:
-    """f of each value; with a limit up to so many calls run at once. The order is kept."""
-    return _concurrent_map(f, source, limit=limit) if limit is not None else _map(f, source)
+    """f of each value; with a limit up to so many calls run at once, while others are waited for. The order is kept.
+
+    ValueError if limit < 1.
+    """
+    if limit is None:
+        return _map(f, source)
+    if limit < 1:
+        raise ValueError(f"limit: 1 or more, or None for one after the other, not {limit!r}")
+    return _map_at_once(f, source, limit)
 
 
 def _map(f: Callable[[T], U], source: Iterable[T]) -> Stream[U]:
@@ -83,6 +90,29 @@ def _map(f: Callable[[T], U], source: Iterable[T]) -> Stream[U]:
             yield f(value)
     finally:
         _close(source)
+
+
+def _map_at_once(f: Callable[[T], U], source: Iterable[T], limit: int) -> Stream[U]:
+    crew = Crew()
+    window: deque[_native.Task[U]] = deque()
+    try:
+        values = _Input(crew, source)
+        listening = True
+        while listening or window:
+            first = window[0] if window else None
+            chan = values.chan if listening and len(window) < limit else None
+            picked = _native.select((first, chan), priority=True)
+            assert picked is not None
+            if picked[0] == 0:
+                yield window.popleft().result()
+            elif picked[2]:
+                window.append(crew.start(f, picked[1]))
+            else:
+                listening = False
+        values.check()
+    finally:
+        crew.stop()
+        look_at(window)
 
 
 def filter(predicate: Callable[[T], object], source: Iterable[T]) -> Stream[T]:

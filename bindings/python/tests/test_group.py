@@ -464,6 +464,19 @@ def test_t5_maps_first_error_ends_it() -> None:
     assert len(started) < 10
 
 
+def test_t5_an_iterables_error_comes_after_its_values() -> None:
+    def source() -> Iterator[int]:
+        yield from range(3)
+        raise KeyError("source")
+
+    for limit in (1, 2, 5, None):
+        seen = []
+        with pytest.raises(KeyError, match="source"):
+            for value in ecru.map(int, source(), limit=limit):
+                seen.append(value)
+        assert seen == [0, 1, 2]
+
+
 def test_t5_a_map_dropped_early_ends_what_it_started() -> None:
     ended = []
 

@@ -1,0 +1,180 @@
+"""run_blocking, rule G3: what blocks its thread blocks nobody else."""
+
+import contextvars
+import gc
+import subprocess
+import sys
+import threading
+import time
+import weakref
+
+import pytest
+
+import ecru
+from ecru import _blocking
+
+LONG = 30.0  # never reached
+
+
+def test_g3_results_and_errors_come_back() -> None:
+    assert ecru.run_blocking(pow, 2, 5, mod=7) == 4
+    with pytest.raises(KeyError, match="x") as caught:
+        ecru.run_blocking({}.__getitem__, "x")
+    assert caught.traceback[-1].name == "run" or len(caught.traceback) >= 2
+    with pytest.raises(SystemExit):
+        ecru.run_blocking(sys.exit, 3)
+
+
+def test_g3_it_runs_in_another_thread() -> None:
+    assert ecru.run_blocking(threading.get_ident) != threading.get_ident()
+
+
+def test_g3_others_run_meanwhile() -> None:
+    gate = threading.Event()
+    blocked = ecru.spawn(ecru.run_blocking, gate.wait, LONG)
+    for _ in range(10):
+        ecru.yield_()
+    assert not blocked.done
+    gate.set()
+    assert blocked.result() is True
+
+
+def test_g3_several_block_side_by_side() -> None:
+    barrier = threading.Barrier(8)
+    assert sorted(ecru.map(lambda _: ecru.run_blocking(barrier.wait, LONG), range(8))) == list(range(8))
+
+
+def test_g3_more_than_the_pool_take_turns() -> None:
+    mutex = threading.Lock()
+    running, most = 0, 0
+
+    def work() -> None:
+        nonlocal running, most
+        with mutex:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.002)
+        with mutex:
+            running -= 1
+
+    ecru.gather(*[lambda: ecru.run_blocking(work)] * 200)
+    assert 1 < most <= _blocking.THREADS_MAX
+
+
+def test_g3_a_cancelled_caller_does_not_wait() -> None:
+    gate, ended, began = threading.Event(), threading.Event(), ecru.Event()
+
+    def work() -> None:
+        began.set()
+        gate.wait()
+        ended.set()
+
+    task = ecru.spawn(ecru.run_blocking, work)
+    began.wait()
+    task.cancel()
+    assert isinstance(task.exception(), ecru.Cancelled)
+    assert not ended.is_set()
+    gate.set()
+    assert ecru.run_blocking(ended.wait, LONG)
+
+
+def test_g3_what_the_function_waits_for_through_ecru_is_cancelled_with_the_caller() -> None:
+    began, said = ecru.Event(), ecru.Chan[type[BaseException]](1)
+
+    def work() -> None:
+        began.set()
+        try:
+            ecru.Chan[int]().recv()
+        except BaseException as error:
+            said.try_send(type(error))
+
+    task = ecru.spawn(ecru.run_blocking, work)
+    began.wait()
+    task.cancel()
+    assert isinstance(task.exception(), ecru.Cancelled)
+    assert said.recv() is ecru.Cancelled
+
+
+def test_g3_one_that_has_not_begun_never_does() -> None:
+    gate, ran = threading.Event(), []
+    blockers = [ecru.spawn(ecru.run_blocking, gate.wait, LONG) for _ in range(_blocking.THREADS_MAX)]
+    ecru.yield_()
+    with ecru.move_on_after(0.001) as scope:
+        ecru.run_blocking(ran.append, 1)
+    assert scope.caught
+    gate.set()
+    for task in blockers:
+        task.join()
+    ecru.run_blocking(int)
+    assert ran == []
+
+
+def test_g3_context_variables_are_the_callers() -> None:
+    variable = contextvars.ContextVar("variable", default=0)
+    variable.set(5)
+    assert ecru.run_blocking(variable.get) == 5
+    ecru.run_blocking(variable.set, 6)
+    assert variable.get() == 5
+
+
+def test_g3_it_can_be_called_from_a_thread_and_from_itself() -> None:
+    assert ecru.run_blocking(lambda: ecru.run_blocking(pow, 2, 3)) == 8
+    got: list[int] = []
+    thread = threading.Thread(target=lambda: got.append(ecru.run_blocking(pow, 2, 4)))
+    thread.start()
+    thread.join()
+    assert got == [16]
+
+
+def test_g3_nothing_keeps_arguments_results_or_errors() -> None:
+    class Thing(Exception):
+        pass
+
+    def fail() -> None:
+        raise Thing
+
+    argument = Thing()
+    gone = [weakref.ref(argument)]
+    gc.collect()
+    gc.disable()
+    try:
+        assert ecru.run_blocking(lambda thing: thing, argument) is argument
+        del argument
+        try:
+            ecru.run_blocking(fail)
+        except Thing as error:
+            gone.append(weakref.ref(error))
+        ecru.run_blocking(int)  # the worker has let go of the last job
+        assert [ref() for ref in gone] == [None, None]
+    finally:
+        gc.enable()
+
+
+def test_g3_idle_workers_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_blocking, "IDLE_SECONDS", 0.01)
+    pool = _blocking._Pool()
+    monkeypatch.setattr(_blocking, "_pool", pool)
+    for _ in range(3):
+        ecru.gather(*[lambda: ecru.run_blocking(time.sleep, 0.001)] * 5)
+        while pool._threads:
+            ecru.sleep(0.005)
+        assert pool._idle == 0
+    assert ecru.run_blocking(pow, 2, 3) == 8
+
+
+def test_g3_no_thread_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_blocking, "_pool", _blocking._Pool())
+    monkeypatch.setattr(_blocking, "_start_thread", start)
+    with pytest.raises(RuntimeError, match="new thread"):
+        ecru.run_blocking(int)
+
+
+def test_g3_the_program_ends_while_one_blocks() -> None:
+    program = (
+        "import ecru, time; ecru.go(ecru.run_blocking, time.sleep, 60); ecru.yield_(); ecru.sleep(0.01); print('end')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "end\n"

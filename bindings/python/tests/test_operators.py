@@ -1,0 +1,272 @@
+"""Operators on streams: order, ends, errors, time, and that nothing is left of what a consumer gave up."""
+
+import gc
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ecru
+from ecru import _native
+from ecru import operators as ops
+
+LONG = 30.0  # never reached
+
+
+def stream_of(values: Iterable[Any], cap: int | None = 0) -> ecru.Chan[Any]:
+    """A channel a goroutine sends the values into, and closes."""
+    chan: ecru.Chan[Any] = ecru.Chan(cap)
+
+    def feed() -> None:
+        with chan:
+            for value in values:
+                chan.send(value)
+
+    ecru.go(feed)
+    return chan
+
+
+def failing(count: int) -> Iterator[int]:
+    yield from range(count)
+    raise KeyError("source")
+
+
+def endless() -> Iterator[int]:
+    n = 0
+    while True:
+        yield n
+        n += 1
+
+
+def settle() -> None:
+    """Lets goroutines that were told to end do so."""
+    for _ in range(1000):
+        if _native.goroutine_count() == 0:
+            return
+        ecru.yield_()
+    pytest.fail(f"{_native.goroutine_count()} goroutines are left")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left() -> Iterator[None]:
+    yield
+    gc.collect()
+    settle()
+
+
+def test_map_filter_take_as_the_builtins() -> None:
+    assert list(ops.map(str, stream_of(range(3)))) == ["0", "1", "2"]
+    assert list(ops.filter(lambda n: n % 2, stream_of(range(5)))) == [1, 3]
+    assert list(ops.take(ops.filter(lambda n: n % 2, endless()), 3)) == [1, 3, 5]
+    assert list(ops.take(stream_of([1]), 5)) == [1]
+    assert list(ops.take(endless(), 0)) == []
+
+
+def test_take_takes_no_more_than_it_gives() -> None:
+    chan: ecru.Chan[int] = ecru.Chan(None)
+    for n in range(5):
+        chan.send(n)
+    assert list(ops.take(chan, 2)) == [0, 1]
+    assert len(chan) == 3
+
+
+def test_map_with_a_limit_runs_calls_at_once_in_order() -> None:
+    running: list[int] = []
+    most = []
+
+    def work(n: int) -> int:
+        running.append(n)
+        most.append(len(running))
+        ecru.sleep(0.001 * (3 - n % 3))
+        running.remove(n)
+        return n
+
+    assert list(ops.map(work, stream_of(range(12)), limit=3)) == list(range(12))
+    assert max(most) == 3
+
+
+def test_map_with_a_limit_gives_what_is_done_while_the_source_is_silent() -> None:
+    chan: ecru.Chan[int] = ecru.Chan(None)
+    chan.send(1)
+    stream = ops.map(str, chan, limit=5)
+    assert next(stream) == "1"
+    chan.send(2)
+    chan.close()
+    assert list(stream) == ["2"]
+
+
+def test_buffer_takes_ahead() -> None:
+    taken = []
+
+    def source() -> Iterator[int]:
+        for n in range(10):
+            taken.append(n)
+            yield n
+
+    stream = ops.buffer(source(), 4)
+    assert next(stream) == 0
+    for _ in range(20):
+        ecru.yield_()
+    assert 5 <= len(taken) <= 6
+    assert list(stream) == list(range(1, 10))
+
+
+def test_batch_by_size() -> None:
+    assert list(ops.batch(stream_of(range(7)), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(ops.batch([], 3)) == []
+    assert list(ops.batch(stream_of(range(7)), 3, LONG)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(ops.batch(iter(range(4)), 3, LONG)) == [[0, 1, 2], [3]]
+
+
+def test_batch_by_time() -> None:
+    chan: ecru.Chan[int] = ecru.Chan(None)
+    chan.send(1)
+    chan.send(2)
+    stream = ops.batch(chan, 10, 0.005)
+    begin = ecru.now()
+    assert next(stream) == [1, 2]
+    assert ecru.now() - begin >= 0.005
+    chan.send(3)
+    chan.close()
+    assert list(stream) == [[3]]
+
+
+def test_batch_without_waiting() -> None:
+    chan: ecru.Chan[int] = ecru.Chan(None)
+    for n in range(3):
+        chan.send(n)
+    chan.close()
+    assert list(ops.batch(chan, 2, 0)) == [[0, 1], [2]]
+
+
+def test_throttle_keeps_them_apart() -> None:
+    instants = [ecru.now() for _ in ops.throttle(stream_of(range(4), None), 0.005)]
+    assert all(after - before >= 0.005 for before, after in pairwise(instants))
+
+
+def test_merge_takes_what_comes() -> None:
+    merged = list(ops.merge(stream_of(range(50)), range(100, 150), stream_of([]), iter("ab")))
+    assert len(merged) == 102
+    for group in (range(50), range(100, 150)):
+        assert [value for value in merged if value in group] == list(group)
+    assert list(ops.merge()) == []
+
+
+def test_merge_does_not_wait_for_a_slow_source() -> None:
+    slow: ecru.Chan[str] = ecru.Chan()
+    stream = ops.merge(slow, stream_of("ab"))
+    assert [next(stream), next(stream)] == ["a", "b"]
+    slow.close()
+    assert list(stream) == []
+
+
+def test_zip_pairs_them() -> None:
+    assert list(ops.zip(stream_of("ab"), stream_of(range(2)))) == [("a", 0), ("b", 1)]
+    assert list(ops.zip(endless(), "ab")) == [(0, "a"), (1, "b")]
+    with pytest.raises(ValueError, match="argument 2"):
+        list(ops.zip("ab", "a", strict=True))
+
+
+OPERATORS: list[Callable[[Iterable[int]], Any]] = [
+    lambda source: ops.map(int, source),
+    lambda source: ops.map(int, source, limit=2),
+    lambda source: ops.filter(lambda n: True, source),
+    lambda source: ops.take(source, 100),
+    lambda source: ops.buffer(source, 3),
+    lambda source: ops.batch(source, 1),
+    lambda source: ops.batch(source, 1, LONG),
+    lambda source: ops.throttle(source, 0),
+    lambda source: ops.merge(source),
+    lambda source: ops.zip(source),
+]
+
+
+def flat(value: Any) -> int:
+    return value[0] if isinstance(value, (list, tuple)) else value
+
+
+@pytest.mark.parametrize("operate", OPERATORS)
+def test_a_sources_error_comes_after_its_values(operate: Callable[[Iterable[int]], Any]) -> None:
+    seen = []
+    with pytest.raises(KeyError, match="source"):
+        for value in operate(failing(3)):
+            seen.append(flat(value))
+    assert seen == [0, 1, 2]
+
+
+@pytest.mark.parametrize("operate", OPERATORS)
+def test_a_closed_source_ends_it(operate: Callable[[Iterable[int]], Any]) -> None:
+    assert [flat(value) for value in operate(stream_of(range(10)))] == list(range(10))
+    assert list(operate(stream_of([]))) == []
+
+
+@pytest.mark.parametrize("operate", OPERATORS)
+def test_ends_of_channels_are_sources(operate: Callable[[Iterable[int]], Any]) -> None:
+    assert [flat(value) for value in operate(stream_of(range(3)).rx())] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("operate", OPERATORS)
+def test_a_consumer_that_stops_early_leaves_nothing(operate: Callable[[Iterable[int]], Any]) -> None:
+    closed = []
+
+    def source() -> Iterator[int]:
+        try:
+            yield from endless()
+        finally:
+            closed.append(True)
+
+    stream = operate(source())
+    next(stream)
+    stream.close()
+    assert _native.goroutine_count() == 0
+    gc.collect()
+    assert closed == [True]
+
+
+@pytest.mark.parametrize("operate", OPERATORS)
+def test_a_cancelled_consumer_is_raised_cancelled(operate: Callable[[Iterable[int]], Any]) -> None:
+    silent: ecru.Chan[int] = ecru.Chan()
+    with ecru.move_on_after(0.002) as scope:
+        list(operate(silent))
+    assert scope.caught
+
+
+def test_functions_errors_are_raised_where_they_are_consumed() -> None:
+    def fail(n: int) -> int:
+        raise KeyError(n)
+
+    for stream in (ops.map(fail, [1]), ops.map(fail, [1], limit=2), ops.filter(fail, [1])):
+        with pytest.raises(KeyError):
+            next(stream)
+
+
+def test_bad_arguments_are_refused_at_once() -> None:
+    for call in (
+        lambda: ops.take([], -1),
+        lambda: ops.buffer([], 0),
+        lambda: ops.batch([], 0),
+        lambda: ops.batch([], 1, -1),
+        lambda: ops.throttle([], -1),
+        lambda: ops.map(int, [], limit=0),
+    ):
+        with pytest.raises(ValueError, match="or more"):
+            call()
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.lists(st.integers(), max_size=8), max_size=4),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_pipelines_lose_and_invent_nothing(lists: list[list[int]], size: int, ahead: int, channels: bool) -> None:
+    sources: list[Any] = [stream_of(values) if channels else values for values in lists]
+    batches = list(ops.batch(ops.buffer(ops.merge(*sources), ahead), size))
+    assert all(len(batch) == size for batch in batches[:-1])
+    assert sorted(value for batch in batches for value in batch) == sorted(
+        value for values in lists for value in values
+    )

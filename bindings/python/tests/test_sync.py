@@ -1,0 +1,779 @@
+"""Locks and their like, rules L1, L2: goroutines and OS threads at once; a cancelled waiter loses nothing."""
+
+import heapq
+import queue
+import random
+import sys
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ecru
+
+LONG = 30.0  # never reached
+
+
+def in_thread(f: Callable[[], object]) -> None:
+    """f in an OS thread that runs no goroutines; its error is raised here."""
+    ended: ecru.Chan[BaseException | None] = ecru.Chan(1)
+
+    def work() -> None:
+        try:
+            f()
+        except BaseException as error:
+            ended.send(error)
+        else:
+            ended.send(None)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    error = ended.recv()
+    thread.join()
+    if error is not None:
+        raise error
+
+
+def parked(f: Callable[[], Any]) -> ecru.Task[Any]:
+    """A goroutine that has run until it waits."""
+    task = ecru.spawn(f)
+    ecru.yield_()
+    ecru.yield_()
+    assert not task.done
+    return task
+
+
+def cancelled(task: ecru.Task[Any]) -> None:
+    task.cancel()
+    assert isinstance(task.exception(), ecru.Cancelled)
+
+
+def from_both(work: Callable[[], object], goroutines: int = 20, threads: int = 4) -> None:
+    """work in goroutines of this thread and in OS threads, at once."""
+    with ecru.TaskGroup() as group:
+        for _ in range(goroutines):
+            group.go(work)
+        for _ in range(threads):
+            group.go(in_thread, work)
+
+
+# ---- RLock ----
+
+
+def test_rlock_is_its_owners_again_and_again() -> None:
+    lock = ecru.RLock()
+    with lock:
+        assert lock.acquire()
+        assert lock.locked()
+        other = parked(lock.acquire)
+        lock.release()
+    assert other.result()
+    with pytest.raises(RuntimeError, match="un-acquired"):
+        lock.release()
+
+
+def test_rlock_excludes_goroutines_and_threads() -> None:
+    lock = ecru.RLock()
+    count = 0
+
+    def work() -> None:
+        nonlocal count
+        for _ in range(50):
+            with lock, lock:
+                seen = count
+                ecru.yield_()
+                count = seen + 1
+
+    from_both(work)
+    assert count == 24 * 50
+    assert not lock.locked()
+
+
+def test_rlock_of_another_is_not_ours() -> None:
+    lock = ecru.RLock()
+    lock.acquire()
+    assert not ecru.spawn(lock.acquire, False).result()
+    with pytest.raises(RuntimeError, match="un-acquired"):
+        ecru.spawn(lock.release).result()
+    with pytest.raises(RuntimeError, match="un-acquired"):
+        in_thread(lock.release)
+    lock.release()
+    assert "unlocked" in repr(lock)
+
+
+def test_rlock_taken_before_the_first_goroutine_is_still_ours() -> None:
+    def work() -> None:
+        lock = ecru.RLock()
+        lock.acquire()
+        assert ecru.run(lambda: ecru.spawn(int).result()) == 0
+        lock.release()
+
+    in_thread(work)
+
+
+def test_rlock_cancelled_waiters_lose_nothing() -> None:
+    lock = ecru.RLock()
+    lock.acquire()
+    cancelled(parked(lock.acquire))
+    follower = parked(lock.acquire)
+    lock.release()
+    assert follower.result()
+    assert not lock.acquire(timeout=0.001)
+    with pytest.raises(ValueError, match="non-negative"):
+        lock.acquire(timeout=-2)
+
+
+# ---- Semaphore ----
+
+
+def test_semaphore_bounds_goroutines_and_threads() -> None:
+    semaphore, mutex = ecru.Semaphore(3), threading.Lock()
+    running, most = 0, 0
+
+    def work() -> None:
+        nonlocal running, most
+        for _ in range(20):
+            with semaphore:
+                with mutex:
+                    running += 1
+                    most = max(most, running)
+                ecru.yield_()
+                with mutex:
+                    running -= 1
+
+    from_both(work)
+    assert most <= 3
+    assert semaphore.value == 3
+
+
+def test_semaphore_first_come_first_served() -> None:
+    semaphore = ecru.Semaphore(0)
+    order: list[int] = []
+
+    def work(n: int) -> None:
+        semaphore.acquire()
+        order.append(n)
+
+    for n in range(5):
+        ecru.go(work, n)
+        ecru.yield_()
+        ecru.yield_()
+    semaphore.release(5)
+    while len(order) < 5:
+        ecru.yield_()
+    assert order == list(range(5))
+
+
+def test_semaphore_timeouts_and_misuse() -> None:
+    semaphore = ecru.Semaphore(1)
+    assert semaphore.acquire(timeout=0)
+    assert not semaphore.acquire(blocking=False)
+    assert not semaphore.acquire(timeout=0)
+    assert not semaphore.acquire(timeout=0.001)
+    with pytest.raises(ValueError, match="non-blocking"):
+        semaphore.acquire(False, 1)
+    with pytest.raises(ValueError, match="one or more"):
+        semaphore.release(0)
+    with pytest.raises(ValueError, match=">= 0"):
+        ecru.Semaphore(-1)
+    assert repr(semaphore) == "<ecru.Semaphore value=0>"
+
+
+def test_semaphore_of_very_many_costs_nothing() -> None:
+    semaphore = ecru.Semaphore(sys.maxsize)
+    semaphore.acquire()
+    assert semaphore.value == sys.maxsize - 1
+
+
+def test_l2_a_bounded_semaphore_takes_no_more_back() -> None:
+    semaphore = ecru.BoundedSemaphore(2)
+    with pytest.raises(ValueError, match="too many times"):
+        semaphore.release()
+    semaphore.acquire()
+    with pytest.raises(ValueError, match="too many times"):
+        semaphore.release(2)
+    semaphore.release()
+    assert semaphore.value == 2
+
+
+def test_semaphore_cancelled_waiters_lose_nothing() -> None:
+    semaphore = ecru.Semaphore(0)
+    first, second = parked(semaphore.acquire), parked(semaphore.acquire)
+    cancelled(first)
+    semaphore.release()
+    assert second.result()
+
+
+# ---- Event, WaitGroup, Barrier, Once ----
+
+
+def test_event() -> None:
+    event = ecru.Event()
+    assert not event.is_set()
+    assert not event.wait(0.001)
+    waiting = [parked(event.wait) for _ in range(3)]
+    event.set()
+    event.set()
+    assert all(task.result() for task in waiting)
+    assert event.wait(0)
+    event.clear()
+    event.clear()
+    cancelled(parked(event.wait))
+    assert repr(event) == "<ecru.Event unset>"
+
+
+def test_events_between_threads_and_goroutines() -> None:
+    there, back = ecru.Event(), ecru.Event()
+
+    def work() -> None:
+        for _ in range(100):
+            there.wait()
+            there.clear()
+            back.set()
+
+    task = ecru.spawn(in_thread, work)
+    for _ in range(100):
+        there.set()
+        back.wait()
+        back.clear()
+    task.result()
+
+
+def test_wait_group() -> None:
+    group = ecru.WaitGroup()
+    assert group.wait()
+    ended = []
+    for n in range(3):
+        group.go(lambda n=n: ended.append(n))
+    waiting = ecru.spawn(group.wait)
+    assert group.wait(LONG)
+    assert waiting.result()
+    assert sorted(ended) == [0, 1, 2]
+    group.add(2)
+    assert not group.wait(0)
+    cancelled(parked(group.wait))
+    group.add(-2)
+    assert group.wait(0)
+    assert group.count == 0
+
+
+def test_l2_a_wait_group_is_never_negative() -> None:
+    group = ecru.WaitGroup()
+    group.add(1)
+    with pytest.raises(ValueError, match="negative"):
+        group.add(-2)
+    assert group.count == 1
+    group.done()
+    with pytest.raises(ValueError, match="negative"):
+        group.done()
+
+
+def test_wait_group_counts_a_goroutine_that_fails() -> None:
+    group = ecru.WaitGroup()
+
+    def work() -> None:
+        raise ecru.Cancelled
+
+    group.go(work)
+    assert group.wait(LONG)
+
+
+def test_wait_group_from_threads_and_goroutines() -> None:
+    group = ecru.WaitGroup()
+
+    def work() -> None:
+        for _ in range(100):
+            group.add()
+            group.done()
+
+    from_both(work)
+    assert group.wait(0)
+
+
+def test_barrier_round_after_round() -> None:
+    actions = []
+    barrier = ecru.Barrier(6, action=lambda: actions.append(barrier.n_waiting))
+    rounds: list[list[int]] = [[] for _ in range(20)]
+
+    def work() -> None:
+        for numbers in rounds:
+            numbers.append(barrier.wait())
+
+    from_both(work, goroutines=4, threads=2)
+    assert [sorted(numbers) for numbers in rounds] == [list(range(6))] * 20
+    assert len(actions) == 20
+
+
+def test_barrier_a_cancelled_arrival_is_taken_back() -> None:
+    barrier = ecru.Barrier(2)
+    cancelled(parked(barrier.wait))
+    assert barrier.n_waiting == 0
+    other = parked(barrier.wait)
+    assert barrier.n_waiting == 1
+    assert {barrier.wait(), other.result()} == {0, 1}
+
+
+def test_barrier_breaks() -> None:
+    barrier = ecru.Barrier(3)
+    waiting = parked(barrier.wait)
+    with pytest.raises(ecru.BrokenBarrierError):
+        barrier.wait(0.001)
+    assert isinstance(waiting.exception(), ecru.BrokenBarrierError)
+    assert barrier.broken
+    with pytest.raises(ecru.BrokenBarrierError):
+        barrier.wait()
+    barrier.reset()
+    waiting = parked(barrier.wait)
+    barrier.reset()
+    assert isinstance(waiting.exception(), ecru.BrokenBarrierError)
+    waiting = parked(barrier.wait)
+    barrier.abort()
+    assert isinstance(waiting.exception(), ecru.BrokenBarrierError)
+    assert threading.BrokenBarrierError is ecru.BrokenBarrierError
+
+
+def test_barrier_an_action_that_fails_breaks_it() -> None:
+    def action() -> None:
+        raise KeyError
+
+    barrier = ecru.Barrier(2, action, timeout=LONG)
+    waiting = parked(barrier.wait)
+    with pytest.raises(KeyError):
+        barrier.wait()
+    assert isinstance(waiting.exception(), ecru.BrokenBarrierError)
+    with pytest.raises(ecru.BrokenBarrierError):
+        barrier.wait()
+    with pytest.raises(ValueError, match="parties"):
+        ecru.Barrier(0)
+
+
+def test_barrier_who_is_cancelled_while_the_action_runs_has_arrived() -> None:
+    gate = ecru.Event()
+    barrier = ecru.Barrier(2, action=gate.wait)
+    waiting = parked(barrier.wait)
+    last = parked(barrier.wait)
+    waiting.cancel()
+    ecru.yield_()
+    gate.set()
+    assert {last.result(), waiting.result()} == {0, 1}
+
+
+def test_once_runs_once_for_all() -> None:
+    once, runs = ecru.Once(), []
+
+    def work() -> str:
+        runs.append(1)
+        ecru.yield_()
+        return "x"
+
+    def ask() -> None:
+        assert once.do(work) == "x"
+
+    from_both(ask)
+    assert runs == [1]
+    assert once.done
+
+
+def test_once_keeps_an_error_but_not_a_cancel() -> None:
+    once = ecru.Once()
+    cancelled(parked(lambda: once.do(ecru.sleep, LONG)))
+    assert not once.done
+
+    def work() -> None:
+        raise KeyError
+
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            once.do(work)
+    with pytest.raises(RuntimeError, match="from the function it runs"):
+        (again := ecru.Once()).do(lambda: again.do(int))
+
+
+# ---- Condition ----
+
+
+@pytest.mark.parametrize("make_lock", [ecru.Lock, ecru.RLock])
+def test_condition(make_lock: Callable[[], Any]) -> None:
+    condition = ecru.Condition(make_lock())
+    items: deque[int] = deque()
+
+    def consume() -> int:
+        with condition:
+            condition.wait_for(lambda: items)
+            return items.popleft()
+
+    tasks = [ecru.spawn(consume) for _ in range(5)]
+    ecru.yield_()
+    with condition:
+        items.extend(range(2))
+        condition.notify(2)
+    with condition:
+        items.extend(range(2, 5))
+        condition.notify_all()
+    assert sorted(task.result() for task in tasks) == list(range(5))
+
+
+def test_condition_keeps_the_depth_of_an_rlock() -> None:
+    condition = ecru.Condition()
+    with condition, condition:
+        assert not condition.wait(0.001)
+        assert ecru.spawn(condition.acquire, False).result() is False
+    with condition:
+        pass
+
+
+def test_condition_timeouts_and_misuse() -> None:
+    condition = ecru.Condition()
+    with pytest.raises(RuntimeError, match="cannot wait"):
+        condition.wait()
+    with pytest.raises(RuntimeError, match="cannot notify"):
+        condition.notify()
+    with condition:
+        assert not condition.wait(0)
+        assert condition.wait_for(lambda: 0, timeout=0.002) == 0
+        assert condition.wait_for(lambda: "x", timeout=0) == "x"
+
+
+def test_condition_a_cancelled_waiter_has_the_lock_again() -> None:
+    condition = ecru.Condition()
+    owned = []
+
+    def work() -> None:
+        with condition:
+            try:
+                condition.wait()
+            finally:
+                owned.append(condition._is_owned())
+
+    task = parked(work)
+    with condition:
+        task.cancel()
+        ecru.yield_()
+        assert not task.done
+    assert isinstance(task.exception(), ecru.Cancelled)
+    assert owned == [True]
+
+
+def test_condition_a_notified_waiter_that_is_cancelled_passes_it_on() -> None:
+    condition = ecru.Condition()
+
+    def work() -> bool:
+        with condition:
+            return condition.wait()
+
+    for seed in range(50):
+        first, second = parked(work), parked(work)
+        with condition:
+            if seed % 2:
+                first.cancel()
+            condition.notify()
+            first.cancel()
+        first.join()
+        with condition:
+            if first.exception() is None:
+                condition.notify()
+        assert second.result()
+
+
+def test_condition_between_threads_and_goroutines() -> None:
+    condition = ecru.Condition()
+    turns: list[int] = []
+
+    def work(mine: int) -> None:
+        for _ in range(100):
+            with condition:
+                condition.wait_for(lambda: len(turns) % 3 == mine)
+                turns.append(mine)
+                condition.notify_all()
+
+    with ecru.TaskGroup() as group:
+        group.go(work, 0)
+        group.go(in_thread, lambda: work(1))
+        group.go(in_thread, lambda: work(2))
+    assert turns == [0, 1, 2] * 100
+
+
+# ---- Queues ----
+
+QUEUES = [ecru.Queue, ecru.LifoQueue, ecru.PriorityQueue]
+
+
+@pytest.mark.parametrize("make", QUEUES)
+def test_queue_shapes_are_the_queue_modules(make: Any) -> None:
+    q = make(2)
+    assert q.empty()
+    q.put(1)
+    q.put_nowait(2)
+    assert q.full()
+    assert q.qsize() == 2
+    for full in (lambda: q.put(3, block=False), lambda: q.put(3, timeout=0.001), lambda: q.put(3, timeout=0)):
+        with pytest.raises(queue.Full):
+            full()
+    assert {q.get(), q.get(timeout=1)} == {1, 2}
+    for empty in (q.get_nowait, lambda: q.get(timeout=0.001), lambda: q.get(timeout=0)):
+        with pytest.raises(queue.Empty):
+            empty()
+    for negative in (lambda: q.put(1, timeout=-1), lambda: q.get(timeout=-1)):
+        with pytest.raises(ValueError, match="non-negative"):
+            negative()
+    assert type(q).__name__ in repr(q)
+
+
+@pytest.mark.parametrize(("make", "expected"), [(QUEUES[0], [3, 1, 2]), (QUEUES[1], [2, 1, 3]), (QUEUES[2], [1, 2, 3])])
+def test_queue_orders(make: Any, expected: list[int]) -> None:
+    q = make()
+    for n in (3, 1, 2):
+        q.put(n)
+    assert [q.get() for _ in range(3)] == expected
+
+
+@pytest.mark.parametrize("make", QUEUES)
+def test_queue_join(make: Any) -> None:
+    q = make()
+    q.join()
+    q.put(1)
+    waiting = parked(q.join)
+    assert q.get() == 1
+    q.task_done()
+    waiting.result()
+    with pytest.raises(ValueError, match="too many times"):
+        q.task_done()
+
+
+@pytest.mark.parametrize("make", QUEUES)
+def test_queue_shutdown(make: Any) -> None:
+    q = make(2)
+    q.put(1)
+    q.put(2)
+    putting = parked(lambda: q.put(3))
+    q.shutdown()
+    q.shutdown()
+    assert isinstance(putting.exception(), ecru.ShutDown)
+    for put in (lambda: q.put(4), lambda: q.put_nowait(4), lambda: q.put(4, timeout=1)):
+        with pytest.raises(ecru.ShutDown):
+            put()
+    assert {q.get(), q.get()} == {1, 2}
+    for get in (q.get, q.get_nowait, lambda: q.get(timeout=1)):
+        with pytest.raises(ecru.ShutDown):
+            get()
+    q.task_done()
+    q.task_done()
+    q.join()
+
+
+@pytest.mark.parametrize("make", QUEUES)
+def test_queue_immediate_shutdown(make: Any) -> None:
+    q = make()
+    q.put(1)
+    joining = parked(q.join)
+    q.shutdown(immediate=True)
+    joining.result()
+    with pytest.raises(ecru.ShutDown):
+        q.get()
+    q = make()
+    getting = parked(q.get)
+    q.shutdown()
+    assert isinstance(getting.exception(), ecru.ShutDown)
+
+
+@pytest.mark.parametrize("make", QUEUES)
+def test_queue_cancelled_waiters_lose_nothing(make: Any) -> None:
+    q = make(1)
+    cancelled(parked(q.get))
+    follower = parked(q.get)
+    q.put(1)
+    assert follower.result() == 1
+    q.put(2)
+    cancelled(parked(lambda: q.put(3)))
+    assert q.get() == 2
+    assert q.empty()
+    q.put(4)
+    assert q.get() == 4
+    for _ in range(3):
+        q.task_done()
+    q.join()
+
+
+@pytest.mark.parametrize("make", QUEUES)
+def test_queue_between_threads_and_goroutines(make: Any) -> None:
+    q = make(3)
+    got: Counter[int] = Counter()
+    mutex = threading.Lock()
+
+    def produce() -> None:
+        for n in range(100):
+            q.put(n)
+
+    def consume() -> None:
+        for _ in range(100):
+            n = q.get()
+            with mutex:
+                got[n] += 1
+            q.task_done()
+
+    with ecru.TaskGroup() as group:
+        for _ in range(3):
+            group.go(produce)
+            group.go(consume)
+            group.go(in_thread, produce)
+            group.go(in_thread, consume)
+    q.join()
+    assert got == Counter({n: 6 for n in range(100)})
+
+
+def test_priority_queue_refuses_what_does_not_compare() -> None:
+    q: ecru.PriorityQueue[Any] = ecru.PriorityQueue(3)
+    q.put(2)
+    q.put(1)
+    with pytest.raises(TypeError):
+        q.put("x")
+    assert q.qsize() == 2
+    q.put(0)
+    assert [q.get() for _ in range(3)] == [0, 1, 2]
+
+
+# ---- against models ----
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 3), st.lists(st.sampled_from(["acquire", "try", "release", "cancel"]), max_size=40))
+def test_semaphore_does_what_a_count_and_a_list_do(value: int, program: list[str]) -> None:
+    semaphore = ecru.Semaphore(value)
+    free, waiting = value, deque[ecru.Task[bool]]()
+    for step in program:
+        if step == "try":
+            assert semaphore.acquire(blocking=False) == (free > 0)
+            free -= free > 0
+        elif step == "acquire" and free > 0:
+            assert ecru.spawn(semaphore.acquire).result()
+            free -= 1
+        elif step == "acquire":
+            waiting.append(parked(semaphore.acquire))
+        elif step == "cancel" and waiting:
+            cancelled(waiting.pop())
+        elif step == "release":
+            semaphore.release()
+            if waiting:
+                assert waiting.popleft().result()
+            else:
+                free += 1
+        assert semaphore.value == free
+    for task in waiting:
+        cancelled(task)
+
+
+class _ModelQueue:
+    """What a queue holds, and in which order it gives it."""
+
+    def __init__(self, make: Any) -> None:
+        self.make, self.items = make, list[int]()
+
+    def push(self, item: int) -> None:
+        heapq.heappush(self.items, item) if self.make is ecru.PriorityQueue else self.items.append(item)
+
+    def pop(self) -> int:
+        if self.make is ecru.PriorityQueue:
+            return heapq.heappop(self.items)
+        return self.items.pop(0 if self.make is ecru.Queue else -1)
+
+
+@settings(max_examples=150)
+@given(
+    st.sampled_from(QUEUES),
+    st.integers(0, 3),
+    st.lists(st.tuples(st.sampled_from(["put", "get", "cancel_put", "cancel_get"]), st.integers(0, 99)), max_size=40),
+)
+def test_queues_do_what_a_list_does(make: Any, maxsize: int, program: list[tuple[str, int]]) -> None:
+    q, model = make(maxsize), _ModelQueue(make)
+    putting = deque[tuple[int, ecru.Task[None]]]()
+    getting = deque[ecru.Task[int]]()
+    for step, value in program:
+        if step == "put" and getting:
+            q.put(value)
+            assert getting.popleft().result() == value
+        elif step == "put" and 0 < maxsize <= len(model.items):
+            with pytest.raises(queue.Full):
+                q.put_nowait(value)
+            putting.append((value, parked(lambda value=value: q.put(value))))
+        elif step == "put":
+            q.put(value)
+            model.push(value)
+        elif step == "get" and model.items:
+            assert q.get() == model.pop()
+            if putting:
+                waited, task = putting.popleft()
+                task.result()
+                model.push(waited)
+        elif step == "get":
+            with pytest.raises(queue.Empty):
+                q.get_nowait()
+            getting.append(parked(q.get))
+        elif step == "cancel_put" and putting:
+            cancelled(putting.pop()[1])
+        elif step == "cancel_get" and getting:
+            cancelled(getting.popleft())
+        assert q.qsize() == len(model.items)
+    for task in [*getting, *(task for _, task in putting)]:
+        cancelled(task)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ten_thousand_goroutines_and_random_cancels_lose_nothing(seed: int) -> None:
+    """Permits, items and notifications are all there at the end, whoever was cancelled where."""
+    rng = random.Random(seed)
+    semaphore, lock, condition = ecru.Semaphore(5), ecru.RLock(), ecru.Condition()
+    q: ecru.Queue[int] = ecru.Queue(10)
+    put, got = Counter[int](), Counter[int]()
+
+    def use_semaphore(n: int) -> None:
+        with semaphore:
+            ecru.yield_()
+
+    def use_lock(n: int) -> None:
+        with lock, lock:
+            ecru.yield_()
+
+    def use_condition(n: int) -> None:
+        with condition:
+            if n % 8 == 2:
+                condition.wait(0.01)
+            else:
+                condition.notify()
+
+    def produce(n: int) -> None:
+        q.put(n)
+        put[n] += 1
+
+    def consume(n: int) -> None:
+        got[q.get()] += 1
+
+    work = [use_semaphore, use_lock, use_condition, produce, consume]
+    tasks = []
+    for n in range(10_000):
+        tasks.append(ecru.spawn(rng.choice(work), n))
+        if rng.random() < 0.1:
+            ecru.yield_()
+        if rng.random() < 0.3:
+            rng.choice(tasks).cancel()
+    for task in tasks:
+        if rng.random() < 0.5:
+            task.cancel()
+    while not all(task.done for task in tasks):
+        ecru.go(consume if q.full() or put.total() > got.total() + q.qsize() else produce, -1)
+        ecru.yield_()
+        for _ in range(100):
+            rng.choice(tasks).cancel()
+    for task in tasks:
+        assert isinstance(task.exception(), (ecru.Cancelled, type(None)))
+    assert semaphore.value == 5
+    assert not lock.locked()
+    with condition:
+        assert not condition._waiters
+    while not q.empty():
+        consume(-1)
+    assert put == got
+    assert q._unfinished.count == put.total()
