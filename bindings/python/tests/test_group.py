@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from running import Running
 
 import ecru
 
@@ -198,19 +199,11 @@ def test_t4_a_goroutine_belongs_to_the_groups_scope_not_its_starters() -> None:
 
 
 def test_t4_a_limit_bounds_how_many_run() -> None:
-    running, most = 0, 0
-
-    def work() -> None:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        ecru.sleep(0.001)
-        running -= 1
-
+    running = Running(3)
     with ecru.TaskGroup(limit=3) as group:
-        for _ in range(20):
-            group.go(work)
-    assert most == 3
+        for _ in range(18):
+            group.go(running)
+    assert running.most == 3
 
 
 def test_t4_try_go_never_parks() -> None:
@@ -345,17 +338,9 @@ def test_t3_gather_can_return_errors() -> None:
 
 
 def test_gather_with_a_limit() -> None:
-    running: list[int] = []
-    most = []
-
-    def work() -> None:
-        running.append(1)
-        most.append(len(running))
-        ecru.sleep(0.001)
-        running.pop()
-
-    ecru.gather(*[work] * 10, limit=2)
-    assert max(most) == 2
+    running = Running(2)
+    ecru.gather(*[running] * 10, limit=2)
+    assert running.most == 2
 
 
 @pytest.mark.parametrize("use", [ecru.gather, ecru.race, lambda work: list(ecru.as_completed([work]))])
@@ -389,8 +374,15 @@ def test_t3_race_without_a_winner_gives_all_errors() -> None:
 
 
 def test_t3_as_completed_yields_in_the_order_of_the_ends() -> None:
-    work: list[Any] = [lambda: later(0.006, 3), ecru.spawn(later, 0.003, 2), lambda: 1]
-    assert [task.result() for task in ecru.as_completed(work)] == [1, 2, 3]
+    gates = [ecru.Event(), ecru.Event()]
+    work: list[Any] = [gates[0].wait, ecru.spawn(gates[1].wait), lambda: "at once"]
+    ended = ecru.as_completed(work)
+    assert next(ended).result() == "at once"
+    gates[1].set()
+    assert next(ended) is work[1]
+    gates[0].set()
+    assert next(ended).result() is True
+    assert next(ended, None) is None
     assert list(ecru.as_completed([])) == []
 
 
@@ -430,18 +422,14 @@ def test_t5_as_completed_takes_from_an_endless_source_by_its_limit() -> None:
 
 
 def test_t5_map_keeps_the_order_and_the_limit() -> None:
-    running: list[int] = []
-    most = []
+    running = Running(4)
 
     def work(n: int) -> int:
-        running.append(n)
-        most.append(len(running))
-        ecru.sleep(0.001 * (n % 3))
-        running.remove(n)
+        running()
         return n * n
 
     assert list(ecru.map(work, range(20), limit=4)) == [n * n for n in range(20)]
-    assert max(most) == 4
+    assert running.most == 4
     assert list(ecru.map(work, [])) == []
     assert list(ecru.map(pow, [2, 3], [3, 2, 9])) == [8, 9]
 

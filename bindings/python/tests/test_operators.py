@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import Running
 
 import ecru
 from ecru import _native
@@ -74,18 +75,14 @@ def test_take_takes_no_more_than_it_gives() -> None:
 
 
 def test_map_with_a_limit_runs_calls_at_once_in_order() -> None:
-    running: list[int] = []
-    most = []
+    running = Running(3)
 
     def work(n: int) -> int:
-        running.append(n)
-        most.append(len(running))
-        ecru.sleep(0.001 * (3 - n % 3))
-        running.remove(n)
+        running()
         return n
 
     assert list(ops.map(work, stream_of(range(12)), limit=3)) == list(range(12))
-    assert max(most) == 3
+    assert running.most == 3
 
 
 def test_map_with_a_limit_gives_what_is_done_while_the_source_is_silent() -> None:
