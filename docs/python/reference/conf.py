@@ -18,4 +18,5 @@ def escape(app, what, name, thing, options, lines):
 
 
 def setup(app):
+    """Called by Sphinx."""
     app.connect("autodoc-process-docstring", escape)
