@@ -315,6 +315,8 @@ def _as_completed(work: Iterator[Callable[[], T] | Task[T]], limit: int | None) 
             running -= 1
     finally:
         crew.stop()
+        while ended.try_recv()[1]:
+            pass  # the collector does not see into channels: a task's error would keep this one, and it the task
 
 
 def map(f: Callable[..., T], /, *iterables: Iterable[Any], limit: int | None = None) -> Generator[T, None, None]:

@@ -368,9 +368,14 @@ class _Cycle:
     """One round of a barrier."""
 
     def __init__(self, parties: int) -> None:
-        self.free = list(range(parties))  # the last to arrive takes the last, 0
+        self.missing = parties
+        self.given_back: list[int] = []  # places of arrivals taken back
         self.chan: Chan[None] = Chan()  # closed when the round is over
         self.complete = False
+
+    def take_place(self) -> int:
+        self.missing -= 1
+        return self.given_back.pop() if self.given_back else self.missing
 
 
 class Barrier:
@@ -396,10 +401,10 @@ class Barrier:
             if self._broken:
                 raise BrokenBarrierError
             cycle = self._cycle
-            place = cycle.free.pop()
-            if not cycle.free:
+            place = cycle.take_place()
+            if not cycle.missing:
                 self._cycle = _Cycle(self.parties)
-        if not cycle.free:
+        if not cycle.missing:
             self._complete(cycle)
         else:
             self._await(cycle, place, self._timeout if timeout is None else timeout)
@@ -433,9 +438,10 @@ class Barrier:
     def _withdraw(self, cycle: _Cycle, place: int) -> bool:
         """Takes an arrival back. False: the round is over."""
         with self._mutex:
-            if cycle.chan.closed or not cycle.free:
+            if cycle.chan.closed or not cycle.missing:
                 return False
-            cycle.free.append(place)
+            cycle.missing += 1
+            cycle.given_back.append(place)
             return True
 
     def _break(self, cycle: _Cycle) -> None:
@@ -463,7 +469,7 @@ class Barrier:
     @property
     def n_waiting(self) -> int:
         """How many have arrived and wait."""
-        return 0 if self._broken else self.parties - len(self._cycle.free)
+        return 0 if self._broken else self.parties - self._cycle.missing
 
     @property
     def broken(self) -> bool:

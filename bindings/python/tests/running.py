@@ -4,7 +4,7 @@ import ecru
 
 
 class Running:
-    """Called by several at once: each waits until `expected` are inside (fewer would hang); most: how many ever were."""
+    """Called by several at once: each waits until `expected` are inside (fewer hang); most: how many ever were."""
 
     def __init__(self, expected: int) -> None:
         """expected: what the number of calls is a multiple of."""
