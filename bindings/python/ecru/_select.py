@@ -16,7 +16,7 @@ from typing import (
 )
 
 from ecru import _native
-from ecru._chan import Receiver, Sender
+from ecru._chan import Chan, Receiver, Sender
 from ecru._scope import DeadlineExceeded
 from ecru._time import Ticker, now
 
@@ -31,6 +31,8 @@ class _HasCase(Protocol):
 if TYPE_CHECKING:
     _Case: TypeAlias = _native._Case | Receiver[Any] | _HasCase
 _NOTHING: Final = object()
+_select = _native.select
+_new = tuple.__new__
 
 
 class Selected(NamedTuple):
@@ -51,6 +53,8 @@ def recv(chan: _native.Chan[Any] | Receiver[Any] | None) -> _Case:
 
 def send(chan: _native.Chan[T] | Sender[T] | None, value: T) -> _Case:
     """The case that sends value; it is sent only if the case is picked. None: as with recv."""
+    if type(chan) is Chan:
+        return chan, value
     native = _native_chan(chan)
     return None if native is None else (native, value)
 
@@ -80,19 +84,14 @@ def select(
     Without any case and default it parks until cancelled. Raises Cancelled (then no case was done); TypeError for what
     is no case, before anything is done.
     """
-    poll = default is not _NOTHING and timeout is None
     try:
-        result = _native.select(cases, poll, priority, timeout)  # type: ignore[arg-type]
+        result = _select(cases, timeout is None and default is not _NOTHING, priority, timeout)  # type: ignore[arg-type]
     except TypeError:
         if not any(isinstance(case, (Receiver, _HasCase)) for case in cases):
             raise
         return _select_any(cases, default, timeout, priority)
-    return _selected(result, default, timeout)
-
-
-def _selected(result: tuple[int, Any, bool] | None, default: Any, timeout: object) -> Selected:
     if result is not None:
-        return tuple.__new__(Selected, result)
+        return _new(Selected, result)
     if default is _NOTHING:
         raise DeadlineExceeded(f"no case was ready within {timeout} s")
     return Selected(-1, default, False)
