@@ -81,6 +81,12 @@ int ecru_py_add_io(PyObject *module);
 int ecru_py_add_net(PyObject *module);
 int ecru_py_add_stream(PyObject *module);
 int ecru_py_add_select(PyObject *module);
+extern bool ecru_py_forked; ///< a child after fork: there are no goroutines, nor will be
+int ecru_py_follow_forks(void);
+/// ecru_wait_fds there; without events a sleep. returns: as it; ECRU_EINTR: an exception is set.
+int ecru_py_wait_forked(ecru_fd_event *events, size_t count, int64_t instant);
+int ecru_py_add_thread(PyObject *module); ///< after add_sync
+int ecru_py_add_socket(PyObject *module);
 PyObject *ecru_py_current_task(void); ///< borrowed, or NULL
 
 typedef struct TaskObject TaskObject;

@@ -3,7 +3,38 @@
 
 #include <structmember.h>
 
-typedef struct { PyObject_HEAD ecru_semaphore *semaphore; PyObject *weakrefs; } SemaphoreObject;
+typedef struct {
+  PyObject_HEAD
+  ecru_semaphore *semaphore;
+  PyObject *weakrefs;
+  bool held;                // guarded by the GIL; false while it is on its way to the next
+  PyThread_type_lock alone; // instead of the semaphore in a forked child, which has threads only
+} SemaphoreObject;
+
+/// Its lock in a forked child: as it was at the fork. returns: NULL with MemoryError.
+static PyThread_type_lock native_lock(SemaphoreObject *s) {
+  if (s->alone) return s->alone;
+  s->alone = PyThread_allocate_lock();
+  if (!s->alone) PyErr_NoMemory();
+  else if (s->held) (void)PyThread_acquire_lock(s->alone, NOWAIT_LOCK);
+  return s->alone;
+}
+
+/// As acquire. ECRU_EINTR: an exception is set.
+static int acquire_natively(SemaphoreObject *s, bool blocking, double timeout) {
+  PyThread_type_lock lock = native_lock(s);
+  if (!lock) return ECRU_EINTR;
+  int64_t end = timeout > 0 ? ecru_after((int64_t)(timeout * 1e9)) : 0;
+  for (;;) {
+    int64_t left = timeout > 0 ? end - ecru_now() : -1000;
+    PyLockStatus got = PyThread_acquire_lock_timed(lock, 0, 0);
+    if (got != PY_LOCK_ACQUIRED && blocking && timeout != 0 && (timeout < 0 || left > 0)) {
+      Py_BEGIN_ALLOW_THREADS got = PyThread_acquire_lock_timed(lock, left / 1000, 1); Py_END_ALLOW_THREADS
+    }
+    if (got == PY_LOCK_INTR && PyErr_CheckSignals() < 0) return ECRU_EINTR;
+    if (got != PY_LOCK_INTR) return got == PY_LOCK_ACQUIRED ? 0 : ECRU_EAGAIN;
+  }
+}
 
 /// timeout < 0: none. returns: 0; ECRU_EAGAIN not in time, or not at all at once; as ecru_semaphore_acquire.
 static int acquire(ecru_semaphore *semaphore, int64_t n, bool blocking, double timeout) {
@@ -18,6 +49,12 @@ static int acquire(ecru_semaphore *semaphore, int64_t n, bool blocking, double t
   bool expired = status == ECRU_ETIMEDOUT && ecru_token_origin(mine) == ecru_token_id(mine);
   (void)ecru_token_leave();
   return expired ? ECRU_EAGAIN : status;
+}
+
+static int take(SemaphoreObject *s, bool blocking, double timeout) {
+  int status = ecru_py_forked ? acquire_natively(s, blocking, timeout) : acquire(s->semaphore, 1, blocking, timeout);
+  if (status == 0) s->held = true;
+  return status;
 }
 
 static int parse_acquire(PyObject *args, PyObject *kwargs, int *blocking, double *timeout) {
@@ -43,7 +80,7 @@ static PyObject *semaphore_acquire(SemaphoreObject *s, PyObject *args, PyObject 
   int blocking = 1;
   double timeout = -1;
   if ((PyTuple_GET_SIZE(args) > 0 || kwargs) && parse_acquire(args, kwargs, &blocking, &timeout) < 0) return NULL;
-  int status = acquire(s->semaphore, 1, blocking, timeout);
+  int status = take(s, blocking, timeout);
   if (status == 0) Py_RETURN_TRUE;
   if (status == ECRU_EAGAIN) Py_RETURN_FALSE;
   return ecru_py_raise(status);
@@ -51,7 +88,13 @@ static PyObject *semaphore_acquire(SemaphoreObject *s, PyObject *args, PyObject 
 
 static PyObject *lock_release(SemaphoreObject *s, PyObject *unused) {
   (void)unused;
-  int status = ecru_semaphore_release(s->semaphore, 1);
+  if (ecru_py_forked && !native_lock(s)) return NULL;
+  bool was_held = s->held;
+  s->held = false; // before somebody else has it
+  int status = 0;
+  if (!ecru_py_forked) status = ecru_semaphore_release(s->semaphore, 1);
+  else if (!was_held) status = ECRU_EPERM;
+  else PyThread_release_lock(s->alone);
   if (status == 0) Py_RETURN_NONE;
   PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
   return NULL;
@@ -59,13 +102,14 @@ static PyObject *lock_release(SemaphoreObject *s, PyObject *unused) {
 
 static PyObject *lock_enter(SemaphoreObject *s, PyObject *unused) {
   (void)unused;
-  int status = acquire(s->semaphore, 1, true, -1);
+  int status = take(s, true, -1);
   return status == 0 ? Py_NewRef(Py_True) : ecru_py_raise(status);
 }
 static PyObject *lock_exit(SemaphoreObject *s, PyObject *unused) { return lock_release(s, unused); }
 
 static PyObject *lock_locked(SemaphoreObject *s, PyObject *unused) {
   (void)unused;
+  if (ecru_py_forked) return PyBool_FromLong(s->held);
   int status = ecru_semaphore_try_acquire(s->semaphore, 1);
   if (status == 0) (void)ecru_semaphore_release(s->semaphore, 1);
   return PyBool_FromLong(status != 0);
@@ -88,7 +132,8 @@ static PyObject *lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
 static void lock_dealloc(SemaphoreObject *s) {
   PyTypeObject *type = Py_TYPE(s);
   if (s->weakrefs) PyObject_ClearWeakRefs((PyObject *)s);
-  ecru_semaphore_destroy(s->semaphore); // it may go while it is held
+  if (!ecru_py_forked) ecru_semaphore_destroy(s->semaphore); // it may go while it is held
+  if (s->alone) PyThread_free_lock(s->alone);
   type->tp_free(s);
   Py_DECREF(type);
 }
@@ -101,7 +146,7 @@ static PyObject *lock_repr(SemaphoreObject *s) {
 
 static PyObject *lock_reinit(SemaphoreObject *s, PyObject *unused) {
   (void)unused;
-  (void)ecru_semaphore_release(s->semaphore, 1);
+  if (s->held) return lock_release(s, NULL);
   Py_RETURN_NONE;
 }
 

@@ -1,0 +1,49 @@
+/// native/forked.c: waiting in a child after fork, where the runtime does not run: the thread itself waits, without the GIL.
+#include "native.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+
+bool ecru_py_forked;
+
+static void forked(void) { ecru_py_forked = true; }
+
+int ecru_py_follow_forks(void) { return pthread_atfork(NULL, NULL, forked) == 0 ? 0 : (PyErr_NoMemory(), -1); }
+
+/// Rounded up; -1: no limit.
+static int milliseconds_until(int64_t instant) {
+  if (instant == ECRU_FOREVER) return -1;
+  int64_t left = (instant - ecru_now() + 999999) / 1000000;
+  return left <= 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
+static int take_results(ecru_fd_event *events, const struct pollfd *polled, size_t count) {
+  int ready = 0;
+  for (size_t i = 0; i < count; i++) {
+    bool over = (polled[i].revents & (POLLERR | POLLHUP)) != 0;
+    if (polled[i].revents & POLLNVAL) return ECRU_EBADF;
+    events[i].ready = over ? events[i].wanted : (polled[i].revents & POLLIN ? (unsigned)ECRU_IO_READ : 0u) | (polled[i].revents & POLLOUT ? (unsigned)ECRU_IO_WRITE : 0u);
+    ready += events[i].ready != 0;
+  }
+  return ready;
+}
+
+int ecru_py_wait_forked(ecru_fd_event *events, size_t count, int64_t instant) {
+  struct pollfd *polled = PyMem_RawCalloc(count + 1, sizeof *polled);
+  if (!polled) return ECRU_ENOMEM;
+  for (size_t i = 0; i < count; i++) {
+    bool reads = events[i].wanted & ECRU_IO_READ, writes = events[i].wanted & ECRU_IO_WRITE;
+    polled[i] = (struct pollfd){.fd = (int)events[i].descriptor, .events = (short)((reads ? POLLIN : 0) | (writes ? POLLOUT : 0))};
+  }
+  int status;
+  do {
+    int found, most = milliseconds_until(instant);
+    Py_BEGIN_ALLOW_THREADS found = poll(polled, (nfds_t)count, most); Py_END_ALLOW_THREADS
+    status = found >= 0 ? take_results(events, polled, count) : errno == EINTR ? ECRU_EAGAIN : -errno;
+    if (status == ECRU_EAGAIN && PyErr_CheckSignals() < 0) status = ECRU_EINTR;
+  } while (status == ECRU_EAGAIN);
+  PyMem_RawFree(polled);
+  return status;
+}
