@@ -17,6 +17,7 @@ from ecru._group import TaskGroup, as_completed, gather, map, race
 from ecru._home import excepthook, run
 from ecru._native import Cancelled, Lock, Task, Token, check, current, go, sleep, spawn, version, yield_
 from ecru._native import Error as EcruError
+from ecru._patch import EarlyImportWarning, get_original, patch, patched
 from ecru._scope import DeadlineExceeded, Scope, deadline, move_on_after, shield, timeout
 from ecru._select import Selected, done, recv, select, send
 from ecru._sync import (
@@ -45,6 +46,7 @@ __all__ = [
     "ChanClosed",
     "Condition",
     "DeadlineExceeded",
+    "EarlyImportWarning",
     "EcruError",
     "Event",
     "LifoQueue",
@@ -74,11 +76,14 @@ __all__ = [
     "done",
     "excepthook",
     "gather",
+    "get_original",
     "go",
     "map",
     "move_on_after",
     "now",
     "operators",
+    "patch",
+    "patched",
     "race",
     "recv",
     "run",

@@ -1,0 +1,50 @@
+"""Modules that are patched when they are imported, since few programs do."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from ecru._patch._registry import Registry
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds what the others find, and has it patched after it ran."""
+
+    def __init__(self) -> None:
+        self.installs: dict[str, Callable[[ModuleType], None]] = {}
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        install = self.installs.pop(name, None)
+        if install is None:
+            return None
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            loader: Any = spec.loader
+            execute = loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                install(module)
+
+            loader.exec_module = exec_module
+        return spec
+
+
+_finder = _Finder()
+
+
+def after_import(registry: Registry, name: str, install: Callable[[ModuleType], None]) -> None:
+    """Calls install(module) once module name is there, which it may be already."""
+    if name in sys.modules:
+        install(sys.modules[name])
+        return
+    if _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)
+    _finder.installs[name] = install
+    registry.on_undo(lambda: _finder.installs.pop(name, None))

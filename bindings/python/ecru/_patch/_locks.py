@@ -1,0 +1,97 @@
+"""Locks that were made before the patch."""
+
+from __future__ import annotations
+
+import _thread
+import gc
+import threading
+from collections.abc import Iterator
+from types import CellType
+from typing import Any
+
+from ecru import _native
+from ecru._patch._registry import Registry
+
+_LOCK, _RLOCK = type(_thread.allocate_lock()), _thread.RLock
+
+
+def install(registry: Registry) -> None:
+    """Puts goroutines' locks in the place of free ones, wherever they are held by name.
+
+    One that is taken stays: its owner lets go of it.
+    """
+    _replace_free()
+    _replace_main()
+
+
+def _replace_free() -> None:
+    objects = gc.get_objects()
+    news = {id(lock): (lock, _like(lock)) for lock in objects if type(lock) in (_LOCK, _RLOCK) and _is_free(lock)}
+    conditions = [thing for thing in objects if isinstance(thing, threading.Condition)]
+    del objects
+    for holder in gc.get_referrers(*(lock for lock, _ in news.values())) if news else ():
+        for place, key, value in list(_places(holder)):
+            if id(value) in news:
+                place[key] = news[id(value)][1]
+    for condition in conditions:
+        _follow(condition)
+
+
+def _is_free(lock: Any) -> bool:
+    if not lock.acquire(False):
+        return False
+    lock.release()
+    return type(lock) is not _RLOCK or not lock._is_owned()  # type: ignore[attr-defined]
+
+
+def _like(lock: Any) -> Any:
+    return _native.RLock() if type(lock) is _RLOCK else _native.Lock()
+
+
+class _Cell:
+    """A closure's variable, as a mapping of one."""
+
+    def __init__(self, cell: CellType) -> None:
+        self._cell = cell
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._cell.cell_contents = value
+
+
+def _places(holder: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """What in holder can be set anew: (mapping or list, key, value)."""
+    if isinstance(holder, CellType):
+        yield _Cell(holder), 0, holder.cell_contents
+    elif type(holder) is list:
+        for index, value in enumerate(holder):
+            yield holder, index, value
+    elif type(holder) is dict:
+        for key, value in holder.items():
+            yield holder, key, value
+    elif isinstance(getattr(holder, "__dict__", None), dict):
+        for key, value in holder.__dict__.items():
+            yield holder.__dict__, key, value
+
+
+def _follow(condition: threading.Condition) -> None:
+    """A condition has kept its lock's methods."""
+    lock = condition._lock  # type: ignore[attr-defined]
+    if not isinstance(lock, (_native.Lock, _native.RLock)):
+        return
+    for name in ("acquire", "release", "_release_save", "_acquire_restore", "_is_owned"):
+        if name in vars(condition):
+            setattr(condition, name, getattr(lock, name))
+
+
+def _replace_main() -> None:
+    """Up to 3.12 a lock says that the main thread runs, which goroutines may wait for."""
+    main: Any = threading.main_thread()
+    old = getattr(main, "_tstate_lock", None)
+    if type(old) is not _LOCK:
+        return
+    main._tstate_lock = _native.Lock()
+    main._tstate_lock.acquire()
+    others: set[Any] = threading._shutdown_locks  # type: ignore[attr-defined]
+    if old in others:
+        others.discard(old)
+        others.add(main._tstate_lock)

@@ -1,0 +1,141 @@
+"""os: reading and writing of what can be waited for, and waiting for children."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ecru import _native
+from ecru._patch._offload import offload
+from ecru._patch._registry import Registry
+
+_read, _write, _readv, _writev, _close = os.read, os.write, os.readv, os.writev, os.close
+_waitpid, _wait3, _wait4, _waitid, _system = os.waitpid, os.wait3, os.wait4, os.waitid, os.system
+_ATOMIC_BYTES = 4096  # PIPE_BUF: what a pipe that can be written to has room for
+
+
+def is_to_wait(fd: int) -> bool:
+    """Whether who reads or writes it expects to wait: it is blocking, or only not because it was kept."""
+    try:
+        return os.get_blocking(fd) or _native.socket_is_kept(fd)
+    except (OSError, TypeError, OverflowError):
+        return False  # the call itself says what is wrong
+
+
+def wait(fd: int, writes: bool) -> None:
+    """Parks until it is ready."""
+    if _native.socket_is_kept(fd):
+        _native.socket_wait(fd, writes, None)
+    else:
+        _native.wait_fd(fd, "w" if writes else "r")
+
+
+def read(fd: int, length: int, /) -> bytes:
+    """As os.read."""
+    if is_to_wait(fd):
+        wait(fd, False)
+    return _read(fd, length)
+
+
+def readv(fd: int, buffers: Sequence[Any], /) -> int:
+    """As os.readv."""
+    if is_to_wait(fd):
+        wait(fd, False)
+    return _readv(fd, buffers)
+
+
+def write(fd: int, data: Any, /) -> int:
+    """As os.write: all of it, if the descriptor is a blocking one."""
+    if not is_to_wait(fd):
+        return _write(fd, data)
+    with memoryview(data) as view, view.cast("B") as left:
+        done = 0
+        while True:
+            wait(fd, True)
+            done += _write(fd, left[done : done + _ATOMIC_BYTES])
+            if done >= len(left):
+                return done
+
+
+def writev(fd: int, buffers: Sequence[Any], /) -> int:
+    """As os.writev."""
+    return write(fd, b"".join(buffers)) if is_to_wait(fd) else _writev(fd, buffers)
+
+
+def close(fd: int) -> None:
+    """As os.close: who waits for it gets OSError (EBADF)."""
+    if isinstance(fd, int) and fd >= 0:
+        _native.socket_end(fd)
+    _close(fd)
+
+
+def wait_for_exit(pid: int, seconds: float | None = None) -> bool:
+    """Parks until a child has ended, which is left to be waited for. Whether it has within so many seconds."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(_native.wait_fd(pidfd, "r", seconds))
+    finally:
+        close(pidfd)
+
+
+def waitpid(pid: int, options: int, /) -> tuple[int, int]:
+    """As os.waitpid."""
+    if options & os.WNOHANG:
+        return _waitpid(pid, options)
+    if pid <= 0 or options:
+        return offload(_waitpid, pid, options)
+    found = _waitpid(pid, os.WNOHANG)
+    if found == (0, 0):
+        wait_for_exit(pid)
+        found = _waitpid(pid, 0)
+    return found
+
+
+def wait_any() -> tuple[int, int]:
+    """As os.wait."""
+    return waitpid(-1, 0)
+
+
+def wait3(options: int) -> tuple[int, int, Any]:
+    """As os.wait3."""
+    return _wait3(options) if options & os.WNOHANG else offload(_wait3, options)
+
+
+def wait4(pid: int, options: int) -> tuple[int, int, Any]:
+    """As os.wait4."""
+    return _wait4(pid, options) if options & os.WNOHANG else offload(_wait4, pid, options)
+
+
+def waitid(idtype: int, ident: int, options: int, /) -> Any:
+    """As os.waitid."""
+    if options & os.WNOHANG:
+        return _waitid(idtype, ident, options)
+    return offload(_waitid, idtype, ident, options)
+
+
+def system(command: str) -> int:
+    """As os.system."""
+    return offload(_system, command)
+
+
+def install(registry: Registry) -> None:
+    """Replaces them."""
+    functions: tuple[Callable[..., Any], ...] = (
+        read,
+        write,
+        readv,
+        writev,
+        close,
+        waitpid,
+        wait3,
+        wait4,
+        waitid,
+        system,
+    )
+    for function in functions:
+        registry.replace(os, function.__name__, function)
+    registry.replace(os, "wait", wait_any)

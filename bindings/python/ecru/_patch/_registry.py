@@ -1,0 +1,103 @@
+"""What was replaced by what, and how it is put back."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterator
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+_MISSING: Any = object()
+
+
+class Registry:
+    """Replacements in modules and classes, in their order."""
+
+    def __init__(self) -> None:
+        """Nothing is replaced."""
+        self._done: list[tuple[dict[str, Any] | None, Any, str, Any, Any]] = []
+        self._undo: list[Callable[[], object]] = []
+        self._originals: dict[tuple[str, str], Any] = {}
+
+    def replace(self, owner: Any, name: str, new: Any) -> Any:
+        """Makes owner.name (of a module or class) new; what it was is returned."""
+        old = vars(owner).get(name, _MISSING)
+        original = getattr(owner, name, None)
+        if (
+            isinstance(new, FunctionType)
+            and isinstance(original, BuiltinFunctionType)
+            and isinstance(owner, ModuleType)
+        ):
+            new = staticmethod(new)  # as a class's attribute it takes no object, like what it replaces
+        self._done.append((None, owner, name, old, new))
+        key = owner.__name__ if isinstance(owner, ModuleType) else f"{owner.__module__}.{owner.__qualname__}"
+        self._originals.setdefault((key, name), original)
+        setattr(owner, name, new)
+        return original
+
+    def replace_if_there(self, owner: Any, name: str, new: Any) -> None:
+        """The same, unless this interpreter or system has no such thing."""
+        if hasattr(owner, name):
+            self.replace(owner, name, new)
+
+    def on_undo(self, function: Callable[[], object]) -> None:
+        """Calls function when everything is put back."""
+        self._undo.append(function)
+
+    def original(self, module: str, name: str) -> Any:
+        """What module.name was before; KeyError if it was not replaced."""
+        return self._originals[module, name]
+
+    def rebind(self) -> list[str]:
+        """Gives modules that imported a replaced name before (`from time import sleep`) the new one.
+
+        Returns what could not be changed: descriptions of tuples, closures, defaults and the like that hold an old one.
+        """
+        in_modules = [(old, new) for _, owner, _, old, new in self._done if isinstance(owner, ModuleType)]
+        news = {id(old): (old, new) for old, new in in_modules if callable(old)}
+        namespaces = [vars(module) for module in _foreign_modules()]
+        for namespace in namespaces:
+            for name, value in list(namespace.items()):
+                if id(value) in news and (new := news[id(value)][1]) is not value:
+                    self._done.append((namespace, None, name, value, new))
+                    namespace[name] = new
+        return _holders(news)
+
+    def undo(self) -> None:
+        """Puts everything back, the last first."""
+        for namespace, owner, name, old, _ in reversed(self._done):
+            if namespace is not None:
+                namespace[name] = old
+            elif old is _MISSING:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, old)
+        for function in reversed(self._undo):
+            function()
+        self.__init__()  # type: ignore[misc]
+
+
+def _foreign_modules() -> Iterator[ModuleType]:
+    for name, module in list(sys.modules.items()):
+        if isinstance(module, ModuleType) and name != "ecru" and not name.startswith("ecru."):
+            yield module
+
+
+def _holders(news: dict[int, tuple[Any, Any]]) -> list[str]:
+    """Functions whose defaults are, and containers in modules that hold, something replaced."""
+    olds = [old for old, new in news.values() if old is not new]
+    found = []
+    for holder in gc.get_referrers(*olds):
+        if not isinstance(holder, tuple):
+            continue
+        values: tuple[Any, ...] = holder
+        for function in gc.get_referrers(holder):
+            if getattr(function, "__defaults__", None) is holder and not _is_ours(function):
+                names = sorted({old.__name__ for old in olds for value in values if value is old})
+                found.append(f"{function.__module__}.{function.__qualname__} has {', '.join(names)} as a default")
+    return sorted(found)
+
+
+def _is_ours(function: Any) -> bool:
+    return str(getattr(function, "__module__", "")).split(".")[0] == "ecru"

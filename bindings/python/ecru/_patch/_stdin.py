@@ -1,0 +1,68 @@
+"""sys.stdin and input() park until something was typed or written.
+
+The descriptor, which others share, stays as it is.
+"""
+
+from __future__ import annotations
+
+import builtins
+import io
+import os
+import stat
+import sys
+from typing import Any
+
+from ecru import _native
+from ecru._patch._registry import Registry
+
+_input = builtins.input
+
+
+class WaitingIO(io.FileIO):
+    """A descriptor that is read when it is ready."""
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Parks until there is something, or the end."""
+        _native.wait_fd(self.fileno(), "r")
+        return super().readinto(buffer) or 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """What is there, or all until the end."""
+        if size is None or size < 0:
+            return self.readall()
+        _native.wait_fd(self.fileno(), "r")
+        return super().read(size) or b""
+
+    def readall(self) -> bytes:
+        """All until the end."""
+        return b"".join(iter(lambda: self.read(io.DEFAULT_BUFFER_SIZE), b""))
+
+
+def input(prompt: object = "", /) -> str:
+    """As input(): at a terminal it is asked for a line once there is one."""
+    if sys.stdin is not None and sys.stdin.isatty():
+        print(prompt, end="", flush=True)
+        _native.wait_fd(sys.stdin.fileno(), "r")
+        return _input()
+    return _input(prompt)
+
+
+def _is_to_wait() -> bool:
+    try:
+        fd = sys.stdin.fileno()
+    except (AttributeError, OSError, ValueError):
+        return False
+    return fd == 0 and type(sys.stdin) is io.TextIOWrapper and not stat.S_ISREG(os.fstat(fd).st_mode)
+
+
+def install(registry: Registry) -> None:
+    """Replaces sys.stdin, if it is the system's and no file, and input."""
+    if not _is_to_wait():
+        return
+    old = sys.stdin
+    raw = WaitingIO(0, "rb", closefd=False)
+    buffered = io.BufferedReader(raw)
+    registry.replace(
+        sys, "stdin", io.TextIOWrapper(buffered, old.encoding, old.errors, line_buffering=bool(old.line_buffering))
+    )
+    registry.replace(builtins, "input", input)

@@ -1,0 +1,150 @@
+"""Threads are goroutines: the primitives of _thread, and what threading makes of them.
+
+On a thread that runs no goroutines everything is as it was: it starts threads, and takes part in locks as a thread.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextvars
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ecru import _native
+from ecru._patch import _locks
+from ecru._patch._registry import Registry
+
+_start_native_thread = _thread.start_new_thread
+_native_ident = _thread.get_ident
+_running = 0
+_sentinels: dict[int, Any] = {}
+_root: _native.Token | None = None
+
+
+def _run(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    global _running
+    _running += 1
+    try:
+        function(*args, **kwargs)
+    except SystemExit:
+        pass
+    except _native.Cancelled:
+        pass
+    except BaseException as error:
+        _report(error, function)
+    finally:
+        _running -= 1
+        sentinel = _sentinels.pop(_native.get_ident(), None)
+        if sentinel is not None:
+            sentinel.release()
+
+
+def count() -> int:
+    """How many threads run, without the main one."""
+    return _running
+
+
+def _report(error: BaseException, function: Callable[..., object]) -> None:
+    about = type("UnraisableHookArgs", (), {})()
+    about.exc_type, about.exc_value, about.exc_traceback = type(error), error, error.__traceback__
+    about.err_msg, about.object = "Exception ignored in thread started by", function
+    sys.unraisablehook(about)
+
+
+def _spawn(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    with _root if _root is not None else _native.Token(shield=True):  # it outlives the scope it was started in
+        return _native.spawn(_run, function, args, kwargs).id | 1 << 62
+
+
+def start_new_thread(
+    function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None, /
+) -> int:
+    """Starts function(*args, **kwargs) in a goroutine; on a thread that runs none, in a thread. Returns its ident."""
+    if not callable(function):
+        raise TypeError("first arg must be callable")
+    if not isinstance(args, tuple):
+        raise TypeError("2nd arg must be a tuple")
+    if kwargs is not None and not isinstance(kwargs, dict):
+        raise TypeError("optional 3rd arg must be a dictionary")
+    if not _runs_goroutines():
+        return _start_native_thread(_run, (function, args, kwargs or {}))
+    return contextvars.Context().run(_spawn, function, args, kwargs or {})
+
+
+def _runs_goroutines() -> bool:
+    return _native.is_home() or (not _native.is_forked() and _native_ident() == threading.main_thread().ident)
+
+
+def _set_sentinel() -> Any:
+    """A lock that threading acquires, and that is released when the calling thread ends."""
+    sentinel = _sentinels[_native.get_ident()] = _native.Lock()
+    return sentinel
+
+
+class _ForgetOnEnd:
+    """Kept in the goroutine's own storage, which goes with it: then threading forgets it, too."""
+
+    def __init__(self, thread: threading.Thread) -> None:
+        self._ident = thread.ident
+
+    def __del__(self) -> None:
+        active = threading._active  # type: ignore[attr-defined]
+        if isinstance(active.get(self._ident), threading._DummyThread):
+            del active[self._ident]
+
+
+_own = threading.local()
+
+
+def _dummy_init(original: Callable[..., None]) -> Callable[..., None]:
+    def __init__(self: threading.Thread) -> None:
+        original(self)
+        _own.forget = _ForgetOnEnd(self)
+
+    return __init__
+
+
+def _without_cancelled(
+    original: Callable[[], Callable[[threading.Thread], None]],
+) -> Callable[[], Callable[[threading.Thread], None]]:
+    """Threads that are cancelled, at the end of the program, are no news."""
+
+    def make_invoke_excepthook() -> Callable[[threading.Thread], None]:
+        invoke = original()
+
+        def invoke_excepthook(thread: threading.Thread) -> None:
+            if not isinstance(sys.exc_info()[1], _native.Cancelled):
+                invoke(thread)
+
+        return invoke_excepthook
+
+    return make_invoke_excepthook
+
+
+def install(registry: Registry) -> None:
+    """Replaces the primitives of _thread and threading's own names for them."""
+    global _root
+    _root = _native.Token()
+    registry.replace(_thread, "start_new_thread", start_new_thread)
+    registry.replace(_thread, "start_new", start_new_thread)
+    registry.replace(_thread, "allocate_lock", _native.Lock)
+    registry.replace(_thread, "allocate", _native.Lock)
+    registry.replace(_thread, "RLock", _native.RLock)
+    registry.replace(_thread, "LockType", _native.Lock)
+    registry.replace(_thread, "get_ident", _native.get_ident)
+    registry.replace_if_there(_thread, "lock", _native.Lock)
+    registry.replace_if_there(_thread, "_set_sentinel", _set_sentinel)
+    registry.replace(_thread, "_count", count)
+    registry.replace(threading, "_CRLock", _native.RLock)
+    make: Any = threading._make_invoke_excepthook  # type: ignore[attr-defined]
+    registry.replace(threading, "_make_invoke_excepthook", _without_cancelled(make))
+    if not hasattr(threading, "_DeleteDummyThreadOnDel"):
+        init = _dummy_init(threading._DummyThread.__init__)
+        registry.replace(threading._DummyThread, "__init__", init)
+    if hasattr(_thread, "start_joinable_thread"):
+        from ecru._patch import _joinable
+
+        _joinable.install(registry)
+    _locks.install(registry)

@@ -1,0 +1,54 @@
+"""python -m ecru --trace: a line on stderr for each goroutine that begins or ends, and the scheduler's each second."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ecru
+from ecru import _native
+
+_began = time.monotonic()
+
+
+def _tell(text: str) -> None:
+    os.write(
+        2, f"ecru: {(time.monotonic() - _began) * 1000:9.1f} ms  goroutine {_native.goroutine_id()} {text}\n".encode()
+    )
+
+
+def _name(function: Callable[..., object]) -> str:
+    return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', function)}"
+
+
+def _traced(function: Callable[..., object], /, *args: Any, **kwargs: Any) -> object:
+    _tell(f"begins: {_name(function)}")
+    began = time.monotonic()
+    ending = "returned"
+    try:
+        return function(*args, **kwargs)
+    except BaseException as error:
+        ending = f"raised {type(error).__name__}"
+        raise
+    finally:
+        _tell(f"ends: {_name(function)} {ending} after {(time.monotonic() - began) * 1000:.1f} ms")
+
+
+def _starting(start: Callable[..., Any]) -> Callable[..., Any]:
+    def started(function: Callable[..., object], /, *args: Any, **kwargs: Any) -> Any:
+        return start(_traced, function, *args, **kwargs)
+
+    return started
+
+
+def start() -> None:
+    """Traces what is started from now on. Has to come before the first goroutine for the scheduler's lines."""
+    os.environ.setdefault("ECRU_DEBUG", "schedtrace=1000")
+    news = {id(old): _starting(old) for old in (_native.spawn, _native.go)}
+    for module in [ecru, _native, *(module for name, module in sys.modules.items() if name.startswith("ecru."))]:
+        for name, value in list(vars(module).items()):
+            if id(value) in news:
+                setattr(module, name, news[id(value)])

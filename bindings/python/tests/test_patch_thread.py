@@ -1,0 +1,256 @@
+"""ecru.patch(): threads and their locks are goroutines'."""
+
+import contextvars
+import os
+import queue
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from patched import patched, run
+
+SLEEPERS, SLEEP_SECONDS = 100, 0.3
+SERIAL_SECONDS = SLEEPERS * SLEEP_SECONDS
+
+
+@patched
+def test_threads_sleep_at_once_on_one_thread_of_the_system():
+    before, began = len(os.listdir("/proc/self/task")), time.monotonic()
+    threads = [threading.Thread(target=time.sleep, args=(SLEEP_SECONDS,)) for _ in range(SLEEPERS)]
+    for thread in threads:
+        thread.start()
+    assert threading.active_count() == SLEEPERS + 1
+    assert len(os.listdir("/proc/self/task")) <= before + 4  # the runtime's own
+    for thread in threads:
+        thread.join()
+    assert SLEEP_SECONDS <= time.monotonic() - began < SERIAL_SECONDS / 3
+    assert threading.active_count() == 1
+
+
+@patched
+def test_a_thread_has_an_identity_storage_and_context_of_its_own():
+    local, variable, seen = threading.local(), contextvars.ContextVar("variable", default=0), []
+    local.value = variable_in_main = 1
+    variable.set(variable_in_main)
+
+    def look() -> None:
+        me = threading.current_thread()
+        seen.append(
+            (
+                me.ident == threading.get_ident() != threading.main_thread().ident,
+                hasattr(local, "value"),
+                variable.get(),
+            )
+        )
+        assert me.ident in sys._current_frames()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [(True, False, 0)]
+    assert threading.current_thread() is threading.main_thread()
+
+
+@patched
+def test_a_lock_is_waited_for_and_a_timeout_is_kept():
+    lock = threading.Lock()
+    assert lock.acquire()
+    assert not lock.acquire(timeout=0.01)
+    assert not lock.acquire(blocking=False)
+    threading.Timer(0.05, lock.release).start()
+    assert lock.acquire(timeout=30)
+
+
+@patched
+def test_an_rlock_belongs_to_its_goroutine():
+    lock, order = threading.RLock(), []
+
+    def other() -> None:
+        assert not lock.acquire(blocking=False)
+        with lock:
+            order.append("other")
+
+    with lock, lock:
+        thread = threading.Thread(target=other)
+        thread.start()
+        time.sleep(0)
+        order.append("owner")
+    thread.join()
+    assert order == ["owner", "other"]
+
+
+@patched
+def test_condition_event_barrier_and_semaphore_follow():
+    condition, event, barrier, semaphore = (
+        threading.Condition(),
+        threading.Event(),
+        threading.Barrier(3),
+        threading.Semaphore(2),
+    )
+    items, inside, most = [], [], []
+
+    def consume() -> None:
+        with condition:
+            assert condition.wait_for(lambda: items, timeout=30)
+            items.pop()
+        assert event.wait(30)
+        with semaphore:
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.01)
+            inside.pop()
+        barrier.wait(30)
+
+    threads = [threading.Thread(target=consume) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    assert not event.wait(0.01)
+    with condition:
+        assert not condition.wait(0.01)
+        items.extend(range(3))
+        condition.notify_all()
+    event.set()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 2
+    assert not items
+    assert not barrier.broken
+
+
+@patched
+def test_queues_hand_over_between_threads():
+    for made in (queue.Queue(2), queue.SimpleQueue()):
+        results: list[int] = []
+
+        def take(made=made, results=results) -> None:
+            results.extend(iter(made.get, None))
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        for i in range(100):
+            made.put(i)
+        made.put(None)
+        thread.join()
+        assert results == list(range(100))
+    try:
+        queue.SimpleQueue().get(timeout=0.01)
+    except queue.Empty:
+        return
+    raise AssertionError("Empty expected")
+
+
+@patched
+def test_an_executors_workers_are_goroutines():
+    began, before = time.monotonic(), len(os.listdir("/proc/self/task"))
+    with ThreadPoolExecutor(SLEEPERS) as executor:
+        squares = executor.map(lambda i: time.sleep(SLEEP_SECONDS) or i * i, range(SLEEPERS))
+        assert len(os.listdir("/proc/self/task")) <= before + 4
+        assert list(squares) == [i * i for i in range(SLEEPERS)]
+    assert time.monotonic() - began < SERIAL_SECONDS / 3
+
+
+@patched
+def test_importing_from_two_threads_gives_both_the_whole_module():
+    seen = []
+    slow = "import time; time.sleep(0.1); done = True"
+    directory = tempfile.TemporaryDirectory()
+    Path(directory.name, "slow_module.py").write_text(slow)
+    sys.path.insert(0, directory.name)
+
+    def load() -> None:
+        import slow_module
+
+        seen.append(slow_module.done)
+
+    threads = [threading.Thread(target=load) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    directory.cleanup()
+    assert seen == [True] * 5
+
+
+def test_the_program_waits_for_its_threads_but_not_for_daemons():
+    body = """
+import ecru; ecru.patch()
+import threading, time
+threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+threading.Thread(target=lambda: (time.sleep(0.2), print("waited"))).start()
+"""
+    assert run(body) == "waited\n"
+
+
+def test_a_threads_error_goes_to_the_hook():
+    body = """
+import ecru; ecru.patch()
+import threading
+threading.excepthook = lambda about: print(about.exc_type.__name__, about.thread.name)
+thread = threading.Thread(target=lambda: 1 / 0, name="divides")
+thread.start()
+thread.join()
+"""
+    assert run(body) == "ZeroDivisionError divides\n"
+
+
+def test_names_and_locks_taken_before_the_patch_are_changed():
+    body = """
+import logging, threading, functools
+from threading import Lock, get_ident
+from time import sleep
+from socket import socket
+lock, condition, old_socket = Lock(), threading.Condition(), socket
+import ecru; ecru.patch()
+import time, socket as module
+def check(): assert get_ident() == threading.get_ident() != threading.main_thread().ident
+thread = threading.Thread(target=check); thread.start(); thread.join()
+assert sleep is time.sleep and Lock is threading.Lock and socket is module.socket is old_socket
+assert type(lock) is type(condition._lock._is_owned.__self__ and threading.Lock()), type(lock)
+assert type(condition._lock) is type(threading.RLock()) and condition.acquire.__self__ is condition._lock
+assert type(logging._lock) is type(threading.RLock())
+print("ok")
+"""
+    assert run(body) == "ok\n"
+
+
+def test_what_cannot_be_changed_is_reported():
+    body = """
+import time, warnings
+def nap(sleep=time.sleep): sleep(0)
+import ecru
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    ecru.patch()
+print([str(warning.message) for warning in caught])
+"""
+    assert run(body) == "['__main__.nap has sleep as a default: patch before it is imported']\n"
+
+
+def test_patching_twice_is_once_and_undo_puts_everything_back():
+    body = """
+import ecru, threading, time, socket, select, queue, selectors
+
+def state():
+    tables = threading, socket.socket, selectors.PollSelector
+    return [time.sleep, select.poll, queue.SimpleQueue, *(vars(table).copy() for table in tables)]
+
+before = state()
+ecru.patch(time=False)
+everything = ecru.patched() | {"time"}
+assert ecru.patched() == everything - {"time"} and {"thread", "socket", "select"} < everything
+assert time.sleep is before[0] is ecru.get_original("time", "sleep")
+ecru.patch(); ecru.patch()
+assert ecru.patched() == everything
+assert time.sleep is not before[0] is ecru.get_original("time", "sleep")
+ecru.patch.undo()
+assert state() == before and not ecru.patched()
+ecru.patch.undo()
+thread = threading.Thread(target=time.sleep, args=(0.01,))
+thread.start()
+thread.join()
+print(ecru.get_original("time", "sleep") is time.sleep)
+"""
+    assert run(body) == "True\n"
