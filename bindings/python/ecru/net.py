@@ -396,6 +396,16 @@ class Listener(_Named):
 
     _context: ssl.SSLContext | None
 
+    @classmethod
+    def of_socket(cls, listening: socket.socket | int, *, tls: ssl.SSLContext | None = None) -> Listener:
+        """One for a socket that listens already (from systemd, or another process), or its descriptor, which stays the
+        caller's. Raises OSError.
+        """
+        fd = listening if isinstance(listening, int) else listening.fileno()
+        listener = cls(os.dup(fd))
+        listener._context = tls
+        return listener
+
     @property
     def address(self) -> Address:
         """Where it listens, with the port the system chose."""

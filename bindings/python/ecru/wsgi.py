@@ -37,7 +37,7 @@ from ecru._native import Cancelled, Closed, Token
 from ecru._sync import Semaphore, WaitGroup
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
+    from wsgiref.types import ErrorStream, WSGIApplication
 
 __all__ = ["Limits", "Server", "serve"]
 
@@ -157,10 +157,16 @@ def _parse(head: bytes, environ: dict[str, Any], fields_most: int) -> None:
     _parse_target(target, environ)
 
 
+def _mount(environ: dict[str, Any], script_name: str) -> None:
+    path = environ["PATH_INFO"]
+    if path == script_name or path.startswith(f"{script_name}/"):
+        environ["SCRIPT_NAME"], environ["PATH_INFO"] = script_name, path[len(script_name) :]
+
+
 class _Body(io.RawIOBase):
     """A request's body. left: bytes still to come, of this piece if it is chunked."""
 
-    def __init__(self, exchange: _Exchange, left: int, chunked: bool, most: int | None) -> None:
+    def __init__(self, exchange: Exchange, left: int, chunked: bool, most: int | None) -> None:
         self.exchange, self.left, self.chunked, self.most = exchange, left, chunked, most
         self.ended = not chunked and left == 0
         self.first = True
@@ -268,8 +274,8 @@ _STATUS = re.compile(r"[1-9]\d\d [^\r\n\0]*")
 _OWN = frozenset({"connection", "transfer-encoding", "keep-alive"})  # the server's to say
 
 
-class _Exchange:
-    """One request and its response."""
+class Exchange:
+    """One request and its response: environ, status, fields (of the response), written (bytes of its body)."""
 
     __slots__ = (
         "body",
@@ -527,7 +533,8 @@ class Server:
     """Serves an application on any number of listeners.
 
     access_log: a text stream that gets a line for each request. errors: wsgi.errors, None: stderr. drain_seconds: what
-    has begun may take so long once the server is to end. script_name: SCRIPT_NAME, where the application is mounted.
+    has begun may take so long once the server is to end. script_name: SCRIPT_NAME, where the application is mounted,
+    of requests whose path begins with it.
     """
 
     def __init__(
@@ -536,13 +543,14 @@ class Server:
         *,
         limits: Limits | None = None,
         access_log: TextIO | None = None,
-        errors: TextIO | None = None,
+        errors: ErrorStream | None = None,
         drain_seconds: float = 30.0,
         multiprocess: bool = False,
         script_name: str = "",
     ) -> None:
         """Raises RuntimeError in a thread that runs no goroutines."""
         self.app, self.access_log, self.drain_seconds = app, access_log, drain_seconds
+        self.logs = access_log is not None
         self.limits = limits or Limits()
         self.stopping = False
         self.requests = 0
@@ -634,13 +642,15 @@ class Server:
             began = time.perf_counter()
             try:
                 _parse(head, environ, self.limits.fields)
-                exchange = _Exchange(self, conn, environ)
+                if self._script_name:
+                    _mount(environ, self._script_name)
+                exchange = Exchange(self, conn, environ)
             except _Refused as error:
                 self._refuse(conn, error)
                 return
             exchange.run(self.app)
-            if self.access_log is not None:
-                self._log(exchange, time.perf_counter() - began)
+            if self.logs:
+                self.log(exchange, time.perf_counter() - began)
             keep = exchange.keep
             seconds = self.limits.idle_seconds
         self._linger(conn)
@@ -694,7 +704,7 @@ class Server:
             "SERVER_SOFTWARE": "ecru",
             "SERVER_NAME": host,
             "SERVER_PORT": str(port),
-            "SCRIPT_NAME": self._script_name,
+            "SCRIPT_NAME": "",
             "REMOTE_ADDR": peer[0] if isinstance(peer, tuple) else peer,
             "REMOTE_PORT": str(peer[1]) if isinstance(peer, tuple) else "",
         }
@@ -702,7 +712,8 @@ class Server:
             environ["HTTPS"] = "on"
         return environ
 
-    def _log(self, exchange: _Exchange, seconds: float) -> None:
+    def log(self, exchange: Exchange, seconds: float) -> None:
+        """Tells of a request that has been served. Called if `logs` is set."""
         environ = exchange.environ
         asked = f"{environ['REQUEST_METHOD']} {environ['REQUEST_URI']} {environ['SERVER_PROTOCOL']}"
         when = time.strftime("%d/%b/%Y:%H:%M:%S %z")

@@ -123,6 +123,17 @@ def test_accepted_connections_come_by_iteration_until_the_listener_closes(listen
     assert len(served) == 3
 
 
+def test_a_socket_that_listens_can_be_taken_over(listener: net.Listener) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        for given in (plain, plain.fileno()):
+            with net.Listener.of_socket(given) as taken, net.dial(taken.address) as conn, taken.accept(5) as accepted:
+                conn.sendall(b"x")
+                assert accepted.recv(1) == b"x"
+        assert plain.fileno() >= 0
+    with pytest.raises(OSError, match="descriptor"):
+        net.Listener.of_socket(-1)
+
+
 def test_accept_makes_the_given_type(listener: net.Listener) -> None:
     class Mine(net.Conn):
         pass

@@ -121,7 +121,7 @@ def test_pipelined_requests_are_answered_in_order() -> None:
 
 def test_the_environment_says_what_was_asked() -> None:
     request = get("/a%20b/%C3%A4?x=%20&y", "Content-Type: text/x", "X-Two: 1", "x-two:2 ", "Cookie: a", "Cookie: b")
-    with Serving(validator(show), script_name="") as serving, serving.dial() as conn:
+    with Serving(validator(show)) as serving, serving.dial() as conn:
         conn.sendall(request)
         text = read_response(conn)[2].decode()
         port = serving.address[1]
@@ -150,6 +150,14 @@ def test_whole_urls_and_asterisks_may_be_asked_for() -> None:
         assert "PATH_INFO='/path'" in text
         assert "PATH_INFO='/'" in serving.exchange(get("http://other.org", "Connection: close")).decode()
         assert "PATH_INFO='*'" in serving.exchange(get("*", "Connection: close", method="OPTIONS")).decode()
+
+
+def test_an_application_may_be_mounted_below_the_root() -> None:
+    with Serving(show, script_name="/sub") as serving:
+        for path, expected in (("/sub/x", ("/sub", "/x")), ("/sub", ("/sub", "")), ("/subway", ("", "/subway"))):
+            text = serving.exchange(get(path, "Connection: close")).decode()
+            assert f"PATH_INFO={expected[1]!r}\n" in text
+            assert f"SCRIPT_NAME={expected[0]!r}\n" in text
 
 
 def test_fields_with_underscores_are_dropped() -> None:
