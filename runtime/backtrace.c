@@ -128,6 +128,8 @@ ECRU__NO_TSAN static void take_identity(const ecru__goroutine *g, int64_t now, e
   snapshot->age_ns = now - g->started_ns;
   snapshot->pinned = g->pins != 0;
   copy_name(snapshot->name, g->name);
+  const ecru__stack *stack = g->stack; // NULL: the thread's, or it has just ended and its stack was given back
+  if (stack) snapshot->stack_bytes = (size_t)1 << stack->log2;
 }
 
 bool ecru__snapshot_goroutine(ecru__goroutine *g, int64_t now, bool frames, ecru__snapshot *snapshot) {
@@ -137,10 +139,9 @@ bool ecru__snapshot_goroutine(ecru__goroutine *g, int64_t now, bool frames, ecru
   snapshot->status = atomic_load_explicit(&g->status, memory_order_relaxed);
   if (!parked && snapshot->status == ECRU__DEAD) return false;
   take_identity(g, now, snapshot);
-  const ecru__stack *stack = g->stack; // NULL: it has just ended and its stack was given back
-  if (stack) snapshot->stack_bytes = (size_t)1 << stack->log2;
   if (!parked) return true;
   take_wait(&g->waiter, now, snapshot);
+  if (g->waiter.is_thread == ECRU__HOSTED) snapshot->host_thread = g->pinned->thread_id; // which stays until g has ended
   if (g->waiter.is_thread & ECRU__NATIVELY) snapshot->no_frames = ECRU__FRAMES_NATIVE;
   else if (!frames) snapshot->no_frames = ECRU__FRAMES_ENOUGH;
   else take_frames(g, snapshot);
@@ -169,8 +170,9 @@ bool ecru__snapshot_thread(ecru__worker *w, int64_t now, ecru__snapshot *snapsho
   snapshot->no_frames = parked ? ECRU__FRAMES_NATIVE : ECRU__FRAMES_NOT_PARKED;
   if (parked) take_wait(x, now, snapshot);
   if (g) take_identity(g, now, snapshot);
+  if (w->host) take_identity(&w->host->first, now, snapshot);
   if (parked) uninspect(x);
-  return parked || g;
+  return parked || g || w->host;
 }
 
 const char *ecru__wait_text(uint32_t reason) {

@@ -19,8 +19,9 @@ enum {
 
 /// One goroutine, or one foreign thread, at one moment.
 typedef struct ecru__snapshot {
-  uint64_t id, parent_id;   // 0: a foreign thread
+  uint64_t id, parent_id;   // 0: a foreign thread; of a host: its first goroutine
   uint64_t thread_id;       // of a native thread that is its own, else 0
+  uint64_t host_thread;     // of a parked goroutine that runs on a host: the host's, else 0
   size_t stack_bytes;       // 0: the thread's
   const void *site;         // return address of the call that started it
   const void *object;       // what it waits on

@@ -33,7 +33,7 @@ enum { BLOCK_ROOM = BLOCK_BYTES - sizeof(block) };
 
 struct member {
   struct member *next;
-  uint64_t id, parent_id, thread_id;
+  uint64_t id, parent_id, thread_id, host_thread;
   const void *site, *object;
   int64_t waited_ns;
   bool pinned;
@@ -183,6 +183,10 @@ static void put_member(const struct group *group, const struct member *member) {
     ecru__put(&dump.text, ", own thread ");
     ecru__put_number(&dump.text, member->thread_id);
   }
+  if (member->host_thread) {
+    ecru__put(&dump.text, ", hosted by thread ");
+    ecru__put_number(&dump.text, member->host_thread);
+  }
   ecru__put(&dump.text, "\n");
 }
 
@@ -256,7 +260,7 @@ static bool put_into_group(const ecru__snapshot *s) {
   if (g->listed < MEMBERS) {
     struct member *m = allot(sizeof *m);
     if (!m) return false;
-    *m = (struct member){NULL, s->id, s->parent_id, s->thread_id, s->site, s->object, s->waited_ns, s->pinned, ""};
+    *m = (struct member){NULL, s->id, s->parent_id, s->thread_id, s->host_thread, s->site, s->object, s->waited_ns, s->pinned, ""};
     memcpy(m->name, s->name, sizeof m->name);
     *g->last = m;
     g->last = &m->next;
@@ -275,10 +279,14 @@ static void text_goroutine(const ecru__snapshot *s) {
 static void text_thread(const ecru__snapshot *s) {
   ecru__put(&dump.text, "\nforeign thread ");
   ecru__put_number(&dump.text, s->thread_id);
+  if (s->id) {
+    ecru__put(&dump.text, ", a host: ");
+    put_who(s->id, s->name);
+  }
   ecru__put(&dump.text, " [");
   ecru__put(&dump.text, state_text(s->status, s->reason));
   ecru__put(&dump.text, "]");
-  put_wait(s->object, s->waited_ns);
+  if (s->status == ECRU__WAITING) put_wait(s->object, s->waited_ns);
   ecru__put(&dump.text, "\n");
 }
 
@@ -367,12 +375,18 @@ static void json_goroutine(const ecru__snapshot *s) {
   ecru__put(&dump.text, s->pinned ? "true" : "false");
   if (s->thread_id) json_number("thread", s->thread_id);
   else json_number("stack_bytes", s->stack_bytes);
+  if (s->host_thread) json_number("host_thread", s->host_thread);
   json_frames(s);
   ecru__put(&dump.text, "}");
 }
 
 static void json_thread(const ecru__snapshot *s) {
   json_begin_one("thread", s->thread_id);
+  if (s->id) {
+    json_number("host", s->id);
+    key("name");
+    json_string(s->name);
+  }
   json_wait(s);
   ecru__put(&dump.text, "}");
 }
