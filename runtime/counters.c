@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "runtime/debug.h"
+#include "runtime/host.h"
 #include "runtime/sanitize.h"
 
 /// Racy: owners change these at any time.
@@ -29,12 +30,20 @@ ECRU__NO_TSAN static void count_worker(ecru__worker *w, ecru_counters *counters)
   else counters->running++;
 }
 
+/// As count_worker. Its first goroutine counts as none.
+ECRU__NO_TSAN static void count_host(ecru__worker *w, ecru_counters *counters) {
+  counters->runnable += atomic_load_explicit(&w->pinned_count, memory_order_relaxed) + ECRU__LOOK(w->host->spilled);
+  ecru__waiter *self = w->self;
+  counters->running += self != &w->waiter && self != &w->host->first.waiter;
+}
+
 static void count_threads(ecru_counters *counters) {
   ecru__lock_take(&ecru__sched.lock);
   for (ecru__worker *w = ecru__sched.workers; w; w = w->all_next)
     if (atomic_load_explicit(&w->stopping, memory_order_acquire) == 0) count_worker(w, counters);
   for (ecru__worker *w = ecru__sched.foreign; w; w = w->all_next)
-    if (w->own_goroutine) counters->running += atomic_load_explicit(&w->own_goroutine->waiter.state, memory_order_relaxed) == ECRU__RUNNING;
+    if (w->host) count_host(w, counters);
+    else if (w->own_goroutine) counters->running += atomic_load_explicit(&w->own_goroutine->waiter.state, memory_order_relaxed) == ECRU__RUNNING;
   ecru__lock_drop(&ecru__sched.lock);
 }
 

@@ -471,6 +471,7 @@ void ecru_exit(void) {
   ecru__worker *w = ecru__worker_here();
   ecru__goroutine *g = self();
   if (!g) ecru__panic("ecru_exit", NULL, "not in a goroutine");
+  if (w->host && g == &w->host->first) ecru__panic("ecru_exit", NULL, "in the first goroutine of a host: it is the thread");
   if (w->own_goroutine) longjmp(*(jmp_buf *)w->native, 1);
   if (w->on_native) ecru__panic("ecru_exit", NULL, "on a thread's stack (ecru_on_thread_stack)");
   wind_up(g);

@@ -19,6 +19,7 @@ void ecru__host_spill(ecru__host *host, ecru__goroutine *const *items, uint32_t 
     else host->spill_head = items[i];
     host->spill_tail = items[i];
   }
+  ECRU__SET(host->spilled, host->spilled + count);
 }
 
 /// Some of what found no room goes back to the ring.
@@ -28,6 +29,7 @@ static void unspill(ecru__worker *w) {
     ecru__goroutine *g = host->spill_head;
     host->spill_head = *ecru__link_of(g);
     if (!host->spill_head) host->spill_tail = NULL;
+    ECRU__SET(host->spilled, host->spilled - 1);
     ecru__queue_local(w, g);
   }
 }
@@ -100,13 +102,22 @@ static void list_asleep(ecru__worker *w) {
   ecru__monitor_nudge(); // the last one awake may be going to sleep
 }
 
-static void list_awake(ecru__worker *w) {
+/// returns: whether it has woken by itself.
+static bool list_awake(ecru__worker *w) {
   ecru__lock_take(&ecru__sched.lock);
   bool by_itself = w->listed != ECRU__LISTED_NOT;
   ecru__unlist(w);
   ecru__lock_drop(&ecru__sched.lock);
+  // acquire: pairs with wake() in scheduler.c
   while (!by_itself && atomic_load_explicit(&w->wake, memory_order_acquire) == 0) ecru__thread_yield(); // the wake is on its way
   atomic_store_explicit(&w->wake, 0, memory_order_relaxed);
+  return by_itself;
+}
+
+/// On its futex. A wait without an end would be begun anew after a handler that wants that (SA_RESTART).
+static void doze(ecru__worker *w, int64_t deadline) {
+  int64_t long_hence = ecru__clock_now() + 3600 * ECRU_SECOND;
+  ecru__wait(&w->wake, 0, deadline < long_hence ? deadline : long_hence);
 }
 
 static void sleep_once(ecru__worker *w) {
@@ -120,10 +131,10 @@ static void sleep_once(ecru__worker *w) {
   bool called = is_called(w) || is_due(w->processor, &deadline);
   if (!called) {
     if (ecru__poll_claim(w)) given = ecru__poll_sleep(w, events, EVENTS, deadline);
-    else ecru__wait(&w->wake, 0, deadline);
+    else doze(w, deadline);
   }
   bool interrupted = !called && given == 0 && !is_called(w) && !is_due(w->processor, &deadline);
-  list_awake(w); // before events are handed out: see sleep_in_poller in scheduler.c
+  interrupted &= list_awake(w); // before events are handed out: see sleep_in_poller in scheduler.c
   ecru__io_dispatch(w, events, given);
   atomic_store_explicit(&ecru__sched.coarse_now, ecru__clock_now(), memory_order_relaxed);
   if (interrupted && host->hooks.interrupted) host->hooks.interrupted(host->hooks.context);
@@ -152,8 +163,10 @@ static void loop(void *value) {
 
 // ---- entering and leaving ----------------------------------------------------------------------------------------------
 
-/// An unused processor for a host; sched.lock is held. *status: why not.
+/// An unused processor for a host; sched.lock is held, under which ecru_stop makes sure that there is none. *status: why not.
 static ecru__processor *take_processor(ecru__host *host, int *status) {
+  *status = ECRU_ESHUTDOWN;
+  if (atomic_load_explicit(&ecru__sched.state, memory_order_relaxed) != ECRU__STARTED) return NULL;
   *status = ECRU_EMFILE;
   for (uint32_t i = 0; i < ECRU__HOSTS_LIMIT; i++) {
     ecru__processor *p = atomic_load_explicit(&ecru__sched.hosts[i], memory_order_relaxed);
@@ -196,6 +209,8 @@ static void begin_first(ecru__worker *w, ecru__host *host) {
 static int enter(ecru__worker *w, const ecru_host_hooks *hooks) {
   if (w->host) return ECRU_EBUSY;
   if (!w->is_foreign || w->own_goroutine) return ECRU_EPERM;
+  // Once ecru_stop takes down what follows uses it waits for nobody who comes in. acquire: pairs with begin_stop
+  if (atomic_load_explicit(&ecru__sched.state, memory_order_acquire) != ECRU__STARTED) return ECRU_ESHUTDOWN;
   ecru__host *host = ecru__calloc(1, sizeof *host);
   if (!host) return ECRU_ENOMEM;
   host->hooks = (ecru_host_hooks)ECRU_HOST_HOOKS;
@@ -234,6 +249,11 @@ static size_t count(const ecru__worker *w) {
   return (size_t)(atomic_load_explicit(&p->spawned, memory_order_relaxed) - atomic_load_explicit(&p->ended, memory_order_relaxed));
 }
 
+static void see_visitors_out(ecru__worker *w) {
+  // acquire: pairs with the release in ecru__host_visited
+  while (atomic_load_explicit(&w->visitors, memory_order_acquire) != 0) ecru__thread_yield();
+}
+
 static int leave(ecru__worker *w) {
   ecru__host *host = w->host;
   if (!host || w->self != &host->first.waiter) return ECRU_EPERM;
@@ -252,9 +272,10 @@ static int leave(ecru__worker *w) {
   w->host = NULL;
   p->host = NULL;
   atomic_store_explicit(&p->owner, NULL, memory_order_relaxed);
-  if (ecru__sched.poll_heir == w) ecru__sched.poll_heir = NULL;
   atomic_fetch_sub_explicit(&ecru__sched.hosting, 1, memory_order_relaxed);
+  ecru__poll_pass_on(w); // it may have been kept for us
   ecru__lock_drop(&ecru__sched.lock);
+  see_visitors_out(w);
   ecru__stack_give(host->stack);
   ecru__free(host);
   ecru__own_sleeps();

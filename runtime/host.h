@@ -7,6 +7,8 @@
 ///   4 Asleep, the worker is LISTED_HOST; who takes that from it under sched.lock (ecru__unlist) wakes it.
 ///   5 The arrive hook runs after all locks of the goroutine before have been dropped: it may wait for a lock of the embedder's
 ///     whose holder waits for ours.
+///   6 The worker lies in its thread's thread-local storage. Who hands it a goroutine or wakes it is counted in worker->visitors, from when it
+///     cannot leave yet (the goroutine has not ended; sched.lock is held) until the last touch; before it leaves it waits until there are none.
 #ifndef ECRU_RUNTIME_HOST_H
 #define ECRU_RUNTIME_HOST_H
 #include <ecru/host.h>
@@ -20,6 +22,7 @@ typedef struct ecru__host {
   ecru__stack *stack;         // set once: the loop's
   ecru__goroutine *last;      // owner: who ran last; NULL: the thread slept since
   ecru__goroutine *spill_head, *spill_tail; // owner: runnable, no room in the ring
+  uint32_t spilled;           // owner, read racily: how many
 } ecru__host;
 
 /// On g's stack: it goes on.
@@ -34,6 +37,11 @@ static inline void ecru__host_adopt(ecru__worker *w, ecru__goroutine *g) {
   g->waiter.is_thread = ECRU__HOSTED;
   g->pinned = w;
   g->mark = NULL;
+}
+/// Invariant 6.
+static inline void ecru__host_visit(ecru__worker *w) { atomic_fetch_add_explicit(&w->visitors, 1, memory_order_relaxed); }
+static inline void ecru__host_visited(ecru__worker *w) {
+  atomic_fetch_sub_explicit(&w->visitors, 1, memory_order_release); // release: pairs with the acquire in see_visitors_out
 }
 /// The ring is full. (queue.c)
 void ecru__host_spill(ecru__host *host, ecru__goroutine *const *items, uint32_t count);

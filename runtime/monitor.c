@@ -44,6 +44,9 @@ static ecru__processor *processor(uint32_t i) {
   return atomic_load_explicit(&ecru__sched.processors[i], memory_order_relaxed);
 }
 
+/// acquire: pairs with the release in host.c
+static ecru__processor *host_processor(uint32_t i) { return atomic_load_explicit(&ecru__sched.hosts[i], memory_order_acquire); }
+
 static bool others_wait(ecru__processor *p) {
   return !ecru__queue_is_empty(p) || ECRU__LOOK(p->next) ||
          ECRU__LOOK(p->bed.count) != 0 || atomic_load_explicit(&ecru__sched.global_count, memory_order_relaxed) != 0 ||
@@ -186,13 +189,21 @@ static bool serve_poller(void) {
   return true;
 }
 
-/// Hosts keep their processors; one whose goroutines never run out looks at timers that are late.
+/// Hosts keep their processors. One whose timers are late is asked to look at them; if it has not at the next look it computes or blocks, and we
+/// fire them: others may wait for them, a token's deadline say. So do we with those of one that has gone and found no room for them elsewhere.
+static void look_at_host(ecru__processor *p, int64_t clock_now) {
+  // acquire: pairs with the release in note_earliest
+  bool late = atomic_load_explicit(&p->timers->earliest, memory_order_acquire) <= clock_now - LATE_NS && !ecru__clock_is_virtual();
+  if (late && p->seen_late) fire_all(p->timers, clock_now);
+  p->seen_late = late;
+  if (late) atomic_store_explicit(&p->attention, 1, memory_order_relaxed);
+}
+
 static void look_at_hosts(int64_t clock_now) {
-  if (atomic_load_explicit(&ecru__sched.hosting, memory_order_relaxed) == 0) return;
   for (uint32_t i = 0; i < ECRU__HOSTS_LIMIT; i++) {
-    ecru__processor *p = atomic_load_explicit(&ecru__sched.hosts[i], memory_order_acquire);
-    if (p && atomic_load_explicit(&p->timers->earliest, memory_order_relaxed) < clock_now)
-      atomic_store_explicit(&p->attention, 1, memory_order_relaxed);
+    ecru__processor *p = host_processor(i);
+    if (!p) return; // they are made in order
+    look_at_host(p, clock_now);
   }
 }
 
@@ -261,7 +272,8 @@ static uint64_t activity(void) {
   uint64_t sum = ecru__alive();
   uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
   for (uint32_t i = 0; i < created; i++) sum += ECRU__LOOK(processor(i)->switches);
-  return sum;
+  for (uint32_t i = 0; i < ECRU__HOSTS_LIMIT && host_processor(i); i++) sum += ECRU__LOOK(host_processor(i)->switches);
+  return sum + atomic_load_explicit(&ecru__sched.timers_fired, memory_order_relaxed); // of threads that sleep now and then
 }
 
 static void join_finished(void) {
@@ -340,6 +352,10 @@ static int64_t first_unkept_timer(void) {
     int64_t due = atomic_load_explicit(&processor(i)->timers->earliest, memory_order_acquire);
     if (due < first && !atomic_load_explicit(&processor(i)->owner, memory_order_acquire)) first = due;
   }
+  for (uint32_t i = 0; i < ECRU__HOSTS_LIMIT && host_processor(i); i++) {
+    int64_t due = atomic_load_explicit(&host_processor(i)->timers->earliest, memory_order_acquire);
+    if (due < first && !atomic_load_explicit(&host_processor(i)->owner, memory_order_acquire)) first = due;
+  }
   return ecru__clock_is_virtual() ? ECRU_FOREVER : first;
 }
 
@@ -378,7 +394,7 @@ static void sleep_deep(void) {
     ecru__wait(&ecru__sched.monitor_word, 0, due);
     now = ecru__clock_now();
     if (hosts && ecru__poll_is_neglected()) (void)serve_poller();
-    if (hosts) look_at_hosts(ecru__now());
+    look_at_hosts(ecru__now());
     if (more) ecru__take_idle_stacks();
     if (more) ecru__stacks_trim(now, age);
     if (now >= watch.trace_ns) watch.trace_ns = ecru__trace_tick(now);

@@ -71,33 +71,42 @@ bool ecru__poll_is_mine(ecru__worker *w) {
 bool ecru__poll_claim(ecru__worker *w) {
   ecru__poller *poller = atomic_load_explicit(&ecru__sched.poller, memory_order_acquire);
   if (!poller) return false;
-  ecru__lock_take(&ecru__sched.lock);
-  uint32_t slot = atomic_load_explicit(&ecru__sched.poll_slot, memory_order_relaxed);
+  // acquire: pairs with the exchange that took it and with go_out: poll_host belongs to the one there now, or to a later one
+  uint32_t slot = atomic_load_explicit(&ecru__sched.poll_slot, memory_order_acquire);
   bool mine = slot != ECRU__POLL_TAKEN && atomic_compare_exchange_strong(&ecru__sched.poll_slot, &slot, ECRU__POLL_TAKEN);
-  bool first = !mine && !ecru__sched.poll_heir;
-  if (first) ecru__sched.poll_heir = w;
-  else if (mine && ecru__sched.poll_heir == w) ecru__sched.poll_heir = NULL;
-  ecru__lock_drop(&ecru__sched.lock);
   if (mine) go_in(w);
-  if (first && !atomic_load_explicit(&ecru__sched.poll_host, memory_order_relaxed)) ecru__poller_wake(poller);
+  else if (!atomic_load_explicit(&ecru__sched.poll_host, memory_order_relaxed)) ecru__poller_wake(poller);
   return mine;
 }
 
-/// The place is free again: for the heir, if there is one, who sleeps on its futex.
+/// One that sleeps on its futex: nobody is in the poller. sched.lock is held.
+static ecru__worker *sleeping_host(const ecru__worker *except) {
+  for (uint32_t i = 0; i < ECRU__HOSTS_LIMIT; i++) {
+    ecru__processor *p = atomic_load_explicit(&ecru__sched.hosts[i], memory_order_relaxed);
+    if (!p) return NULL; // they are made in order
+    ecru__worker *w = atomic_load_explicit(&p->owner, memory_order_relaxed);
+    if (w && w != except && w->listed == ECRU__LISTED_HOST) return w;
+  }
+  return NULL;
+}
+
+void ecru__poll_pass_on(const ecru__worker *w) {
+  uint32_t slot = atomic_load_explicit(&ecru__sched.poll_slot, memory_order_relaxed);
+  if (slot == ECRU__POLL_TAKEN) return;
+  ecru__worker *next = sleeping_host(w);
+  if (!atomic_compare_exchange_strong(&ecru__sched.poll_slot, &slot, next ? ECRU__POLL_KEPT : ECRU__POLL_FREE) || !next) return;
+  ecru__unlist(next);
+  ecru__wake_listed(next); // under the lock: a host takes it before it leaves
+}
+
 static void go_out(ecru__worker *w) {
   atomic_store_explicit(&w->in_poller, 0, memory_order_seq_cst);
   atomic_store_explicit(&ecru__sched.poll_host, 0, memory_order_relaxed);
-  atomic_store_explicit(&ecru__sched.poll_slot, ECRU__POLL_FREE, memory_order_release);
-  if (ECRU__LIKELY(atomic_load_explicit(&ecru__sched.hosting, memory_order_relaxed) == 0)) return;
+  // seq_cst: pairs with a host's entry and its claim: it sees the place free or we see that there are hosts
+  atomic_store_explicit(&ecru__sched.poll_slot, ECRU__POLL_FREE, memory_order_seq_cst);
+  if (ECRU__LIKELY(atomic_load_explicit(&ecru__sched.hosting, memory_order_seq_cst) == 0)) return;
   ecru__lock_take(&ecru__sched.lock);
-  ecru__worker *heir = ecru__sched.poll_heir;
-  ecru__sched.poll_heir = NULL;
-  uint32_t nobody = ECRU__POLL_FREE;
-  if (heir && heir != w && heir->listed == ECRU__LISTED_HOST) {
-    atomic_compare_exchange_strong(&ecru__sched.poll_slot, &nobody, ECRU__POLL_KEPT);
-    ecru__unlist(heir);
-    ecru__wake_listed(heir); // under the lock: a host takes it before it leaves
-  }
+  ecru__poll_pass_on(w);
   ecru__lock_drop(&ecru__sched.lock);
 }
 

@@ -185,7 +185,7 @@ static int set_up(const ecru_options *options) {
   ecru__timers_clear_all();
   ecru__clock_use(ecru__sched.options.clock);
   if ((status = ecru__token_start()) != 0) return status;
-  atomic_fetch_add(&ecru__sched.epoch, 1);
+  ecru__foreign_forget_all(); // also such as came in between the end of the stop before and now: they would be listed twice
   atomic_store(&ecru__sched.maxprocs, (uint32_t)ecru__sched.options.maxprocs);
   if ((status = add_processors((uint32_t)ecru__sched.options.maxprocs)) != 0) {
     free_processors();
@@ -252,12 +252,21 @@ static bool wait_until_none_is_left(int64_t deadline) {
   return true;
 }
 
+/// From here on nothing is started, and no thread becomes a host. false: some thread is one.
+static bool begin_stop(void) {
+  ecru__lock_take(&ecru__sched.lock);
+  bool hosts = atomic_load_explicit(&ecru__sched.hosting, memory_order_relaxed) != 0;
+  if (!hosts) atomic_store(&ecru__sched.state, ECRU__STOPPING);
+  ecru__lock_drop(&ecru__sched.lock);
+  return !hosts;
+}
+
 int ecru_stop(void) {
   if (ecru__worker_forked()) return ECRU_EFORKED;
   if (ecru_in_goroutine()) return ECRU_EDEADLK;
   uint32_t state = atomic_load(&ecru__sched.state);
   if (state == ECRU__STOPPED) return 0;
-  if (state == ECRU__STARTING || atomic_load(&ecru__sched.hosting) != 0) return ECRU_EBUSY;
+  if (state == ECRU__STARTING) return ECRU_EBUSY;
   static _Atomic int stopping;
   if (atomic_exchange(&stopping, 1)) return ECRU_EBUSY;
   ecru__worker *w = ecru__enter();
@@ -266,7 +275,11 @@ int ecru_stop(void) {
     return ecru__enter_status();
   }
   atomic_store(&ecru__sched.stop_word, 0);
-  atomic_store(&ecru__sched.state, ECRU__STOPPING);
+  if (!begin_stop()) {
+    ecru__leave(w);
+    atomic_store(&stopping, 0);
+    return ECRU_EBUSY;
+  }
   ecru__token_fire_root(w);
   ecru__leave(w);
   int64_t now = ecru__clock_now(), grace = ecru__sched.options.grace_ns;
@@ -471,13 +484,14 @@ void ecru__lend_processor(ecru__worker *w) {
 
 struct scan { ecru__worker *w; ecru_token *token; int status; };
 
-static void cancel_one(struct scan *scan, ecru__waiter *x) {
+/// returns: it has been claimed.
+static bool cancel_one(struct scan *scan, ecru__waiter *x) {
   // Not simply a claim: while x is claimed its token must be looked at, and if it is another one x must stay armed, so
   // that no waker passes it by. INSPECTED makes wakers wait for that moment.
   for (;;) {
     uint32_t armed = ECRU__ARMED;
     if (atomic_compare_exchange_strong_explicit(&x->state, &armed, ECRU__INSPECTED, memory_order_acq_rel, memory_order_relaxed)) break;
-    if (armed != ECRU__INSPECTED) return;
+    if (armed != ECRU__INSPECTED) return false;
     ecru__thread_yield(); // another scan, or a dump, looks at it: it will be armed again
   }
   bool meant = ecru__waiter_token(x) == scan->token;
@@ -486,18 +500,31 @@ static void cancel_one(struct scan *scan, ecru__waiter *x) {
     x->wake_status = scan->status;
   }
   atomic_store_explicit(&x->state, meant ? ECRU__CLAIMED : ECRU__ARMED, memory_order_release);
-  if (meant) ecru__ready(scan->w, x);
+  return meant;
 }
 
 static bool cancel_goroutine(void *context, ecru__goroutine *g) {
-  cancel_one(context, &g->waiter);
+  if (cancel_one(context, &g->waiter)) ecru__ready(((struct scan *)context)->w, &g->waiter);
   return true;
+}
+
+/// Foreign threads, own-thread goroutines, hosts. To wake a host takes the lock under which we find it.
+static void cancel_threads(struct scan *scan) {
+  ecru__waiter *firsts[ECRU__HOSTS_LIMIT];
+  uint32_t count = 0;
+  ecru__lock_take(&ecru__sched.lock);
+  for (ecru__worker *f = ecru__sched.foreign; f; f = f->all_next) {
+    ecru__waiter *x = ecru__thread_waiter(f);
+    if (!cancel_one(scan, x)) continue;
+    if (f->host) firsts[count++] = x;
+    else ecru__ready(scan->w, x);
+  }
+  ecru__lock_drop(&ecru__sched.lock);
+  for (uint32_t i = 0; i < count; i++) ecru__ready(scan->w, firsts[i]); // claimed: they wait for us
 }
 
 void ecru__scan_cancel(ecru__worker *w, ecru_token *token, int status) {
   struct scan scan = {w, token, status};
   ecru__stacks_visit(cancel_goroutine, &scan);
-  ecru__lock_take(&ecru__sched.lock);
-  for (ecru__worker *f = ecru__sched.foreign; f; f = f->all_next) cancel_one(&scan, ecru__thread_waiter(f));
-  ecru__lock_drop(&ecru__sched.lock);
+  cancel_threads(&scan);
 }

@@ -9,6 +9,7 @@
 /// run here); work put into a ring wakes one worker if none is looking already; that one wakes the next if it finds more
 /// than it can run. What this misses (a goroutine alone in `next` behind one that computes) the monitor finds.
 #include "platform/rare.h"
+#include "runtime/host.h"
 #include "runtime/io.h"
 #include "runtime/seed.h"
 #include "runtime/state.h"
@@ -201,14 +202,21 @@ void ecru__wake_worker(void) {
   ecru__monitor_nudge();
 }
 
+/// Is p's owner asleep on its behalf? sched.lock is held.
+static bool sleeps_for(const ecru__worker *w, const ecru__processor *p) {
+  return w && (w->listed == ECRU__LISTED_IDLE || w->listed == ECRU__LISTED_HOST) && w->processor == p;
+}
+
 /// Something about p changed that whoever sleeps on its behalf must know (an earlier timer, a lower maxprocs).
 void ecru__wake_keeper(ecru__processor *p) {
   ecru__lock_take(&ecru__sched.lock);
   ecru__worker *w = atomic_load_explicit(&p->owner, memory_order_relaxed);
-  bool asleep = w && (w->listed == ECRU__LISTED_IDLE || w->listed == ECRU__LISTED_HOST) && w->processor == p;
+  bool asleep = sleeps_for(w, p);
   if (asleep) ecru__unlist(w);
+  if (asleep) ecru__host_visit(w);
   ecru__lock_drop(&ecru__sched.lock);
   if (asleep) wake(w, WAKE_LOOK);
+  if (asleep) ecru__host_visited(w);
   ecru__monitor_nudge();
 }
 
@@ -226,22 +234,27 @@ void ecru__withdraw_unmanned(ecru__processor *p) {
   if (found) atomic_store_explicit(&p->retired, 2, memory_order_release); // release: as in retire()
 }
 
+static void take_stacks_of(ecru__processor *p) {
+  ecru__goroutine *list = NULL;
+  ecru__lock_take(&ecru__sched.lock);
+  ecru__worker *w = atomic_load_explicit(&p->owner, memory_order_relaxed);
+  if (sleeps_for(w, p)) {
+    list = p->free_head;
+    p->free_head = NULL;
+    p->free_count = 0;
+  }
+  ecru__lock_drop(&ecru__sched.lock);
+  ecru__stacks_give_list(list);
+}
+
 /// Before stacks are trimmed: an idle processor's cache would keep its stacks' memory for ever (G8). Idle processors change hands
-/// only under sched.lock.
+/// only under sched.lock, hosts leave it only by that lock.
 void ecru__take_idle_stacks(void) {
   uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
-  for (uint32_t i = 0; i < created; i++) {
-    ecru__processor *p = atomic_load_explicit(&ecru__sched.processors[i], memory_order_relaxed);
-    ecru__goroutine *list = NULL;
-    ecru__lock_take(&ecru__sched.lock);
-    ecru__worker *w = atomic_load_explicit(&p->owner, memory_order_relaxed);
-    if (w && w->listed == ECRU__LISTED_IDLE && w->processor == p) {
-      list = p->free_head;
-      p->free_head = NULL;
-      p->free_count = 0;
-    }
-    ecru__lock_drop(&ecru__sched.lock);
-    ecru__stacks_give_list(list);
+  for (uint32_t i = 0; i < created; i++) take_stacks_of(atomic_load_explicit(&ecru__sched.processors[i], memory_order_relaxed));
+  for (uint32_t i = 0; i < ECRU__HOSTS_LIMIT; i++) {
+    ecru__processor *p = atomic_load_explicit(&ecru__sched.hosts[i], memory_order_acquire);
+    if (p) take_stacks_of(p);
   }
 }
 
@@ -286,6 +299,7 @@ int ecru__handoff(ecru__processor *p) {
 /// g must run on another worker: puts it into that worker's queue and sees to it that it has a processor (if need be, ours).
 void ecru__deliver_pinned(ecru__worker *w, ecru__goroutine *g) {
   ecru__worker *target = g->pinned;
+  ecru__host_visit(target);
   ecru__lock_take(&target->lock);
   g->queue_next = NULL;
   if (target->pinned_tail) target->pinned_tail->queue_next = g;
@@ -306,6 +320,7 @@ void ecru__deliver_pinned(ecru__worker *w, ecru__goroutine *g) {
   }
   ecru__lock_drop(&ecru__sched.lock);
   if (asleep) wake(target, WAKE_LOOK);
+  ecru__host_visited(target);
 }
 
 ecru__goroutine *ecru__take_pinned(ecru__worker *w) {
@@ -639,6 +654,7 @@ ecru__goroutine *ecru__find_work(ecru__worker *w) {
       ecru__goroutine *sprouted = ecru__sprout(w, g);
       if (sprouted) return sprouted;
       ecru__queue_global(g); // a processor with an unused stack will come by
+      if (atomic_load_explicit(&ecru__sched.hosting, memory_order_relaxed) != 0) ecru__take_idle_stacks(); // a sleeping host will not
       ecru__thread_yield();
       continue;
     }

@@ -122,6 +122,7 @@ struct ecru__worker {
   _Atomic uint32_t outside;     // lock: its processor was taken while it ran foreign code: it will come back by itself
   _Atomic uint32_t wake;        // atomic: futex of the idle worker
   _Atomic uint32_t in_poller;   // atomic: it sleeps there instead
+  _Atomic uint32_t visitors;    // atomic: of a host's: threads that use this outside its own and the scheduler's lock (host.h, invariant 6)
   _Atomic uint32_t stopping;    // atomic
   ecru__worker *idle_next;      // lock: scheduler's: idle and spare lists
   ecru__worker *all_next, *all_prev; // lock: scheduler's

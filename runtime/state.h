@@ -55,12 +55,11 @@ typedef struct ecru__scheduler {
   _Atomic(struct ecru__poller *) poller; // atomic: NULL until the first I/O
   _Atomic uint32_t poll_slot;    // atomic: ECRU__POLL_TAKEN: a worker sleeps in the poller (or is about to)
   _Atomic uint32_t poll_host;    // atomic: a hint: the one in the poller is a host
-  ecru__worker *poll_heir;       // lock: a host that waits for the place in the poller
   _Atomic uint32_t poll_wanted;  // atomic: the next idle worker shall, though others run
   _Atomic uint64_t polls, poll_wakes; // atomic: looks at the poller nobody asked for, events it gave
 } ecru__scheduler;
 extern ecru__scheduler ecru__sched;
-enum { ECRU__POLL_FREE = 0, ECRU__POLL_TAKEN = 1, ECRU__POLL_KEPT = 2 }; // the last: free, for the heir
+enum { ECRU__POLL_FREE = 0, ECRU__POLL_TAKEN = 1, ECRU__POLL_KEPT = 2 }; // the last: free, for a host that has been woken to take it
 
 // worker.c
 void ecru__worker_set_here(ecru__worker *w);
@@ -195,6 +194,8 @@ struct ecru__poller *ecru__poll_start(int *status); // the poller; NULL: *status
 void ecru__poll_stop(void);
 int ecru__poll_now(ecru__worker *w, bool asked);    // hands out what is ready; asked: by the monitor. returns: how many events
 bool ecru__poll_claim(ecru__worker *w);             // the same for a host: who is in its place is asked to leave it
+/// w has left the place in the poller, or as a host for good: a host that sleeps elsewhere, if there is one, shall take it. sched.lock is held.
+void ecru__poll_pass_on(const ecru__worker *w);
 bool ecru__poll_is_mine(ecru__worker *w);           // takes the place of the one that sleeps in the poller: ecru__poll_sleep must follow
 int ecru__poll_sleep(ecru__worker *w, struct ecru__poll_event *events, int most, int64_t deadline_ns);
 bool ecru__poll_is_neglected(void);

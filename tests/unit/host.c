@@ -2,6 +2,8 @@
 #include <signal.h>
 #include <sys/socket.h>
 
+#include "runtime/state.h"
+#include "tests/dumps.h"
 #include "tests/goroutines.h"
 
 static void go_hosted(ecru_fn fn, void *argument) { go_flagged(ECRU_HOSTED, fn, argument); }
@@ -234,9 +236,10 @@ static void nothing(int signal) { (void)signal; }
 static _Atomic int woken;
 /// Lives until the signal has done its work: else all known threads would be asleep for ever, and that be said.
 static void *signal_soon(void *thread) {
-  usleep(20000);
-  CHECK_EQ(pthread_kill(*(pthread_t *)thread, SIGUSR1), 0);
-  while (!woken) usleep(1000);
+  while (!woken) { // one that comes before it sleeps ends no sleep
+    usleep(1000);
+    CHECK_EQ(pthread_kill(*(pthread_t *)thread, SIGUSR1), 0);
+  }
   woken = 0;
   return NULL;
 }
@@ -319,4 +322,125 @@ TEST(host, tokens_reach_its_goroutines) { // G15, K2
   while (ecru_host_count() > 0) CHECK_EQ(ecru_yield(), 0);
   leave();
   ecru_token_release(token);
+}
+
+// ---- the others' business with a host --------------------------------------------------------------------------------------------
+
+static void *wait_as_host(void *unused) {
+  enter();
+  CHECK_EQ(ecru_sleep(ECRU_FOREVER), ECRU_ECANCELED);
+  leave();
+  return unused;
+}
+TEST(host, the_root_token_reaches_the_first) { // G15, K2
+  enum { HOSTS = 3 };
+  pthread_t threads[HOSTS];
+  for (int i = 0; i < HOSTS; i++) threads[i] = start_thread(wait_as_host, NULL);
+  UNTIL(atomic_load(&ecru__sched.foreign_parked) == HOSTS);
+  CHECK_EQ(ecru_token_cancel(ecru_token_root(), 0), 0);
+  for (int i = 0; i < HOSTS; i++) CHECK_EQ(pthread_join(threads[i], NULL), 0);
+}
+
+static _Atomic int let_go;
+static void wait_for_deadline(void *token) {
+  CHECK_EQ(ecru_token_enter(token), 0);
+  CHECK_EQ(ecru_sleep(ECRU_FOREVER), ECRU_ETIMEDOUT);
+  CHECK_EQ(ecru_token_leave(), 0);
+  atomic_store(&let_go, 1);
+}
+TEST(host, a_deadline_it_has_set_reaches_others_though_it_computes) { // G15, K2
+  ecru_token *token;
+  enter();
+  CHECK_EQ(ecru_token_create(&token, NULL, ecru_after(20 * ECRU_MILLISECOND)), 0);
+  go(wait_for_deadline, token);
+  SPIN_UNTIL(atomic_load(&let_go));
+  leave();
+  ecru_token_release(token);
+}
+
+TEST(host, a_signal_ends_the_wait_whatever_its_handler_wants_restarted) { // G15
+  struct sigaction action = {.sa_handler = nothing, .sa_flags = SA_RESTART};
+  pthread_t self = pthread_self(), other;
+  ecru_chan *never = signals();
+  CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+  enter_with_hooks();
+  CHECK_EQ(pthread_create(&other, NULL, signal_soon, &self), 0);
+  CHECK_EQ(ecru_chan_recv(never, NULL), ECRU_EINTR);
+  woken = 1;
+  CHECK_EQ(pthread_join(other, NULL), 0);
+  leave();
+  ecru_chan_release(never);
+}
+
+TEST(host, the_runtime_does_not_stop_under_it) { // G15, G13
+  ecru_chan *done = signals();
+  CHECK_EQ(ecru_start(NULL), 0);
+  pthread_t thread = start_thread(wait_as_host, NULL);
+  UNTIL(atomic_load(&ecru__sched.foreign_parked) == 1);
+  CHECK_EQ(ecru_stop(), ECRU_EBUSY);
+  go(finish, done); // nothing has happened
+  await(done, 1);
+  CHECK_EQ(ecru_token_cancel(ecru_token_root(), 0), 0);
+  CHECK_EQ(pthread_join(thread, NULL), 0);
+  CHECK_EQ(ecru_stop(), 0);
+  ecru_chan_release(done);
+}
+
+static void wait_here(void *chan) { CHECK_EQ(ecru_chan_recv(chan, NULL), ECRU_ECLOSED); }
+static ecru_counters seen_by_hosted;
+static void look_at_counters(void *unused) {
+  (void)unused;
+  seen_by_hosted = counters_now();
+}
+TEST(host, counters_know_its_goroutines) { // G15, D4
+  enum { PARKED = 700 }; // more than a ring holds
+  ecru_chan *here = signals();
+  enter();
+  for (int i = 0; i < PARKED; i++) go_hosted(wait_here, here);
+  go_hosted(look_at_counters, NULL);
+  while (seen_by_hosted.goroutines == 0) CHECK_EQ(ecru_yield(), 0);
+  CHECK_EQ(seen_by_hosted.running, 1);
+  CHECK_EQ(seen_by_hosted.goroutines, PARKED + 1);
+  while (counters_now().waiting != PARKED) CHECK_EQ(ecru_yield(), 0);
+  CHECK_EQ(ecru_chan_close(here), 0);
+  CHECK_EQ(counters_now().runnable, PARKED);
+  while (ecru_host_count() > 0) CHECK_EQ(ecru_yield(), 0);
+  CHECK_EQ(counters_now().goroutines, 0);
+  leave();
+  ecru_chan_release(here);
+}
+
+static void wait_on(void *chan) { CHECK_EQ(ecru_chan_recv(chan, NULL), ECRU_ECLOSED); }
+static void *host_a_parked_one(void *chan) {
+  enter();
+  CHECK_EQ(ecru_set_name("kernel"), 0);
+  go_hosted(wait_on, chan);
+  CHECK_EQ(ecru_chan_recv(chan, NULL), ECRU_ECLOSED);
+  while (ecru_host_count() > 0) CHECK_EQ(ecru_yield(), 0);
+  leave();
+  return NULL;
+}
+TEST(host, dumps_tell_of_it) { // G15, D2
+  ecru_chan *chan = signals();
+  enter();
+  char *text = dump_taken(ECRU_DUMP_TEXT);
+  check_has(text, ", a host: goroutine ");
+  check_has(text, " \"host\" [running]\n");
+  free(text);
+  leave();
+  pthread_t thread = start_thread(host_a_parked_one, chan);
+  UNTIL(atomic_load(&ecru__sched.foreign_parked) == 1);
+  text = dump_taken(ECRU_DUMP_TEXT);
+  check_has(text, " \"kernel\" [chan receive] for ");
+  check_has(text, ", hosted by thread ");
+  free(text);
+  text = dump_taken(ECRU_DUMP_JSON);
+  check_json(text);
+  check_has(text, ",\"host\":");
+  check_has(text, ",\"name\":\"kernel\",\"state\":\"waiting\",\"reason\":\"chan receive\"");
+  check_has(text, ",\"host_thread\":");
+  free(text);
+  CHECK_EQ(ecru_chan_close(chan), 0);
+  CHECK_EQ(pthread_join(thread, NULL), 0);
+  ecru_chan_release(chan);
 }

@@ -13,7 +13,7 @@ typedef struct ecru_host_hooks {
   size_t size;                                ///< sizeof(ecru_host_hooks), set by ECRU_HOST_HOOKS
   void (*arrive)(void *context, void *mark);  ///< on a goroutine's own stack, whenever it goes on after another or a sleep; mark: its own, NULL before it set one. May block
   void (*idle)(void *context);                ///< the thread is about to sleep. On a small stack
-  void (*interrupted)(void *context);         ///< its sleep ended for no reason of ecru's: a signal handler has run. May call ecru_host_interrupt
+  void (*interrupted)(void *context);         ///< its sleep ended for no reason of ecru's: a signal handler has run, or (seldom) none has. May call ecru_host_interrupt
   void *context;                              ///< first argument of all of them
 } ecru_host_hooks;
 #define ECRU_HOST_HOOKS {sizeof(ecru_host_hooks), NULL, NULL, NULL, NULL}
@@ -21,7 +21,7 @@ typedef struct ecru_host_hooks {
 ECRU_BEGIN
 /// The calling thread becomes a host; what it does from here on it does as the host's first goroutine. hooks may be NULL, and each of them.
 /// effects: a foreign thread; never parks; allocates.
-/// returns: 0; ECRU_EBUSY it is one; ECRU_EPERM a thread of the runtime's; ECRU_EINVAL bad hooks; ECRU_ENOMEM; ECRU_EMFILE 64 threads are hosts. since: 0.1
+/// returns: 0; ECRU_EBUSY it is one; ECRU_EPERM a thread of the runtime's; ECRU_EINVAL bad hooks; ECRU_ENOMEM; ECRU_EMFILE 64 threads are hosts; ECRU_ESHUTDOWN. since: 0.1
 ECRU_API int ecru_host_enter(const ecru_host_hooks *hooks);
 /// It is a plain thread again. Must happen before the thread ends and before ecru_stop.
 /// effects: a host's first goroutine; never parks. returns: 0; ECRU_EBUSY goroutines of it have not ended; ECRU_EPERM not a host's first. since: 0.1

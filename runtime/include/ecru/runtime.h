@@ -47,7 +47,7 @@ ECRU_BEGIN
 ECRU_API int ecru_start(const ecru_options *options);
 /// Ends the runtime: cancels the root token, waits up to the grace period for goroutines, stops all threads, frees all.
 /// effects: a foreign thread only; blocks.
-/// returns: 0; ECRU_EDEADLK from a goroutine; ECRU_EBUSY another stop runs; ECRU_ETIMEDOUT goroutines were left after
+/// returns: 0; ECRU_EDEADLK from a goroutine; ECRU_EBUSY another stop runs, or a thread is a host; ECRU_ETIMEDOUT goroutines were left after
 /// the grace period: they are dumped to stderr, the runtime stays up, shut for new goroutines; call it again to wait on.
 /// since: 0.1
 ECRU_API int ecru_stop(void);
