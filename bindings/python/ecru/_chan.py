@@ -141,4 +141,7 @@ class Receiver(_End[T]):
         return Receiver(self._chan, self._count) if self._open else _closed()
 
     def __iter__(self) -> Iterator[T]:
-        return iter(self._chan) if self._open else _closed()
+        return self._values() if self._open else _closed()
+
+    def _values(self) -> Iterator[T]:
+        yield from self._chan  # the generator keeps the end open

@@ -96,7 +96,7 @@ class TaskGroup:
     The first error, of a goroutine or of the block itself, cancels the others (also the block, where it waits). Then
     all errors are raised as one ExceptionGroup, in the order they happened. A goroutine that ends with Cancelled has
     not failed; a KeyboardInterrupt, SystemExit and the like are raised as they are. limit: at most so many run at
-    once; supervisor: an error cancels nobody.
+    once; supervisor: a goroutine's error cancels nobody.
     """
 
     def __init__(self, limit: int | None = None, *, supervisor: bool = False) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import builtins
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from itertools import islice
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -43,12 +43,6 @@ class _Pump(Generic[T]):
             self.error = error
         finally:
             self.chan.close()
-            _close(source)
-
-
-def _close(source: object) -> None:
-    if isinstance(source, Generator):
-        source.close()
 
 
 class _Input(Generic[T]):
@@ -85,11 +79,8 @@ def map(f: Callable[[T], U], source: Iterable[T], limit: int | None = None) -> S
 
 
 def _map(f: Callable[[T], U], source: Iterable[T]) -> Stream[U]:
-    try:
-        for value in source:
-            yield f(value)
-    finally:
-        _close(source)
+    for value in source:
+        yield f(value)
 
 
 def _map_at_once(f: Callable[[T], U], source: Iterable[T], limit: int) -> Stream[U]:
@@ -117,26 +108,16 @@ def _map_at_once(f: Callable[[T], U], source: Iterable[T], limit: int) -> Stream
 
 def filter(predicate: Callable[[T], object], source: Iterable[T]) -> Stream[T]:
     """The values for which predicate(value) is true."""
-    try:
-        for value in source:
-            if predicate(value):
-                yield value
-    finally:
-        _close(source)
+    for value in source:
+        if predicate(value):
+            yield value
 
 
 def take(source: Iterable[T], count: int) -> Stream[T]:
     """The first `count` values; no more are taken from the source. ValueError if count is negative."""
     if count < 0:
         raise ValueError(f"count: 0 or more, not {count!r}")
-    return _take(source, count)
-
-
-def _take(source: Iterable[T], count: int) -> Stream[T]:
-    try:
-        yield from islice(source, count)
-    finally:
-        _close(source)
+    return (value for value in islice(source, count))
 
 
 def throttle(source: Iterable[T], seconds: float) -> Stream[T]:
@@ -150,13 +131,10 @@ def throttle(source: Iterable[T], seconds: float) -> Stream[T]:
 
 def _throttle(source: Iterable[T], seconds: float) -> Stream[T]:
     earliest = now()
-    try:
-        for value in source:
-            _native.sleep(earliest - now())
-            earliest = now() + seconds
-            yield value
-    finally:
-        _close(source)
+    for value in source:
+        _native.sleep(earliest - now())
+        earliest = now() + seconds
+        yield value
 
 
 def buffer(source: Iterable[T], size: int) -> Stream[T]:
@@ -194,11 +172,8 @@ def batch(source: Iterable[T], size: int, seconds: float | None = None) -> Strea
 
 def _batch(source: Iterable[T], size: int) -> Stream[list[T]]:
     values = iter(source)
-    try:
-        while some := list(islice(values, size)):
-            yield some
-    finally:
-        _close(source)
+    while some := list(islice(values, size)):
+        yield some
 
 
 def _timed_batch(source: Iterable[T], size: int, seconds: float) -> Stream[list[T]]:
@@ -241,9 +216,4 @@ def zip(*sources: Iterable[Any], strict: bool = False) -> Stream[tuple[Any, ...]
 
     As with the builtin, values taken for a tuple that does not come about are lost.
     """
-    iterators: list[Iterator[Any]] = [iter(source) for source in sources]
-    try:
-        yield from builtins.zip(*iterators, strict=strict)
-    finally:
-        for source in sources:
-            _close(source)
+    return (values for values in builtins.zip(*sources, strict=strict))

@@ -11,7 +11,7 @@ import weakref
 import pytest
 
 import ecru
-from ecru import _blocking
+from ecru import _blocking, _native
 
 LONG = 30.0  # never reached
 
@@ -93,6 +93,36 @@ def test_g3_what_the_function_waits_for_through_ecru_is_cancelled_with_the_calle
     task.cancel()
     assert isinstance(task.exception(), ecru.Cancelled)
     assert said.recv() is ecru.Cancelled
+
+
+def test_g3_an_interrupted_caller_cancels_it_too() -> None:
+    began, said = ecru.Event(), ecru.Chan[type[BaseException]](1)
+
+    def work() -> None:
+        began.set()
+        try:
+            ecru.Chan[int]().recv()
+        except BaseException as error:
+            said.try_send(type(error))
+
+    def interrupt() -> None:
+        began.wait()
+        _native.interrupt_first(KeyError("stands for Ctrl-C"))
+
+    ecru.go(interrupt)
+    with pytest.raises(KeyError):
+        ecru.run_blocking(work)
+    assert said.recv() is ecru.Cancelled
+
+
+def test_g3_a_job_that_comes_as_an_idle_worker_gives_up_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_blocking, "select", lambda *_, **__: None)  # the time is up
+    pool, job = _blocking._Pool(), _blocking._Job(int)
+    pool._threads = pool._idle = 1
+    pool._jobs.send(job)
+    assert pool._next() is job
+    assert pool._next() is None
+    assert pool._threads == 0
 
 
 def test_g3_one_that_has_not_begun_never_does() -> None:

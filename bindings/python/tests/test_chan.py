@@ -164,6 +164,18 @@ def test_c8_ends_iterate_and_know_their_length() -> None:
     assert list(receiver) == [0, 1, 2]
 
 
+def test_c8_iterating_keeps_the_end() -> None:
+    chan: ecru.Chan[int] = ecru.Chan()
+
+    def feed() -> None:
+        with chan.tx() as sender:
+            for n in range(3):
+                sender.send(n)
+
+    ecru.go(feed)
+    assert [value for value in chan.rx()] == [0, 1, 2]
+
+
 def test_c8_ends_and_channels_go_without_the_collector() -> None:
     gc.collect()
     gc.disable()

@@ -114,6 +114,13 @@ def test_t4_a_supervisor_isolates_failures() -> None:
     assert len(caught.value.exceptions) == 2
 
 
+def test_t4_an_error_of_a_supervisors_block_cancels_all() -> None:
+    with pytest.raises(ExceptionGroup), ecru.TaskGroup(supervisor=True) as group:
+        task = group.go(ecru.sleep, LONG)
+        raise KeyError
+    assert isinstance(task.exception(), ecru.Cancelled)
+
+
 def test_t4_one_cancelled_task_is_no_failure() -> None:
     with ecru.TaskGroup() as group:
         task = group.go(ecru.sleep, LONG)
@@ -138,6 +145,14 @@ def test_t4_an_outer_cancel_passes_on() -> None:
         pytest.fail("the group was cancelled from outside")
     assert scope.caught
     assert task.done
+
+
+def test_t4_an_outer_cancel_of_the_block_passes_on() -> None:
+    with ecru.move_on_after(0.001) as scope:
+        with ecru.TaskGroup():
+            ecru.sleep(LONG)
+        pytest.fail("the group was cancelled from outside")
+    assert scope.caught
 
 
 def test_t4_an_outer_cancel_that_stopped_nobody_is_not_raised_by_the_group() -> None:
@@ -452,6 +467,13 @@ def test_t5_maps_first_error_ends_it() -> None:
             seen.append(value)
     assert seen == [0, 1]
     assert len(started) < 10
+
+
+def test_t5_later_errors_of_a_map_are_nobodys(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="a"):
+        list(ecru.map(int, "abc"))
+    gc.collect()
+    assert capfd.readouterr().err == ""
 
 
 def test_t5_an_iterables_error_comes_after_its_values() -> None:

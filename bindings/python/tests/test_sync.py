@@ -221,6 +221,10 @@ def test_event() -> None:
     assert all(task.result() for task in waiting)
     assert event.wait(0)
     event.clear()
+    waiter = parked(event.wait)
+    event.clear()
+    event.set()
+    assert waiter.result()
     event.clear()
     cancelled(parked(event.wait))
     assert repr(event) == "<ecru.Event unset>"
