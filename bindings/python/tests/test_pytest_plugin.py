@@ -1,0 +1,147 @@
+"""ecru.pytest_plugin, in pytests of their own."""
+
+import re
+
+import pytest
+
+pytest_plugins = "pytester"
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+
+    def run_pytest(source: str, *options: str) -> pytest.RunResult:
+        pytester.makepyfile(source)
+        return pytester.runpytest_subprocess("-p", "ecru.pytest_plugin", *options, timeout=40)
+
+    return run_pytest
+
+
+def test_a_test_with_the_fixture_is_a_goroutine(run) -> None:  # type: ignore[no-untyped-def]
+    result = run(
+        """
+        import pytest
+        import ecru as module
+
+        @pytest.fixture
+        def other():
+            return 5
+
+        def test_inside(ecru, other):
+            assert module.current().name == "test_inside"
+            chan = ecru.Chan()
+            ecru.go(chan.send, other)
+            assert chan.recv() == 5
+
+        def test_outside():
+            assert module.current() is None
+
+        class TestClass:
+            @pytest.mark.parametrize("number", [1, 2])
+            def test_method(self, ecru, number):
+                assert ecru.current() is not None
+
+        def test_skipped(ecru):
+            pytest.skip("not today")
+
+        @pytest.mark.xfail(raises=LookupError)
+        def test_fails(ecru):
+            raise LookupError
+        """
+    )
+    result.assert_outcomes(passed=4, skipped=1, xfailed=1)
+
+
+def test_failures_show_the_tests_lines(run) -> None:  # type: ignore[no-untyped-def]
+    result = run("def test_wrong(ecru):\n    number = 6\n    assert number == 7\n")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*assert number == 7", "E*assert 6 == 7"])
+
+
+def test_a_deadline_says_where_the_test_waited(run) -> None:  # type: ignore[no-untyped-def]
+    result = run(
+        """
+        import pytest
+
+        @pytest.mark.ecru(timeout=0.05)
+        def test_marked(ecru):
+            ecru.Chan().recv()  # for ever
+
+        def test_by_setting(ecru):
+            ecru.sleep(None)
+
+        def test_own_deadline(ecru):
+            with pytest.raises(ecru.DeadlineExceeded), ecru.timeout(0.01):
+                ecru.sleep(None)
+        """,
+        "-o",
+        "ecru_timeout=0.1",
+    )
+    result.assert_outcomes(failed=2, passed=1)
+    result.stdout.fnmatch_lines(["*took longer than 0.05 s; it waited", "*ecru.Chan().recv()  # for ever"])
+
+
+LEAKING = """
+import pytest
+import ecru as module
+
+@pytest.fixture
+def background():
+    task = module.spawn(module.sleep, None)
+    yield
+    task.cancel()
+
+def wait_for_ever():
+    module.sleep(None)
+
+def test_leaks(ecru):
+    ecru.go(wait_for_ever)
+    ecru.yield_()
+
+def test_ends_soon(ecru):
+    ecru.go(ecru.sleep, 0.01)
+
+def test_fixture_ends_it(ecru, background):
+    pass
+
+def test_without_fixture():
+    module.go(wait_for_ever)
+    module.yield_()
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "leaks"), [([], 1), (["--ecru-leak-check"], 2), (["-o", "ecru_leak_check=true"], 2)]
+)
+def test_goroutines_left_are_errors(run, options: list[str], leaks: int) -> None:  # type: ignore[no-untyped-def]
+    result = run(LEAKING, *options)
+    result.assert_outcomes(passed=4, errors=leaks)
+    result.stdout.fnmatch_lines(["*1 goroutine left by the test:", "*in wait_for_ever"])
+
+
+RANDOM = """
+import random
+import pytest
+
+@pytest.mark.parametrize("number", range(2))
+def test_random(ecru, number):
+    a, b = ecru.Chan(None), ecru.Chan(None)
+    for _ in range(40):
+        a.send(0), b.send(0)
+    picked = [ecru.select(a, b).index for _ in range(40)]
+    print("found:", random.random(), ecru.random.random(), picked)
+"""
+
+
+def test_what_is_random_follows_from_the_seed(run) -> None:  # type: ignore[no-untyped-def]
+    def found(*options: str) -> tuple[str, list[str]]:
+        text = run(RANDOM, "-s", *options).stdout.str()
+        seed = re.search(r"--ecru-seed=(\d+)", text)
+        assert seed is not None
+        return seed[1], re.findall("found: .*", text)
+
+    seed, first = found()
+    assert len(set(first)) == 2
+    assert found("--ecru-seed", seed) == (seed, first)
+    assert found("--ecru-seed", "7") != found("--ecru-seed", "8")
