@@ -6,11 +6,18 @@
 #include <poll.h>
 #include <pthread.h>
 
-bool ecru_py_forked;
+static enum { NOT_FORKED, PERHAPS, FORKED } state; // guarded by the GIL
 
-static void forked(void) { ecru_py_forked = true; }
+static void in_child(void) {
+  if (state == NOT_FORKED) state = PERHAPS; // the runtime may have its handler called after this one
+}
 
-int ecru_py_follow_forks(void) { return pthread_atfork(NULL, NULL, forked) == 0 ? 0 : (PyErr_NoMemory(), -1); }
+bool ecru_py_forked(void) {
+  if (state == PERHAPS) state = ecru_forget_fd(-1) == ECRU_EFORKED ? FORKED : NOT_FORKED; // which does not start it
+  return state == FORKED;
+}
+
+int ecru_py_follow_forks(void) { return pthread_atfork(NULL, NULL, in_child) == 0 ? 0 : (PyErr_NoMemory(), -1); }
 
 /// Rounded up; -1: no limit.
 static int milliseconds_until(int64_t instant) {

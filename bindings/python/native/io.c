@@ -302,7 +302,7 @@ static PyObject *wait_fd(PyObject *module, PyObject *const *args, Py_ssize_t cou
   int64_t instant;
   if (directions < 0 || ecru_py_instant(count > 2 ? args[2] : NULL, &instant) < 0) return NULL;
   ecru_fd_event event = {.descriptor = fd, .wanted = (unsigned)directions};
-  if (ecru_py_forked) status = ecru_py_wait_forked(&event, 1, instant);
+  if (ecru_py_forked()) status = ecru_py_wait_forked(&event, 1, instant);
   else ECRU_PY_WAIT(status, ecru_wait_fds(&event, 1, instant));
   return status < 0 ? ecru_py_raise(status) : text_of(status == 0 ? 0 : (int)event.ready);
 }
@@ -327,8 +327,8 @@ static PyObject *wait_fds(PyObject *module, PyObject *args) {
     else events[i] = (ecru_fd_event){.descriptor = fd, .wanted = (unsigned)directions};
   }
   int status = 0;
-  if (found && count == 0 && !ecru_py_forked) ECRU_PY_WAIT(status, ecru_sleep_until(instant));
-  else if (found && ecru_py_forked) status = ecru_py_wait_forked(events, (size_t)count, instant);
+  if (found && count == 0 && !ecru_py_forked()) ECRU_PY_WAIT(status, ecru_sleep_until(instant));
+  else if (found && ecru_py_forked()) status = ecru_py_wait_forked(events, (size_t)count, instant);
   else if (found) ECRU_PY_WAIT(status, ecru_wait_fds(events, (size_t)count, instant));
   if (found && status < 0) {
     Py_CLEAR(found);

@@ -81,7 +81,8 @@ int ecru_py_add_io(PyObject *module);
 int ecru_py_add_net(PyObject *module);
 int ecru_py_add_stream(PyObject *module);
 int ecru_py_add_select(PyObject *module);
-extern bool ecru_py_forked; ///< a child after fork: there are no goroutines, nor will be
+/// A child after a fork while the runtime ran: there are no goroutines, nor will be.
+bool ecru_py_forked(void);
 int ecru_py_follow_forks(void);
 /// ecru_wait_fds there; without events a sleep. returns: as it; ECRU_EINTR: an exception is set.
 int ecru_py_wait_forked(ecru_fd_event *events, size_t count, int64_t instant);

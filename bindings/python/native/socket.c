@@ -48,7 +48,7 @@ static ecru_io *handle_of(int fd) {
 static void give_up(int fd) {
   ecru_io *io = places[fd].io;
   places[fd].io = NULL;
-  if (ecru_py_forked) return; // it is the parent's
+  if (ecru_py_forked()) return; // it is the parent's
   if (ecru_py_home()) {
     (void)ecru_io_close(io);
   } else {
@@ -100,7 +100,7 @@ static int64_t leave_deadline(const patience *l, int64_t status) {
 static int wait_without_handle(int fd, unsigned direction, const patience *l) {
   ecru_fd_event event = {.descriptor = fd, .wanted = direction};
   int status;
-  if (ecru_py_forked) status = ecru_py_wait_forked(&event, 1, l->instant);
+  if (ecru_py_forked()) status = ecru_py_wait_forked(&event, 1, l->instant);
   else ECRU_PY_WAIT(status, ecru_wait_fds(&event, 1, l->instant));
   return status == 0 ? ECRU_EAGAIN : status < 0 ? status : 0;
 }
@@ -108,7 +108,7 @@ static int wait_without_handle(int fd, unsigned direction, const patience *l) {
 /// returns: 0; ECRU_EAGAIN the time is up; ECRU_E* (with ECRU_EINTR an exception is set).
 static int wait_ready(int fd, unsigned direction, const patience *l) {
   (void)ecru_py_waits_here(); // before there is a token
-  ecru_io *io = ecru_py_forked ? NULL : handle_of(fd);
+  ecru_io *io = ecru_py_forked() ? NULL : handle_of(fd);
   if (!io) return wait_without_handle(fd, direction, l);
   int64_t status = enter_deadline(l);
   if (status == 0) {
@@ -122,7 +122,7 @@ static int wait_ready(int fd, unsigned direction, const patience *l) {
 /// A loop of operations that never have to wait would keep the others out. returns: 0; ECRU_EINTR with an exception.
 static int64_t let_others(const patience *l) {
   static int in_a_row;
-  if (l->polls || ++in_a_row < IN_A_ROW_MAX || !ecru_py_home() || ecru_py_forked) return 0;
+  if (l->polls || ++in_a_row < IN_A_ROW_MAX || !ecru_py_home() || ecru_py_forked()) return 0;
   in_a_row = 0;
   int status;
   ECRU_PY_WAIT(status, ecru_yield());
@@ -154,7 +154,7 @@ static int64_t receive_directly(int fd, void *buffer, size_t most, int flags, co
 /// returns: bytes; ECRU_E* or -errno, ECRU_EAGAIN if the time is up.
 static int64_t receive(int fd, void *buffer, size_t most, int flags, const patience *l) {
   int64_t got = let_others(l);
-  ecru_io *io = got == 0 && flags == 0 && most > 0 && !l->polls && !ecru_py_forked ? ecru_io_retain(known(fd)) : NULL;
+  ecru_io *io = got == 0 && flags == 0 && most > 0 && !l->polls && !ecru_py_forked() ? ecru_io_retain(known(fd)) : NULL;
   if (got != 0) return got;
   if (io) {
     got = receive_by_handle(io, buffer, most, l);
@@ -276,7 +276,7 @@ static PyObject *socket_end(PyObject *module, PyObject *descriptor) {
   if (number == -1 && PyErr_Occurred()) return NULL;
   int fd = number_of(descriptor);
   if (fd >= 0 && places[fd].io) give_up(fd);
-  if (!ecru_py_forked) (void)ecru_forget_fd(number); // who waits for it without
+  if (!ecru_py_forked()) (void)ecru_forget_fd(number); // who waits for it without
   Py_RETURN_NONE;
 }
 

@@ -52,7 +52,7 @@ static int acquire(ecru_semaphore *semaphore, int64_t n, bool blocking, double t
 }
 
 static int take(SemaphoreObject *s, bool blocking, double timeout) {
-  int status = ecru_py_forked ? acquire_natively(s, blocking, timeout) : acquire(s->semaphore, 1, blocking, timeout);
+  int status = ecru_py_forked() ? acquire_natively(s, blocking, timeout) : acquire(s->semaphore, 1, blocking, timeout);
   if (status == 0) s->held = true;
   return status;
 }
@@ -88,11 +88,11 @@ static PyObject *semaphore_acquire(SemaphoreObject *s, PyObject *args, PyObject 
 
 static PyObject *lock_release(SemaphoreObject *s, PyObject *unused) {
   (void)unused;
-  if (ecru_py_forked && !native_lock(s)) return NULL;
+  if (ecru_py_forked() && !native_lock(s)) return NULL;
   bool was_held = s->held;
   s->held = false; // before somebody else has it
   int status = 0;
-  if (!ecru_py_forked) status = ecru_semaphore_release(s->semaphore, 1);
+  if (!ecru_py_forked()) status = ecru_semaphore_release(s->semaphore, 1);
   else if (!was_held) status = ECRU_EPERM;
   else PyThread_release_lock(s->alone);
   if (status == 0) Py_RETURN_NONE;
@@ -109,7 +109,7 @@ static PyObject *lock_exit(SemaphoreObject *s, PyObject *unused) { return lock_r
 
 static PyObject *lock_locked(SemaphoreObject *s, PyObject *unused) {
   (void)unused;
-  if (ecru_py_forked) return PyBool_FromLong(s->held);
+  if (ecru_py_forked()) return PyBool_FromLong(s->held);
   int status = ecru_semaphore_try_acquire(s->semaphore, 1);
   if (status == 0) (void)ecru_semaphore_release(s->semaphore, 1);
   return PyBool_FromLong(status != 0);
@@ -132,7 +132,7 @@ static PyObject *lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
 static void lock_dealloc(SemaphoreObject *s) {
   PyTypeObject *type = Py_TYPE(s);
   if (s->weakrefs) PyObject_ClearWeakRefs((PyObject *)s);
-  if (!ecru_py_forked) ecru_semaphore_destroy(s->semaphore); // it may go while it is held
+  if (!ecru_py_forked()) ecru_semaphore_destroy(s->semaphore); // it may go while it is held
   if (s->alone) PyThread_free_lock(s->alone);
   type->tp_free(s);
   Py_DECREF(type);

@@ -267,7 +267,7 @@ static PyType_Spec task_spec = {
 static PyObject *yield_now(PyObject *module, PyObject *unused) {
   (void)module, (void)unused;
   int status;
-  if (ecru_py_forked) Py_RETURN_NONE;
+  if (ecru_py_forked()) Py_RETURN_NONE;
   ECRU_PY_WAIT(status, ecru_yield());
   return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
 }
@@ -277,7 +277,7 @@ static PyObject *sleep_for(PyObject *module, PyObject *seconds) {
   int64_t instant;
   int status;
   if (ecru_py_instant(seconds, &instant) < 0) return NULL;
-  if (ecru_py_forked) return ecru_py_wait_forked(NULL, 0, instant) == 0 ? Py_NewRef(Py_None) : NULL;
+  if (ecru_py_forked()) return ecru_py_wait_forked(NULL, 0, instant) == 0 ? Py_NewRef(Py_None) : NULL;
   ECRU_PY_WAIT(status, ecru_sleep_until(instant));
   return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
 }

@@ -6,7 +6,7 @@
 /// As the goroutine's thread state says in sys._current_frames (ecru_py_begin); of a thread's first, and elsewhere, the thread's own.
 static unsigned long identity(void) {
   home *h = ecru_py_home();
-  if (!h || h->last == &h->first || ecru_py_forked) return PyThread_get_thread_ident();
+  if (!h || h->last == &h->first || ecru_py_forked()) return PyThread_get_thread_ident();
   return (unsigned long)(ecru_id() | (uint64_t)1 << 62);
 }
 
@@ -169,7 +169,7 @@ static PyType_Spec rlock_spec = {
   .name = "ecru.RLock", .basicsize = sizeof(RLockObject), .slots = rlock_slots, .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
 };
 
-static PyObject *is_forked(PyObject *module, PyObject *unused) { return (void)module, (void)unused, PyBool_FromLong(ecru_py_forked); }
+static PyObject *is_forked(PyObject *module, PyObject *unused) { return (void)module, (void)unused, PyBool_FromLong(ecru_py_forked()); }
 
 static PyMethodDef functions[] = {
   {"is_forked", is_forked, METH_NOARGS, PyDoc_STR("is_forked() -> bool\n\nA child after fork: it has threads only.")},

@@ -278,7 +278,7 @@ home *ecru_py_ensure_home(void) {
 }
 
 bool ecru_py_waits_here(void) {
-  if (ecru_py_forked) return false;
+  if (ecru_py_forked()) return false;
   if (here) return true;
   if (shut || !is_main_thread()) return false;
   if (enter_by_itself() == 0) return true;
@@ -312,7 +312,7 @@ static PyObject *leave_home(PyObject *module, PyObject *unused) {
 
 static PyObject *is_home(PyObject *module, PyObject *unused) {
   (void)module, (void)unused;
-  return PyBool_FromLong(here != NULL && !ecru_py_forked);
+  return PyBool_FromLong(here != NULL && !ecru_py_forked());
 }
 
 /// Those who are cancelled keep the old token; the first goes on under a new one, unless it is in a scope of the old.

@@ -18,16 +18,15 @@ import servers
 from patched import patched
 
 CLIENTS = 50
-DELAY_SECONDS = 0.2
-SERIAL_SECONDS = CLIENTS * DELAY_SECONDS
+DELAY_SECONDS = 0.5
 
 
 def at_once(function: Callable[[int], Any], clients: int = CLIENTS) -> list[Any]:
-    """The function's results, all called at once, which took less than a third of one after the other."""
+    """The function's results, all called at once, which took less than half of one after the other."""
     began = time.monotonic()
     with ThreadPoolExecutor(clients) as executor:
         results = list(executor.map(function, range(clients)))
-    assert time.monotonic() - began < clients * DELAY_SECONDS / 3
+    assert time.monotonic() - began < clients * DELAY_SECONDS / 2
     return results
 
 
@@ -54,7 +53,7 @@ def test_requests_200_at_once():
     import requests
 
     with SlowServer(("127.0.0.1", 0), SlowHandler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         with requests.Session() as session:
             session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=200))
             texts = at_once(lambda i: session.get(f"http://127.0.0.1:{server.server_port}/{i}").text, 200)
@@ -80,7 +79,7 @@ def test_flask_serves_at_once():
 
     werkzeug.serving.LISTEN_QUEUE = 100
     server = werkzeug.serving.make_server("127.0.0.1", 0, app, threaded=True)
-    threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
     texts = at_once(lambda i: requests.get(f"{url}/{i}", headers={"X-Number": str(i)}).text)
     assert texts == [f"{i} {i}" for i in range(CLIENTS)]
@@ -136,7 +135,7 @@ def test_pymysql_queries_at_once():
             return cursor.fetchone()[0]
 
     with servers.FakeMySQL() as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         assert at_once(query) == [f"select {i}" for i in range(CLIENTS)]
         server.shutdown()
 
@@ -165,7 +164,7 @@ def test_smtplib_sends_at_once():
 
     mails: list[bytes] = []
     with Server(("127.0.0.1", 0), Session) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         assert at_once(send) == [{}] * CLIENTS
         server.shutdown()
     assert sorted(mails) == sorted(b"Subject: %d\r\n\r\ntext\r\n" % i for i in range(CLIENTS))
@@ -279,3 +278,9 @@ def test_multiprocessing_pools_work():
     for method in ("fork", "spawn"):
         with multiprocessing.get_context(method).Pool(2) as pool:
             assert pool.map(_square, range(6)) == [0, 1, 4, 9, 16, 25]
+
+
+@patched
+def test_a_childs_output_is_another_childs_input():
+    with subprocess.Popen(["sh", "-c", "sleep 0.1; echo text"], stdout=subprocess.PIPE) as first:
+        assert subprocess.check_output(["cat"], stdin=first.stdout) == b"text\n"

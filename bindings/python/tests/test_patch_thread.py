@@ -254,3 +254,20 @@ thread.join()
 print(ecru.get_original("time", "sleep") is time.sleep)
 """
     assert run(body) == "True\n"
+
+
+def test_a_child_of_a_process_that_has_no_goroutines_yet_may_have_some():
+    body = """
+import ecru, os
+child = os.fork()
+if child == 0:
+    ecru.patch()
+    import threading
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(threading.get_ident() > 1 << 62))
+    thread.start()
+    thread.join()
+    os._exit(7 if seen == [True] else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert run(body) == "7\n"

@@ -10,11 +10,9 @@ from typing import Any
 from ecru._patch._offload import offload
 from ecru._patch._registry import Registry
 
-_FUNCTIONS = ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo")
-
 
 def is_number(host: object) -> bool:
-    """Whether it is an address, for which nobody is asked."""
+    """Whether it is an address, for which nobody is asked, or no host at all."""
     if not isinstance(host, str):
         return not isinstance(host, (bytes, bytearray))
     for family in (socket.AF_INET, socket.AF_INET6):
@@ -26,11 +24,19 @@ def is_number(host: object) -> bool:
     return False
 
 
-def _elsewhere(function: Callable[..., Any], asks_of_numbers: bool) -> Callable[..., Any]:
+_ANSWERS_AT_ONCE: dict[str, Callable[[object], bool]] = {  # of the first argument
+    "getaddrinfo": is_number,
+    "gethostbyname": is_number,
+    "gethostbyname_ex": is_number,
+    "gethostbyaddr": lambda host: not isinstance(host, (str, bytes, bytearray)),
+    "getnameinfo": lambda address: not isinstance(address, tuple),
+}
+
+
+def _elsewhere(function: Callable[..., Any], answers_at_once: Callable[[object], bool]) -> Callable[..., Any]:
     @functools.wraps(function)
     def look_up(*args: Any, **kwargs: Any) -> Any:
-        host = args[0] if args else kwargs.get("host")
-        if not asks_of_numbers and is_number(host):
+        if answers_at_once(args[0] if args else kwargs.get("host")):
             return function(*args, **kwargs)
         return offload(function, *args, **kwargs)
 
@@ -39,6 +45,5 @@ def _elsewhere(function: Callable[..., Any], asks_of_numbers: bool) -> Callable[
 
 def install(registry: Registry) -> None:
     """Replaces the functions of socket that look names up."""
-    for name in _FUNCTIONS:
-        asks_of_numbers = name in ("gethostbyaddr", "getnameinfo")
-        registry.replace(socket, name, _elsewhere(getattr(socket, name), asks_of_numbers))
+    for name, answers_at_once in _ANSWERS_AT_ONCE.items():
+        registry.replace(socket, name, _elsewhere(getattr(socket, name), answers_at_once))

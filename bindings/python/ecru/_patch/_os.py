@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ecru import _native
+from ecru._patch._files import ATOMIC_BYTES
 from ecru._patch._offload import offload
 from ecru._patch._registry import Registry
 
 _read, _write, _readv, _writev, _close = os.read, os.write, os.readv, os.writev, os.close
 _waitpid, _wait3, _wait4, _waitid, _system = os.waitpid, os.wait3, os.wait4, os.waitid, os.system
-_ATOMIC_BYTES = 4096  # PIPE_BUF: what a pipe that can be written to has room for
 
 
 def is_to_wait(fd: int) -> bool:
@@ -53,7 +53,7 @@ def write(fd: int, data: Any, /) -> int:
         done = 0
         while True:
             wait(fd, True)
-            done += _write(fd, left[done : done + _ATOMIC_BYTES])
+            done += _write(fd, left[done : done + ATOMIC_BYTES])
             if done >= len(left):
                 return done
 

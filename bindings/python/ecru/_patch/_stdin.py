@@ -10,32 +10,12 @@ import io
 import os
 import stat
 import sys
-from typing import Any
 
 from ecru import _native
+from ecru._patch._files import WaitingIO
 from ecru._patch._registry import Registry
 
 _input = builtins.input
-
-
-class WaitingIO(io.FileIO):
-    """A descriptor that is read when it is ready."""
-
-    def readinto(self, buffer: Any, /) -> int:
-        """Parks until there is something, or the end."""
-        _native.wait_fd(self.fileno(), "r")
-        return super().readinto(buffer) or 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """What is there, or all until the end."""
-        if size is None or size < 0:
-            return self.readall()
-        _native.wait_fd(self.fileno(), "r")
-        return super().read(size) or b""
-
-    def readall(self) -> bytes:
-        """All until the end."""
-        return b"".join(iter(lambda: self.read(io.DEFAULT_BUFFER_SIZE), b""))
 
 
 def input(prompt: object = "", /) -> str:

@@ -124,12 +124,41 @@ def summarize(outcomes: dict[str, tuple[str, str]], table: list[Known]) -> Summa
     return summary
 
 
+def make_table(results: dict[str, dict[str, Any]]) -> str:
+    """Markdown of version -> file -> summary."""
+    versions = sorted(results, key=lambda version: [int(part) for part in version.split(".")])
+    lines = [
+        "# CPython's own tests under ecru.patch()",
+        "",
+        "Written by `ci/python-suite`: passed / known failures / skipped. The tests are the interpreter's own, after",
+        "`ecru.patch()`, with the time of a minute for each. Whatever fails otherwise fails `ci/python-suite`.",
+        "",
+        "| | " + " | ".join(versions) + " |",
+        "|---|" + "---|" * len(versions),
+    ]
+    for file in FILES:
+        cells = []
+        for version in versions:
+            counts = results[version].get(file)
+            cells.append(f"{counts['passed']} / {len(counts['known'])} / {counts['skipped']}" if counts else "")
+        lines.append(f"| {file} | " + " | ".join(cells) + " |")
+    lines += ["", "## Known failures", "", "| test | versions | reason |", "|---|---|---|"]
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for version in versions:
+        for counts in results[version].values():
+            for test, reason in counts["known"].items():
+                reasons.setdefault((test, reason), []).append(version)
+    lines += [f"| {test} | {', '.join(found)} | {reason} |" for (test, reason), found in sorted(reasons.items())]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
-    """Runs the files and writes <results>/<version>.json."""
+    """Runs the files, writes <results>/<version>.json, and the table of all that are there."""
     parser = argparse.ArgumentParser("python -m ecru.testing.suite")
     parser.add_argument("--known", type=Path, required=True, help="the table of known failures")
     parser.add_argument("--results", type=Path, required=True, help="a directory for what came of it, and the log")
     parser.add_argument("--seconds", type=float, default=60, help="what a test may take")
+    parser.add_argument("--table", type=Path, help="a file of Markdown to be written from all results")
     parser.add_argument("--no-patch", action="store_true", help="for comparison: over the standard library as it is")
     parser.add_argument("files", nargs="*")
     options = parser.parse_args()
@@ -151,6 +180,9 @@ def main() -> int:
             bad = bad or bool(summary.failed or summary.unexpected)
     if not options.no_patch:
         path.write_text(json.dumps(results, indent=1))
+        if options.table:
+            everything = {file.stem: json.loads(file.read_text()) for file in options.results.glob("*.json")}
+            options.table.write_text(make_table(everything))
     return int(bad)
 
 

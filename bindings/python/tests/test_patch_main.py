@@ -1,0 +1,168 @@
+"""python -m ecru, and what of ecru.patch() is about the process: standard input, signals, names."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from patched import SECONDS, patched, run
+
+PROGRAM = """
+import sys, threading
+import ecru
+print(__name__, sys.argv[1:], sorted(ecru.patched())[:1])
+thread = threading.Thread(target=lambda: print(input(), sys.stdin.read()))
+thread.start()
+thread.join()
+"""
+
+
+def python_m_ecru(*arguments: str, given: str = "") -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "ecru", *arguments]
+    return subprocess.run(command, input=given, capture_output=True, text=True, timeout=SECONDS)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM)
+    return path
+
+
+def test_a_program_runs_patched_with_its_arguments(program):
+    done = python_m_ecru(str(program), "-m", "--flag", given="line\nrest")
+    assert (done.stdout, done.stderr) == ("__main__ ['-m', '--flag'] ['dns']\nline rest\n", "")
+
+
+def test_a_module_runs_and_the_library_may_be_left_alone(program, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", f"{os.environ.get('PYTHONPATH', '')}:{program.parent}")
+    done = python_m_ecru("--no-patch", "-m", "program", given="line\nrest")
+    assert (done.stdout, done.stderr) == ("__main__ [] []\nline rest\n", "")
+
+
+def test_its_exit_code_is_the_programs(tmp_path):
+    (tmp_path / "exits.py").write_text("raise SystemExit(7)")
+    assert python_m_ecru(str(tmp_path / "exits.py")).returncode == 7
+    assert python_m_ecru().returncode == 2
+
+
+def test_trace_tells_of_goroutines(program):
+    done = python_m_ecru("--trace", str(program), given="line\n")
+    begins, ends = (line for line in done.stderr.splitlines() if "_run" in line)
+    assert " begins: ecru._patch._thread._run" in begins
+    assert " ends: ecru._patch._thread._run returned after " in ends
+
+
+@patched
+def test_standard_input_parks_only_its_reader():
+    reader, writer = os.pipe()
+    os.dup2(reader, 0)
+    import ecru
+
+    ecru.patch.undo()
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    ecru.patch()
+    threading.Timer(0.05, os.write, (writer, b"typed\n")).start()
+    assert input() == "typed"
+    threading.Timer(0.05, os.close, (writer,)).start()
+    assert sys.stdin.read() == ""
+    os.close(reader)
+
+
+@patched
+def test_blocked_signals_are_waited_for():
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    assert signal.sigtimedwait({signal.SIGUSR1}, 0.02) is None
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    assert signal.sigwait({signal.SIGUSR1}) is signal.SIGUSR1
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    assert signal.sigwaitinfo({signal.SIGUSR1}).si_signo == signal.SIGUSR1
+
+
+@patched
+def test_a_signals_handler_runs_while_the_main_goroutine_waits():
+    seen: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda number, frame: seen.append(number))
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    end = time.monotonic() + 30
+    while not seen and time.monotonic() < end:
+        time.sleep(1)
+    assert seen == [signal.SIGUSR1]
+
+
+@patched
+def test_names_are_looked_up_elsewhere():
+    ticks: list[int] = []
+    ticking = threading.Thread(target=lambda: [ticks.append(1) or time.sleep(0) for _ in range(3)])
+    ticking.start()
+    assert socket.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)
+    assert ticks
+    assert socket.gethostbyname("127.0.0.1") == "127.0.0.1"
+    assert isinstance(socket.getfqdn(), str)
+    with pytest.raises(socket.gaierror):
+        socket.getaddrinfo("no-such-host.invalid", 80)
+    with pytest.raises(TypeError):
+        socket.getnameinfo("text", 0)
+    ticking.join()
+
+
+def test_features_are_chosen_one_by_one():
+    body = """
+import ecru, time, threading, socket
+original = socket.socket.recv
+ecru.patch(thread=False, socket=False, ssl=False, multiprocessing=False)
+assert socket.socket.recv is original and "socket" not in ecru.patched()
+assert threading.get_ident() == threading.main_thread().ident
+real = threading.Thread(target=time.sleep, args=(0.01,)); real.start(); real.join()
+print(sorted(ecru.patched()))
+try:
+    ecru.patch(nonsense=True)
+except TypeError as error:
+    print("nonsense" in str(error))
+"""
+    names = ["dns", "drivers", "os", "queue", "select", "signal", "stdin", "subprocess", "time"]
+    assert run(body) == f"{names}\nTrue\n"
+
+
+def test_other_threads_may_not_patch_first():
+    body = """
+import ecru, threading
+def patch():
+    try:
+        ecru.patch()
+    except RuntimeError as error:
+        print(error)
+thread = threading.Thread(target=patch); thread.start(); thread.join()
+"""
+    assert "only the main thread" in run(body)
+
+
+def test_threads_of_the_system_work_as_ever_beside_goroutines():
+    body = """
+import ecru; ecru.patch()
+import threading, queue, time, socket
+start_native = ecru.get_original("_thread", "start_new_thread")
+asked, answers, lock = queue.SimpleQueue(), queue.SimpleQueue(), threading.RLock()
+a, b = socket.socketpair()
+def native():
+    assert threading.get_ident() < 1 << 62
+    thread = threading.Thread(target=lambda: answers.put("a thread of a thread"))
+    thread.start(); thread.join()
+    with lock:
+        time.sleep(0.01)
+        answers.put(asked.get())
+    b.sendall(b.recv(10))
+    answers.put("end")
+start_native(native, ())
+asked.put("question")
+print(answers.get(), answers.get())
+with lock:
+    a.sendall(b"bytes")
+print(a.recv(10), answers.get(timeout=30))
+"""
+    assert run(body) == "a thread of a thread question\nb'bytes' end\n"
