@@ -1,0 +1,43 @@
+"""Every code block of docs/python runs, and says what the block of text after it has.
+
+The blocks of a page are one program: they run in order, in one process, each in the names the former have left.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "python"
+PAGES = sorted(page for page in DOCS.glob("*.md") if "```python" in page.read_text())
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MARK = "======== {} ========"
+
+
+def blocks_of(page: Path) -> list[tuple[str, str]]:
+    """Each program and what it is to say."""
+    found: list[tuple[str, str]] = []
+    for language, text in BLOCK.findall(page.read_text()):
+        if language == "python":
+            found.append((text, ""))
+        elif language == "text" and found:
+            found[-1] = (found[-1][0], text)
+    return found
+
+
+def test_there_are_pages() -> None:
+    assert {"tutorial", "from_asyncio", "from_gevent", "from_threads"} <= {page.stem for page in PAGES}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_blocks(page: Path, tmp_path: Path) -> None:
+    blocks = blocks_of(page)
+    source = "".join(f"{code}\nprint({MARK.format(number)!r})\n" for number, (code, _) in enumerate(blocks))
+    program = tmp_path / f"{page.stem}.py"
+    program.write_text(source)
+    result = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=50, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    expected = "".join(f"{said}{MARK.format(number)}\n" for number, (_, said) in enumerate(blocks))
+    assert result.stdout == expected
