@@ -3,7 +3,8 @@
 Each worker process is an ecru.wsgi server on gunicorn's sockets. Of gunicorn's settings it minds workers,
 worker_connections, keepalive (seconds an idle connection is kept), timeout, graceful_timeout, max_requests,
 limit_request_fields, the access log's, TLS's, forwarded_allow_ips with secure_scheme_headers, and SCRIPT_NAME of the
-environment. HUP, TERM, QUIT and USR1 do what gunicorn says they do; the requests under way are finished.
+environment. The standard library is patched (ecru.patch) before the application is loaded. HUP, TERM, QUIT and USR1 do
+what gunicorn says they do; the requests under way are finished.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from gunicorn.http.wsgi import WSGIErrorsWrapper
 from gunicorn.sock import ssl_context
 from gunicorn.workers.base import Worker as _Base
 
+import ecru
 from ecru import _native, net
 from ecru.wsgi import Exchange, Limits, Server
 
@@ -46,6 +48,11 @@ class Worker(_Base):
     """gunicorn's worker_class: "ecru.gunicorn.Worker"."""
 
     _hurry = False
+
+    def init_process(self) -> None:
+        """Makes the standard library park goroutines before the application is loaded; then all that gunicorn does."""
+        ecru.patch()
+        super().init_process()
 
     def run(self) -> None:
         """Serves until gunicorn, or max_requests, ends it; then finishes what has begun."""
