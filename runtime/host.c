@@ -345,3 +345,26 @@ int ecru_host_interrupt(void) {
   atomic_store_explicit(&w->inside, inside, memory_order_release);
   return waited;
 }
+
+ecru_host *ecru_host_here(void) {
+  ecru__worker *w = ecru__worker_here();
+  return w ? w->host : NULL;
+}
+
+int ecru_host_interrupt_other(ecru_host *host) {
+  if (!host) return ECRU_EINVAL;
+  ecru__worker *w = ecru__enter();
+  if (!w) return ecru__enter_status();
+  bool waited = interrupt(w, &host->first.waiter);
+  ecru__leave(w);
+  return waited;
+}
+
+void ecru__hosts_watch(void) {
+  ecru__lock_take(&ecru__sched.lock); // none is left meanwhile
+  for (uint32_t i = 0; i < ECRU__HOSTS_LIMIT; i++) {
+    ecru__processor *p = atomic_load_explicit(&ecru__sched.hosts[i], memory_order_relaxed);
+    if (p && p->host && p->host->hooks.watch) p->host->hooks.watch(p->host->hooks.context);
+  }
+  ecru__lock_drop(&ecru__sched.lock);
+}

@@ -15,7 +15,8 @@
 
 #include "runtime/state.h"
 
-typedef struct ecru__host {
+typedef struct ecru_host ecru__host;
+struct ecru_host {
   ecru_host_hooks hooks;      // set once
   ecru__goroutine first;      // the thread's own stack
   ecru__stack first_stack;    // set once: describes it
@@ -23,7 +24,7 @@ typedef struct ecru__host {
   ecru__goroutine *last;      // owner: who ran last; NULL: the thread slept since
   ecru__goroutine *spill_head, *spill_tail; // owner: runnable, no room in the ring
   uint32_t spilled;           // owner, read racily: how many
-} ecru__host;
+};
 
 /// On g's stack: it goes on.
 static inline void ecru__host_arrive(ecru__worker *w, ecru__goroutine *g) {
@@ -43,6 +44,8 @@ static inline void ecru__host_visit(ecru__worker *w) { atomic_fetch_add_explicit
 static inline void ecru__host_visited(ecru__worker *w) {
   atomic_fetch_sub_explicit(&w->visitors, 1, memory_order_release); // release: pairs with the acquire in see_visitors_out
 }
+/// In the monitor: calls the hosts' watch hooks.
+void ecru__hosts_watch(void);
 /// The ring is full. (queue.c)
 void ecru__host_spill(ecru__host *host, ecru__goroutine *const *items, uint32_t count);
 /// Who waits when a thread outside the scheduler's waits natively.

@@ -7,6 +7,7 @@
 /// there is not, every 25 us while a processor is lent and work waits; when all is idle for long it sleeps until somebody
 /// wakes a worker. So the scheduler's hot paths need few clocks and few fences.
 #include "platform/rare.h"
+#include "runtime/host.h"
 #include "runtime/io.h"
 #include "runtime/state.h"
 #include "runtime/uv.h"
@@ -19,6 +20,7 @@ enum {
   SLOW_NS = 2 * 1000 * 1000,
   IDLE_NS = 2 * 1000 * 1000,
   SLICE_NS = 10 * 1000 * 1000,
+  HOST_LOOK_NS = 10 * 1000 * 1000,
   LATE_NS = 200 * 1000, // a timer so late is seen to by the monitor
   FAST_LOOKS = 20,
   IDLE_LOOKS = 50,
@@ -35,6 +37,7 @@ static struct {
   bool moves;         // on this look: some processor goes from goroutine to goroutine, and heeds what it is asked
   bool naps;          // it has put sched.monitor_naps up
   int64_t looked_ns;  // when it looked last
+  int64_t hosts_ns;   // when hosts were last watched
   int64_t trimmed_ns; // when stacks were last trimmed
   int64_t trace_ns;   // when ecru__trace_tick wants to be called
   uint64_t asleep_mark; // what the counters said when all first slept
@@ -199,7 +202,11 @@ static void look_at_host(ecru__processor *p, int64_t clock_now) {
   if (late) atomic_store_explicit(&p->attention, 1, memory_order_relaxed);
 }
 
-static void look_at_hosts(int64_t clock_now) {
+static void look_at_hosts(int64_t now, int64_t clock_now) {
+  if (now - watch.hosts_ns >= HOST_LOOK_NS && atomic_load_explicit(&ecru__sched.hosting, memory_order_relaxed) != 0) {
+    watch.hosts_ns = now;
+    ecru__hosts_watch();
+  }
   for (uint32_t i = 0; i < ECRU__HOSTS_LIMIT; i++) {
     ecru__processor *p = host_processor(i);
     if (!p) return; // they are made in order
@@ -218,7 +225,7 @@ static bool look_at_all(int64_t now) {
     busy |= look_at(processor(i), now, clock_now);
     surplus |= !ecru__queue_is_empty(processor(i));
   }
-  look_at_hosts(clock_now);
+  look_at_hosts(now, clock_now);
   if (watch.neglected && !watch.moves) busy |= serve_poller(); // else it has been asked to look, from nearer by
   if (!watch.saw_lent) atomic_store_explicit(&ecru__sched.some_lent, 0, memory_order_relaxed);
   if (surplus && atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0 &&
@@ -369,8 +376,6 @@ static void check_deadlock(void) {
   watch.asleep_mark = mark;
 }
 
-enum { HOST_LOOK_NS = 10000000 };
-
 /// Sleeps until somebody wakes a worker: nothing runs. The last look comes after the flag is up.
 static void sleep_deep(void) {
   atomic_store_explicit(&ecru__sched.monitor_deep, 1, memory_order_seq_cst); // seq_cst: pairs with ecru__monitor_nudge
@@ -394,7 +399,7 @@ static void sleep_deep(void) {
     ecru__wait(&ecru__sched.monitor_word, 0, due);
     now = ecru__clock_now();
     if (hosts && ecru__poll_is_neglected()) (void)serve_poller();
-    look_at_hosts(ecru__now());
+    look_at_hosts(now, ecru__now());
     if (more) ecru__take_idle_stacks();
     if (more) ecru__stacks_trim(now, age);
     if (now >= watch.trace_ns) watch.trace_ns = ecru__trace_tick(now);
@@ -434,7 +439,7 @@ static void monitor_main(void *argument) {
 int ecru__monitor_start(void) {
   watch.quiet = watch.idle = watch.fast = 0;
   watch.naps = false;
-  watch.trimmed_ns = watch.looked_ns = ecru__clock_now();
+  watch.trimmed_ns = watch.looked_ns = watch.hosts_ns = ecru__clock_now();
   watch.asleep_mark = UINT64_MAX;
   atomic_store(&ecru__sched.monitor_stop, 0);
   atomic_store(&ecru__sched.monitor_word, 0);

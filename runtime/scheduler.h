@@ -70,7 +70,7 @@ struct ecru__processor {
   _Atomic uint32_t head;        // atomic: thieves and owner
   _Atomic uint32_t tail;        // owner writes, thieves read
   ecru__goroutine *next;        // owner
-  struct ecru__host *host;      // of a host's: none but its goroutines run here (host.h); NULL: anybody's; changed while nobody runs here
+  struct ecru_host *host;      // of a host's: none but its goroutines run here (host.h); NULL: anybody's; changed while nobody runs here
   uint32_t tick;                // owner: switches; the monitor reads racily
   int64_t looked_ns;            // owner: when it last looked at the poller of its own accord (coarse)
   uint32_t next_run;            // owner: how often in a row `next` was taken
@@ -140,7 +140,7 @@ struct ecru__worker {
   int64_t spare_since;          // lock: scheduler's
   ecru__goroutine *own_goroutine; // set once: of an own-thread goroutine
   void *tsan_fiber, *asan_fake_stack;
-  struct ecru__host *host;      // owner: it runs goroutines of its own (host.h), or NULL
+  struct ecru_host *host;      // owner: it runs goroutines of its own (host.h), or NULL
   ecru__waiter waiter;          // the thread's own waiter
 };
 

@@ -282,6 +282,47 @@ TEST(host, one_of_its_goroutines_can_interrupt_the_first) { // G15
   ecru_chan_release(never);
 }
 
+static ecru_host *interrupted_host;
+static void interrupt_until_it_waited(void *unused) {
+  (void)unused;
+  int waited;
+  while ((waited = ecru_host_interrupt_other(interrupted_host)) == 0) CHECK_EQ(ecru_yield(), 0);
+  CHECK_EQ(waited, 1);
+}
+TEST(host, others_can_interrupt_the_first) { // G15
+  CHECK(ecru_host_here() == NULL);
+  CHECK_EQ(ecru_host_interrupt_other(NULL), ECRU_EINVAL);
+  ecru_chan *never = signals();
+  enter();
+  interrupted_host = ecru_host_here();
+  CHECK(interrupted_host != NULL);
+  for (long i = 0; i < test_scaled(1000); i++) {
+    go(interrupt_until_it_waited, NULL);
+    CHECK_EQ(ecru_chan_recv(never, NULL), ECRU_EINTR);
+  }
+  leave();
+  ecru_chan_release(never);
+}
+
+static _Atomic int looks;
+static void look(void *context) {
+  CHECK(context == &looks);
+  atomic_fetch_add(&looks, 1);
+}
+TEST(host, it_is_watched) { // G15
+  ecru_host_hooks hooks = ECRU_HOST_HOOKS;
+  hooks.watch = look;
+  hooks.context = &looks;
+  CHECK_EQ(ecru_host_enter(&hooks), 0);
+  while (atomic_load(&looks) < 3) {} // busy
+  int before = atomic_load(&looks);
+  while (atomic_load(&looks) < before + 3) CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
+  leave();
+  before = atomic_load(&looks);
+  CHECK_EQ(ecru_sleep(30 * ECRU_MILLISECOND), 0);
+  CHECK_EQ(atomic_load(&looks), before);
+}
+
 static void *live_as_host(void *count) {
   ecru_chan *done = signals();
   for (int round = 0; round < 20; round++) {

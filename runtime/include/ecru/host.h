@@ -8,15 +8,18 @@
 #define ECRU_HOST_H
 #include <ecru/base.h>
 
-/// What a host is told. The hooks run on the host's thread and must neither park nor call ecru, but for what they say.
+/// What a host is told. The hooks run on the host's thread, but for `watch`, and must neither park nor call ecru, but for what they say.
 typedef struct ecru_host_hooks {
   size_t size;                                ///< sizeof(ecru_host_hooks), set by ECRU_HOST_HOOKS
   void (*arrive)(void *context, void *mark);  ///< on a goroutine's own stack, whenever it goes on after another or a sleep; mark: its own, NULL before it set one. May block
   void (*idle)(void *context);                ///< the thread is about to sleep. On a small stack
   void (*interrupted)(void *context);         ///< its sleep ended for no reason of ecru's: a signal handler has run, or (seldom) none has. May call ecru_host_interrupt
   void *context;                              ///< first argument of all of them
+  void (*watch)(void *context);               ///< in a thread of ecru's, about every 10 ms, whatever the host does. Must return at once; is not called any more after ecru_host_leave
 } ecru_host_hooks;
-#define ECRU_HOST_HOOKS {sizeof(ecru_host_hooks), NULL, NULL, NULL, NULL}
+#define ECRU_HOST_HOOKS {sizeof(ecru_host_hooks), NULL, NULL, NULL, NULL, NULL}
+/// A host as others see it, as long as it is one.
+typedef struct ecru_host ecru_host;
 
 ECRU_BEGIN
 /// The calling thread becomes a host; what it does from here on it does as the host's first goroutine. hooks may be NULL, and each of them.
@@ -36,5 +39,10 @@ ECRU_API int ecru_host_set_mark(void *mark);
 /// effects: a goroutine of the host, or the hook `interrupted`; never parks.
 /// returns: 1 it waited; 0 it did not; ECRU_EPERM not on a host. since: 0.1
 ECRU_API int ecru_host_interrupt(void);
+/// The calling thread's host. effects: any thread; never parks. owns: borrowed: valid until ecru_host_leave. returns: it; NULL if the thread is none. since: 0.1
+ECRU_API ecru_host *ecru_host_here(void);
+/// ecru_host_interrupt from elsewhere. effects: any thread, while the host has not been left; never parks.
+/// returns: as ecru_host_interrupt; ECRU_EINVAL host is NULL. since: 0.1
+ECRU_API int ecru_host_interrupt_other(ecru_host *host);
 ECRU_END
 #endif
