@@ -14,7 +14,7 @@ from ecru import operators
 from ecru._blocking import run_blocking
 from ecru._chan import Chan, ChanClosed, Receiver, Sender
 from ecru._group import TaskGroup, as_completed, gather, map, race
-from ecru._home import excepthook, run
+from ecru._home import DeadlockError, dump, excepthook, run, signal_token
 from ecru._native import Cancelled, Lock, Task, Token, check, current, go, sleep, spawn, version, yield_
 from ecru._native import Error as EcruError
 from ecru._patch import EarlyImportWarning, get_original, patch, patched
@@ -46,6 +46,7 @@ __all__ = [
     "ChanClosed",
     "Condition",
     "DeadlineExceeded",
+    "DeadlockError",
     "EarlyImportWarning",
     "EcruError",
     "Event",
@@ -74,6 +75,7 @@ __all__ = [
     "current",
     "deadline",
     "done",
+    "dump",
     "excepthook",
     "gather",
     "get_original",
@@ -91,6 +93,7 @@ __all__ = [
     "select",
     "send",
     "shield",
+    "signal_token",
     "sleep",
     "spawn",
     "timeout",

@@ -7,17 +7,19 @@ Any other thread is one during `run`. At the end of either everything that is le
 from __future__ import annotations
 
 import atexit
+import json
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Callable
-from types import FrameType
-from typing import ParamSpec, TypeVar
+from types import FrameType, TracebackType
+from typing import Any, ParamSpec, TextIO, TypeVar
 
-from ecru import _native
-from ecru._native import Task
+from ecru import _abi, _native
+from ecru._native import Cancelled, Task, Token
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,10 +56,23 @@ def excepthook(task: Task[object], error: BaseException, /) -> None:
     traceback.print_exception(error, file=sys.stderr)
 
 
+class DeadlockError(RuntimeError):
+    """All goroutines wait and nothing can wake them: raised in the first of a thread. The text has all stacks."""
+
+
+def dump(file: TextIO | None = None) -> None:
+    """Write to file (None: stderr) all goroutines and the threads that wait in ecru: for what, how long, and where."""
+    print(_picture(), file=file or sys.stderr)
+
+
 def _leave() -> None:
     _native.cancel_home()
     in_main = threading.current_thread() is threading.main_thread()
-    if not _drain(GRACE):
+    if signal.getsignal(signal.SIGINT) is _on_sigint:
+        _native.end_home_in(GRACE)
+    ended = _drain(GRACE)
+    _native.end_home_in(None)
+    if not ended:
         _report()
         if in_main:
             return
@@ -86,11 +101,117 @@ def _report() -> None:
         print(f"ecru: {count} goroutine{'s' if count != 1 else ''} did not end within {GRACE:g} s", file=sys.stderr)
 
 
+# ---- all that wait --------------------------------------------------------------------------------------------------
+
+
+def _states() -> dict[str, list[dict[str, Any]]]:
+    """The runtime's dump: what goroutines and threads wait for."""
+    with tempfile.TemporaryFile("w+") as file:
+        _abi.lib.ecru_dump(file.fileno(), _abi.lib.ECRU_DUMP_JSON)
+        file.seek(0)
+        states: dict[str, list[dict[str, Any]]] = json.load(file)
+        return states
+
+
+def _picture() -> str:
+    """All goroutines, grouped by what they wait for and where."""
+    states = _states()
+    known = {goroutine[0]: goroutine for goroutine in _native.goroutines()}
+    firsts = {thread_id: (id, frame) for id, thread_id, task, frame in known.values() if task is None}
+    frames = sys._current_frames()
+    threads = {thread.native_id: thread for thread in threading.enumerate()}
+    groups: dict[tuple[str, str], list[str]] = {}
+
+    def add(name: str, state: dict[str, Any], frame: FrameType | None) -> None:
+        text = "".join(traceback.format_stack(_beyond_us(frame))) if frame else _c_stack(state)
+        groups.setdefault((state.get("reason", state["state"]), text), []).append(name + _since(state))
+
+    for state in states["goroutines"]:
+        _, _, task, frame = known.get(state["id"], (0, 0, None, None))
+        add(f"{task.name}" if task else f"goroutine {state['id']} {state['name']}".rstrip(), state, frame)
+    for state in states["threads"]:
+        thread = threads.get(state["thread"])
+        name = thread.name if thread else f"thread {state['thread']}"
+        frame = frames.get(thread.ident or 0) if thread else None
+        if state["thread"] in firsts:
+            name, frame = f"first of {name}", firsts[state["thread"]][1]
+        add(name, state, frame)
+    return "\n".join(f"{', '.join(names)} [{reason}]:\n{text}" for (reason, text), names in groups.items())
+
+
+def _since(state: dict[str, Any]) -> str:
+    return f" (for {state['waited_ns'] / 1e9:.3g} s)" if "waited_ns" in state else ""
+
+
+def _c_stack(state: dict[str, Any]) -> str:
+    lines = state.get("backtrace", [state.get("no_backtrace", "no stack is known")])
+    return "".join(f"  {line}\n" for line in lines)
+
+
+def _beyond_us(frame: FrameType) -> FrameType:
+    outer: FrameType | None = frame
+    while outer and outer.f_globals is globals():
+        outer = outer.f_back
+    return outer or frame
+
+
+def _deadlocked() -> None:
+    """Raise DeadlockError in the first of each thread, unless it sleeps for ever on purpose or waits for a signal."""
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    if any(callable(handler) and handler not in (_on_sigint, signal.default_int_handler) for handler in handlers):
+        return
+    waiting = {state["thread"] for state in _states()["threads"] if state.get("reason") not in ("sleep", "forever")}
+    firsts = [thread_id for _, thread_id, task, _ in _native.goroutines() if task is None and thread_id in waiting]
+    text = f"all goroutines are asleep\n\n{_picture()}" if firsts else ""
+    _native.interrupt_firsts({thread_id: DeadlockError(text) for thread_id in firsts})
+
+
+# ---- signals --------------------------------------------------------------------------------------------------------
+
+
+class _SignalToken(Token):
+    _before: dict[int, Any]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        self._restore()
+        super().__exit__(kind, error, traceback)
+
+    def _take(self, signals: tuple[int, ...]) -> None:
+        self._before = {}
+        for number in signals:
+            self._before[number] = signal.signal(number, self._fire)
+
+    def _fire(self, number: int, frame: FrameType | None, /) -> None:
+        self._restore()
+        self.cancel()
+
+    def _restore(self) -> None:
+        while self._before:
+            number, handler = self._before.popitem()
+            if signal.getsignal(number) == self._fire:
+                signal.signal(number, handler)
+
+
+def signal_token(*signals: int) -> Token:
+    """Return a Token that fires at the first of these signals (none given: SIGINT and SIGTERM); a context manager.
+
+    After that, and at the end of the context, they have their former effect: a second Ctrl-C is a KeyboardInterrupt.
+    ValueError outside the main thread.
+    """
+    token = _SignalToken()
+    token._take(signals or (signal.SIGINT, signal.SIGTERM))
+    return token
+
+
 # ---- Ctrl-C ---------------------------------------------------------------------------------------------------------
 
 
 def _on_sigint(number: int, frame: FrameType | None, /) -> None:
     """Raise KeyboardInterrupt in the main thread's first goroutine; whoever runs at the moment lets it go first."""
+    if _native.home_has_ended():
+        raise Cancelled("cancelled")
     _native.interrupt_first(KeyboardInterrupt())
     with _native.Token(shield=True):
         _native.yield_()
@@ -121,4 +242,5 @@ def _at_exit() -> None:
 
 
 _native.on_entered(_entered)
+_native.on_deadlock(_deadlocked)
 atexit.register(_at_exit)

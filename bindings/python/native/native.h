@@ -10,27 +10,42 @@
 #define ECRU_PYTHON_NATIVE_H
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include <ecru/ecru.h>
+
+typedef struct TaskObject TaskObject;
 
 /// What the arrive hook is given: one to a goroutine, on its own stack.
 typedef struct mark {
   PyThreadState *state;
   bool attached;   ///< it held the GIL when it parked, and goes on holding it
   PyObject *task;  ///< borrowed; NULL: a host's first
+  uint64_t id;     ///< ecru_id
+  struct mark *next, *previous; ///< in home.live
 } mark;
 
-/// One to a host.
+/// One to a host. Everything but `running` and what is set once belongs to its thread, or is changed by another one under the GIL (*).
 typedef struct home {
-  mark first;           ///< of the thread's own stack
+  mark first;           ///< of the thread's own stack; head of the list of all that have begun
   mark gone;            ///< stands for a goroutine that has ended
   mark *last;           ///< who runs, or ran last
   bool slept;           ///< since then the GIL was dropped for a sleep
-  int pooled;           ///< pool[0..pooled): states nobody uses
-  PyObject *pending;    ///< exception to be raised in the first as soon as it can be
-  bool is_main;         ///< the main thread's: signal handlers run here
+  bool is_main;         ///< set once: the main thread's: signal handlers run here
+  ecru_host *host;      ///< set once
+  unsigned long thread_id; ///< set once: the system's
+  pthread_t thread;     ///< set once
+  _Atomic(PyThreadState *) running; ///< last's: whom the watcher tells of signals
+  atomic_flag watching; ///< a lock: the watcher uses `running`
+  _Atomic int64_t end_ns; ///< instant from which on who computes is interrupted; 0: none
+  _Atomic bool ended;   ///< it has been
+  PyObject *pending;    ///< (*) exception to be raised in the first as soon as it can be
+  TaskObject *lost;     ///< list of those that could not begin
   ecru_token *token;    ///< current token of the first: fired when the host ends
+  struct home *next;    ///< (*) of all
+  int pooled;           ///< pool[0..pooled): states nobody uses
   PyThreadState *pool[4096];
 } home;
 
@@ -48,6 +63,9 @@ int ecru_py_raise_in_first(PyObject *error);
 /// The goroutine begins: takes a state and attaches it. returns: 0; -1 no memory (then nothing is attached that was not).
 int ecru_py_begin(home *h, mark *m);
 void ecru_py_end(home *h, mark *m);
+
+/// The least stack a goroutine of Python code gets; 0: what the runtime gives.
+size_t ecru_py_stack_bytes(void);
 
 /// After ECRU_EINTR, in the first goroutine: runs signal handlers. returns: 0 go on; -1 with an exception.
 int ecru_py_interrupted(void);
@@ -90,7 +108,6 @@ int ecru_py_add_thread(PyObject *module); ///< after add_sync
 int ecru_py_add_socket(PyObject *module);
 PyObject *ecru_py_current_task(void); ///< borrowed, or NULL
 
-typedef struct TaskObject TaskObject;
 typedef struct ChanObject { PyObject_HEAD ecru_chan *chan; PyObject *weakrefs; } ChanObject;
 typedef struct TokenObject { PyObject_HEAD ecru_token *token; int entered; } TokenObject;
 typedef struct IOObject { PyObject_HEAD ecru_io *io; int64_t deadline[2]; /* of reading, of writing: set_deadline's */ } IOObject;

@@ -9,6 +9,7 @@ struct TaskObject {
   PyObject *fn, *args, *names, *context; // until it begins: a vectorcall's
   PyObject *result, *error;              // once done
   PyObject *name, *weakrefs;
+  TaskObject *lost;                      // home.lost: the next one
   uint64_t id;
   bool done, observed;
 };
@@ -58,6 +59,22 @@ static void call(TaskObject *t) {
   Py_DECREF(context);
 }
 
+/// Those that could not begin for want of memory have failed with that.
+static void find_lost(home *h) {
+  while (h->lost) {
+    TaskObject *t = h->lost;
+    h->lost = t->lost;
+    PyErr_NoMemory();
+    keep_error(t);
+    Py_CLEAR(t->fn);
+    Py_CLEAR(t->args);
+    Py_CLEAR(t->names);
+    Py_CLEAR(t->context);
+    if (Py_REFCNT(t) == 1) report(t);
+    Py_DECREF(t);
+  }
+}
+
 /// Who ends the program means all of it: the first is told, as if it had been raised there.
 static void end_all(TaskObject *t) {
   bool meant = PyErr_GivenExceptionMatches(t->error, PyExc_SystemExit) || PyErr_GivenExceptionMatches(t->error, PyExc_KeyboardInterrupt);
@@ -73,10 +90,13 @@ static int begin(void *argument, void **unused) {
   home *h = ecru_py_home();
   mark m = {.task = (PyObject *)t};
   if (ecru_py_begin(h, &m) < 0) {
-    t->done = true; // result() says that there was no memory; the reference is lost, since nothing is attached to give it back with
+    t->done = true; // result() says that there was no memory
+    t->lost = h->lost; // nothing is attached to give the reference back with
+    h->lost = t;
     return 0;
   }
-  t->id = ecru_id();
+  if (h->lost) find_lost(h);
+  t->id = m.id;
   call(t);
   if (t->error && !t->observed) end_all(t);
   t->done = true;
@@ -95,6 +115,7 @@ static TaskObject *new_task(PyObject *const *args, Py_ssize_t count, PyObject *n
   if (!t) return NULL;
   t->task = NULL;
   t->names = t->result = t->error = t->name = t->weakrefs = NULL;
+  t->lost = NULL;
   t->id = 0;
   t->done = t->observed = false;
   t->fn = Py_NewRef(args[0]);
@@ -112,11 +133,14 @@ static TaskObject *new_task(PyObject *const *args, Py_ssize_t count, PyObject *n
 
 static PyObject *spawn(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names) {
   (void)module;
-  if (!ecru_py_ensure_home()) return NULL;
+  home *h = ecru_py_ensure_home();
+  if (!h) return NULL;
+  if (h->lost) find_lost(h);
   TaskObject *t = new_task(args, count, names);
   if (!t) return NULL;
   ecru_go_options options = ECRU_GO_OPTIONS;
   options.flags = ECRU_HOSTED;
+  options.stack_bytes = ecru_py_stack_bytes();
   Py_INCREF(t);
   int status = ecru_spawn_with(&t->task, &options, begin, t);
   if (status != 0) {
@@ -132,11 +156,14 @@ static void begin_alone(void *argument) { (void)begin(argument, NULL); }
 
 static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names) {
   (void)module;
-  if (!ecru_py_ensure_home()) return NULL;
+  home *h = ecru_py_ensure_home();
+  if (!h) return NULL;
+  if (h->lost) find_lost(h);
   TaskObject *t = new_task(args, count, names);
   if (!t) return NULL;
   ecru_go_options options = ECRU_GO_OPTIONS;
   options.flags = ECRU_HOSTED;
+  options.stack_bytes = ecru_py_stack_bytes();
   int status = ecru_go_with(&options, begin_alone, t);
   if (status == 0) Py_RETURN_NONE;
   Py_DECREF(t);
@@ -147,6 +174,8 @@ static int join(TaskObject *t) {
   int status = 0;
   if (!t->task) return ECRU_EINVAL;
   ECRU_PY_WAIT(status, ecru_task_join(t->task, NULL, NULL));
+  home *h = ecru_py_home();
+  if (h && h->lost) find_lost(h);
   return status;
 }
 

@@ -5,12 +5,21 @@
 ///   2 An ended goroutine's state stays attached until the next goes on (`gone` stands for it): detaching it would give the GIL away.
 ///   3 States are pooled: a new one costs 50 times as much as a goroutine. What its goroutine left in it is cleared.
 ///
+///   4 `running` and `watching` let the watcher, a thread of ecru's without the GIL, write into the state that runs: who deletes a state
+///     makes another one run first and then waits until the watcher has let go.
+///
 /// Up to 3.11 PyGILState_Ensure goes by a thread-specific value that PyThreadState_Swap does not change; so we do. Its key is found by trying.
 #include "native.h"
 
 #include <pthread.h>
+#include <signal.h>
 
-enum { POOLED_MAX = sizeof((home *)0)->pool / sizeof(PyThreadState *) };
+enum {
+  POOLED_MAX = sizeof((home *)0)->pool / sizeof(PyThreadState *),
+  // C's: what recursion to the interpreter's limit takes in the worst case known, sorted(key=f): 5 KB for each f. From 3.12 on there are
+  // fewer Python frames to it than before.
+  STACK = PY_VERSION_HEX < 0x030c0000 ? 2 << 20 : 4 << 20,
+};
 
 static _Thread_local home *here;
 
@@ -47,12 +56,27 @@ static void announce(PyThreadState *state) { (void)state; }
 home *ecru_py_home(void) { return here; }
 PyObject *ecru_py_current_task(void) { return here ? here->last->task : NULL; }
 
+// ---- signals and other things for the first ------------------------------------------------------------------------------
+
+#if PY_VERSION_HEX >= 0x030d0000
+/// From 3.13 on only the main thread's own state is told that a signal or a pending call has come (_PY_SIGNALS_PENDING_BIT,
+/// _PY_CALLS_TO_DO_BIT); we tell the one that runs instead.
+enum { TOLD = 1 << 1 | 1 << 2 };
+static void hand_on(PyThreadState *from, PyThreadState *to) {
+  if (from == to || !(__atomic_load_n(&from->eval_breaker, __ATOMIC_RELAXED) & TOLD)) return;
+  uintptr_t told = __atomic_fetch_and(&from->eval_breaker, ~(uintptr_t)TOLD, __ATOMIC_RELAXED) & TOLD;
+  (void)__atomic_fetch_or(&to->eval_breaker, told, __ATOMIC_RELAXED);
+}
+#else
+static void hand_on(PyThreadState *from, PyThreadState *to) { (void)from, (void)to; }
+#endif
+
+bool ecru_py_is_to_raise(void) { return here && here->pending && here->last == &here->first; }
+
 static int raise_pending(void *unused) {
   (void)unused;
   return ecru_py_is_to_raise() ? ecru_py_interrupted() : 0; // else the first has gone to wait: it comes here again
 }
-
-bool ecru_py_is_to_raise(void) { return here && here->pending && here->last == &here->first; }
 
 int ecru_py_raise_in_first(PyObject *error) {
   home *h = here;
@@ -65,6 +89,35 @@ int ecru_py_raise_in_first(PyObject *error) {
   return 0;
 }
 
+/// In a thread of ecru's.
+static void look_after(void *context) {
+  home *h = context;
+  while (atomic_flag_test_and_set_explicit(&h->watching, memory_order_acquire)) {}
+  PyThreadState *running = atomic_load_explicit(&h->running, memory_order_acquire);
+  if (running) hand_on(h->first.state, running);
+  int64_t end = atomic_load_explicit(&h->end_ns, memory_order_relaxed);
+  if (end != 0 && running != h->first.state && ecru_now() >= end) {
+    atomic_store_explicit(&h->end_ns, end + ECRU_SECOND, memory_order_relaxed); // time to clean up
+    atomic_store_explicit(&h->ended, true, memory_order_relaxed);
+    (void)pthread_kill(h->thread, SIGINT); // what other threads say who computes does not hear, up to 3.12
+  }
+  // release: pairs with let_go
+  atomic_flag_clear_explicit(&h->watching, memory_order_release);
+}
+
+/// Another state is in `running`: returns when the watcher does not use the one before any more.
+static void let_go(home *h) {
+  while (atomic_flag_test_and_set_explicit(&h->watching, memory_order_acquire)) {}
+  atomic_flag_clear_explicit(&h->watching, memory_order_release);
+}
+
+static void set_running(home *h, PyThreadState *state) {
+  // release: pairs with the acquire in look_after: the state is complete
+  atomic_store_explicit(&h->running, state, memory_order_release);
+}
+
+// ---- switching ---------------------------------------------------------------------------------------------------------
+
 /// m's goroutine goes on: makes what is attached what it was when it left.
 static void go_on(home *h, mark *m) {
   PyThreadState *now = NULL;
@@ -74,8 +127,13 @@ static void go_on(home *h, mark *m) {
     if (!h->last->attached) now = NULL;
   }
   h->slept = false;
+  if (h->is_main) {
+    hand_on(h->first.state, m->state);
+    hand_on(h->last->state, m->state);
+    if (h->pending && m == &h->first) (void)Py_AddPendingCall(raise_pending, NULL); // it may not wait any more
+  }
   h->last = m;
-  if (h->pending && m == &h->first && h->is_main) (void)Py_AddPendingCall(raise_pending, NULL); // it may not wait any more
+  set_running(h, m->state);
   if (!m->attached) {
     if (now) (void)PyEval_SaveThread();
     announce(m->state);
@@ -105,13 +163,43 @@ static void interrupted(void *context) {
   (void)ecru_host_interrupt();
 }
 
+// ---- tracing -----------------------------------------------------------------------------------------------------------
+
+static PyObject *threading_names, *trace_hook, *profile_hook; // a dict; keys of it
+
+/// As a thread does that threading starts: by what threading.settrace and threading.setprofile have said.
+static void honour(PyObject *key, const char *setter, Py_tracefunc present, void (*reset)(Py_tracefunc, PyObject *)) {
+  PyObject *hook = PyDict_GetItemWithError(threading_names, key);
+  if (!hook || hook == Py_None) {
+    if (present) reset(NULL, NULL); // of threading.settrace_all_threads, while the state was in the pool
+    return;
+  }
+  PyObject *set = PySys_GetObject(setter), *done = set ? PyObject_CallOneArg(set, hook) : NULL;
+  if (!done) PyErr_WriteUnraisable(hook);
+  Py_XDECREF(done);
+}
+
+static int find_threading(void) {
+  if (threading_names) return 0;
+  PyObject *threading = PyImport_ImportModule("threading");
+  if (!threading) return -1;
+  trace_hook = PyUnicode_InternFromString("_trace_hook");
+  profile_hook = PyUnicode_InternFromString("_profile_hook");
+  if (trace_hook && profile_hook) threading_names = Py_NewRef(PyModule_GetDict(threading));
+  Py_DECREF(threading);
+  return threading_names ? 0 : -1;
+}
+
 // ---- the pool ----------------------------------------------------------------------------------------------------------
 
 static PyThreadState *new_state(void) {
+  void *room = PyMem_RawMalloc(sizeof(PyThreadState));
+  if (!room) return NULL; // PyThreadState_New of 3.11 does not look
+  PyMem_RawFree(room);
   PyThreadState *state = PyThreadState_New(PyInterpreterState_Main());
   if (!state) return NULL;
 #if PY_VERSION_HEX >= 0x030c0000 && PY_VERSION_HEX < 0x030e0000
-  enum { STACK = 1 << 20, SPARE = 64 << 10, LEVEL = 1200 };
+  enum { SPARE = 64 << 10, LEVEL = 1200 }; // bytes of C stack, but for sorted(), which the limit of Python frames ends
   if (state->c_recursion_remaining > (STACK - SPARE) / LEVEL) state->c_recursion_remaining = (STACK - SPARE) / LEVEL;
 #endif
   return state;
@@ -132,6 +220,7 @@ static bool clean(PyThreadState *state) {
   Py_CLEAR(state->async_gen_finalizer);
   Py_CLEAR(state->async_exc);
   Py_CLEAR(state->context);
+  state->coroutine_origin_tracking_depth = 0;
   return state->exc_info == &state->exc_state && state->gilstate_counter == 1;
 }
 
@@ -139,34 +228,43 @@ int ecru_py_begin(home *h, mark *m) {
   m->attached = true;
   m->state = take_state(h);
   if (!m->state) return -1;
+  m->id = ecru_id();
   (void)ecru_host_set_mark(m);
   go_on(h, m);
-  m->state->thread_id = (unsigned long)(ecru_id() | (uint64_t)1 << 62); // tells goroutines apart in sys._current_frames
+  m->state->thread_id = (unsigned long)(m->id | (uint64_t)1 << 62); // tells goroutines apart in sys._current_frames
+  m->next = h->first.next;
+  m->previous = &h->first;
+  m->next->previous = m;
+  h->first.next = m;
+  honour(trace_hook, "settrace", m->state->c_tracefunc, PyEval_SetTrace);
+  honour(profile_hook, "setprofile", m->state->c_profilefunc, PyEval_SetProfile);
   return 0;
 }
 
 void ecru_py_end(home *h, mark *m) {
   PyThreadState *state = m->state;
   bool good = clean(state);
+  m->next->previous = m->previous;
+  m->previous->next = m->next;
   h->gone = (mark){.state = state};
   h->last = &h->gone;
   if (good && h->pooled < POOLED_MAX) {
     h->pool[h->pooled++] = state;
     return;
   }
+  // It cannot be deleted while it is attached: the first's takes its place as what has gone.
   PyThreadState_Clear(state);
-  // It cannot be deleted while it is attached: another one takes its place as what has gone.
-  PyThreadState *other = take_state(h);
-  if (!other) return; // no memory: it is lost
-  h->gone.state = other;
-  announce(other);
-  (void)PyThreadState_Swap(other);
+  hand_on(state, h->first.state);
+  h->gone.state = h->first.state;
+  set_running(h, h->first.state);
+  announce(h->first.state);
+  (void)PyThreadState_Swap(h->first.state);
+  let_go(h);
   PyThreadState_Delete(state);
-  if (h->pooled < POOLED_MAX) h->pool[h->pooled++] = other;
 }
 
 static void drop_pool(home *h) {
-  while (h->pooled > 0) {
+  while (h->pooled > 0) { // the host has been left: nobody watches
     PyThreadState *state = h->pool[--h->pooled];
     PyThreadState_Clear(state);
     PyThreadState_Delete(state);
@@ -175,8 +273,10 @@ static void drop_pool(home *h) {
 
 // ---- hosts -------------------------------------------------------------------------------------------------------------
 
+static home *homes;             // all of them; under the GIL
 static bool shut;              // the interpreter is ending
-static PyObject *entered_hook; // told that the main thread has become a host by itself
+static PyObject *deadlock_hook; // told that all sleep for ever
+static PyObject *entered_hook;  // told that the main thread has become a host by itself
 
 static bool is_main_thread(void) {
   static unsigned long main_thread;
@@ -193,51 +293,91 @@ static bool is_main_thread(void) {
   return PyThread_get_thread_ident() == main_thread;
 }
 
+/// In a thread of ecru's.
+static void tell_deadlock(void *unused) {
+  (void)unused;
+  if (shut) return;
+  PyGILState_STATE state = PyGILState_Ensure();
+  PyObject *told = deadlock_hook ? PyObject_CallNoArgs(deadlock_hook) : Py_NewRef(Py_None);
+  if (!told) PyErr_WriteUnraisable(deadlock_hook);
+  Py_XDECREF(told);
+  PyGILState_Release(state);
+}
+
+static bool runtime_is_ours; // it was started with our options
+
 static int start_runtime(void) {
+  if (runtime_is_ours) return 0;
   ecru_options options = ECRU_OPTIONS;
-  options.stack_bytes = 1 << 20; // what recursion to the interpreter's limit needs
+  options.stack_bytes = STACK;
   options.flags = ECRU_NO_SIGNAL_HANDLERS; // faulthandler's
   int status = ecru_start(&options);
+  runtime_is_ours = status == 0;
   return status == ECRU_EBUSY ? 0 : status;
 }
 
-int ecru_py_enter_home(void) {
-  if (here) {
-    PyErr_SetString(PyExc_RuntimeError, "this thread runs goroutines already");
-    return -1;
-  }
-  if (shut) {
-    PyErr_SetString(PyExc_RuntimeError, "no goroutines run any more: the interpreter is ending");
-    return -1;
-  }
-  if (find_gil_key() < 0) return -1;
+size_t ecru_py_stack_bytes(void) { return runtime_is_ours ? 0 : STACK; }
+
+static home *new_home(void) {
   home *h = PyMem_RawCalloc(1, sizeof *h);
   if (!h) {
     PyErr_NoMemory();
-    return -1;
+    return NULL;
   }
+  h->first.state = PyThreadState_Get();
+  h->first.attached = true;
+  h->first.next = h->first.previous = h->last = &h->first;
+  h->thread_id = PyThread_get_thread_native_id();
+  h->thread = pthread_self();
+  h->is_main = is_main_thread();
+  atomic_flag_clear(&h->watching);
+  set_running(h, h->first.state);
+  return h;
+}
+
+static int become_host(home *h) {
   ecru_host_hooks hooks = ECRU_HOST_HOOKS;
   hooks.arrive = arrive;
   hooks.idle = idle;
   hooks.interrupted = interrupted;
   hooks.context = h;
-  h->first.state = PyThreadState_Get();
-  h->first.attached = true;
-  h->last = &h->first;
+  if (h->is_main) hooks.watch = look_after;
   int status = start_runtime();
+  (void)ecru_set_deadlock_hook(tell_deadlock, NULL);
   if (status == 0) status = ecru_token_create(&h->token, ecru_token_background(), ECRU_FOREVER);
   if (status == 0) status = ecru_host_enter(&hooks);
   if (status == 0) status = ecru_token_enter(h->token);
   if (status == 0) status = ecru_host_set_mark(&h->first);
+  h->host = ecru_host_here();
+  h->first.id = ecru_id();
+  return status;
+}
+
+int ecru_py_enter_home(void) {
+  if (here || shut) {
+    PyErr_SetString(PyExc_RuntimeError, here ? "this thread runs goroutines already" : "no goroutines run any more: the interpreter is ending");
+    return -1;
+  }
+  if (find_gil_key() < 0 || find_threading() < 0) return -1;
+  home *h = new_home();
+  if (!h) return -1;
+  int status = become_host(h);
   if (status != 0) {
     ecru_token_release(h->token);
     PyMem_RawFree(h);
     ecru_py_raise(status);
     return -1;
   }
-  h->is_main = is_main_thread();
   here = h;
+  h->next = homes;
+  homes = h;
   return 0;
+}
+
+static void forget_home(home *h) {
+  home **link = &homes;
+  while (*link != h) link = &(*link)->next;
+  *link = h->next;
 }
 
 /// All its goroutines have ended. returns: 0; -1 with an exception.
@@ -252,6 +392,7 @@ int ecru_py_leave_home(void) {
     return -1;
   }
   here = NULL;
+  forget_home(h);
   drop_pool(h);
   ecru_token_release(h->token);
   Py_XDECREF(h->pending);
@@ -339,6 +480,63 @@ static PyObject *interrupt_first(PyObject *module, PyObject *error) {
   return ecru_py_raise_in_first(error) == 0 ? Py_NewRef(Py_None) : NULL;
 }
 
+/// The first of each home whose thread is in the dict `errors`, by its system's id, is raised what stands there.
+static PyObject *interrupt_firsts(PyObject *module, PyObject *errors) {
+  (void)module;
+  if (!PyDict_Check(errors)) return PyErr_Format(PyExc_TypeError, "a dict is needed, not %s", Py_TYPE(errors)->tp_name);
+  for (home *h = homes; h; h = h->next) {
+    PyObject *thread_id = PyLong_FromUnsignedLong(h->thread_id);
+    PyObject *error = thread_id ? PyDict_GetItemWithError(errors, thread_id) : NULL;
+    Py_XDECREF(thread_id);
+    if (!error || h->pending || !PyExceptionInstance_Check(error)) continue;
+    h->pending = Py_NewRef(error);
+    if (ecru_host_interrupt_other(h->host) != 1) Py_CLEAR(h->pending); // it does not wait
+  }
+  return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+/// As PyThreadState_GetFrame, None for none.
+static PyObject *frame_of(PyThreadState *state) {
+  PyObject *frame = (PyObject *)PyThreadState_GetFrame(state);
+  return frame ? frame : Py_NewRef(Py_None);
+}
+
+static PyObject *goroutines(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  PyObject *list = PyList_New(0);
+  for (home *h = homes; h && list; h = h->next) {
+    mark *m = &h->first;
+    do {
+      unsigned long long id = m->id, thread_id = h->thread_id; // the list may change below: what is a Python object comes last
+      PyObject *task = m->task ? m->task : Py_None;
+      PyObject *one = Py_BuildValue("KKON", id, thread_id, task, frame_of(m->state));
+      if (!one || PyList_Append(list, one) < 0) Py_CLEAR(list);
+      Py_XDECREF(one);
+      m = m->next;
+    } while (m != &h->first && list);
+  }
+  return list;
+}
+
+static PyObject *end_home_in(PyObject *module, PyObject *seconds) {
+  (void)module;
+  int64_t instant;
+  if (ecru_py_instant(seconds, &instant) < 0) return NULL;
+  if (here) atomic_store_explicit(&here->end_ns, instant == ECRU_FOREVER ? 0 : instant, memory_order_relaxed);
+  Py_RETURN_NONE;
+}
+
+static PyObject *home_has_ended(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  return PyBool_FromLong(here && atomic_exchange_explicit(&here->ended, false, memory_order_relaxed));
+}
+
+static PyObject *on_deadlock(PyObject *module, PyObject *hook) {
+  (void)module;
+  Py_XSETREF(deadlock_hook, Py_NewRef(hook));
+  Py_RETURN_NONE;
+}
+
 static PyObject *on_entered(PyObject *module, PyObject *hook) {
   (void)module;
   Py_XSETREF(entered_hook, Py_NewRef(hook));
@@ -361,6 +559,11 @@ static PyMethodDef functions[] = {
   {"is_home", is_home, METH_NOARGS, PyDoc_STR("is_home() -> bool\n\nWhether this thread runs goroutines.")},
   {"cancel_home", cancel_home, METH_NOARGS, PyDoc_STR("cancel_home() -> None\n\nCancels all goroutines of this thread but the caller.")},
   {"interrupt_first", interrupt_first, METH_O, PyDoc_STR("interrupt_first(error) -> None\n\nRaises error in the thread's first goroutine, at once if it calls, else where it waits.")},
+  {"interrupt_firsts", interrupt_firsts, METH_O, PyDoc_STR("interrupt_firsts({thread id: error}) -> None\n\nRaises them in the first goroutines of these threads, if they wait. Ids as threading.get_native_id.")},
+  {"goroutines", goroutines, METH_NOARGS, PyDoc_STR("goroutines() -> [(id, thread id, Task | None, frame | None)]\n\nAll of Python's that have begun; None: a thread's first.")},
+  {"end_home_in", end_home_in, METH_O, PyDoc_STR("end_home_in(seconds) -> None\n\nFrom then on the handler of SIGINT is called if a goroutine of the main thread computes; None: not.")},
+  {"home_has_ended", home_has_ended, METH_NOARGS, PyDoc_STR("home_has_ended() -> bool\n\nIt was called for that reason.")},
+  {"on_deadlock", on_deadlock, METH_O, PyDoc_STR("on_deadlock(hook) -> None\n\nhook() is called, in some thread, when all goroutines sleep and nothing can wake them.")},
   {"on_entered", on_entered, METH_O, PyDoc_STR("on_entered(hook) -> None\n\nhook() is called when the main thread has begun to run goroutines by itself.")},
   {"shut_down", shut_down, METH_O, PyDoc_STR("shut_down(stop) -> int\n\nNo thread begins to run goroutines any more; stop: the runtime's threads end. A status.")},
   {NULL, NULL, 0, NULL},

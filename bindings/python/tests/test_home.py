@@ -1,5 +1,7 @@
 """The life of a host: run, the program's end, errors nobody asks for, Ctrl-C."""
 
+import io
+import signal
 import sys
 import threading
 
@@ -189,7 +191,7 @@ def test_daemon_threads_with_goroutines_do_not_disturb_the_end():
         from ecru import _native as native
         up = native.Chan(cap=2)
         def body(how):
-            native.go(how, 1000)
+            native.go(native.sleep, 1000)
             native.yield_()
             up.send(1)
             how(1000)
@@ -197,7 +199,7 @@ def test_daemon_threads_with_goroutines_do_not_disturb_the_end():
             threading.Thread(target=ecru.run, args=(body, how), daemon=True).start()
         up.recv(); up.recv()
         print("end")
-    """.replace("native.go(how, 1000)", "native.go(native.sleep, 1000)"))
+    """)
     assert (ended.out, ended.code, ended.err) == (["end"], 0, "")
 
 
@@ -344,3 +346,174 @@ def test_own_handlers_run_while_all_wait():
     """)
     assert ended.out == ["ready", "handled"]
     assert (ended.code, ended.err) == (0, "")
+
+
+def test_signal_token_fires_once():
+    ended = processes.interrupt("""
+        import ecru, os, signal
+        from ecru import _native as native
+        with ecru.signal_token() as token:
+            print("ready")
+            try:
+                native.sleep(100)
+            except native.Cancelled:
+                print("cancelled", token.fired_itself)
+        print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            native.sleep(100)
+        except KeyboardInterrupt:
+            print("interrupted")
+    """)
+    assert (ended.out, ended.code) == (["ready", "cancelled True", "True", "interrupted"], 0), ended
+
+
+def test_signal_token_reaches_goroutines_under_it():
+    ended = processes.interrupt(
+        """
+        import ecru, signal
+        from ecru import _native as native
+        def serve():
+            try: native.sleep(None)
+            finally: print("stopped")
+        with ecru.signal_token(signal.SIGTERM) as token:
+            tasks = [native.spawn(serve) for _ in range(3)]
+        with token:
+            print("ready")
+        for task in tasks: task.join()
+    """,
+        signal.SIGTERM,
+    )
+    assert (ended.out, ended.code) == (["ready"], -signal.SIGTERM), ended
+
+
+def test_signal_token_needs_the_main_thread():
+    with pytest.raises(ValueError, match="main thread"):
+        in_thread(ecru.signal_token)
+
+
+# ---- what shows and what ends a hang --------------------------------------------------------------------------------
+
+
+def wait_here(chan):
+    chan.recv()
+
+
+def test_dump_shows_where_all_wait():
+    chan = native.Chan()
+    tasks = [native.spawn(wait_here, chan) for _ in range(3)]
+    tasks[0].name = "first one"
+    native.yield_()
+    text = io.StringIO()
+    native.spawn(ecru.dump, text).result()
+    [group] = [group for group in text.getvalue().split("\n\n") if "wait_here" in group]
+    assert group.startswith("task-") or group.startswith("first one")
+    assert "first one (for " in group
+    assert group.count(" (for ") == 3
+    assert "[chan receive]:" in group
+    assert "chan.recv()" in group
+    assert "first of MainThread (for" in text.getvalue()
+    assert "[join]" in text.getvalue()
+    for _ in tasks:
+        chan.send(1)
+
+
+def test_dump_shows_threads_and_what_begins():
+    up, chan = native.Chan(cap=1), native.Chan()
+
+    def wait_in_a_thread():
+        up.send(1)
+        chan.recv()
+
+    thread = threading.Thread(target=wait_in_a_thread, name="waiter")
+    thread.start()
+    up.recv()
+    native.go(chan.recv)
+    text = io.StringIO()
+    while "waiter (for" not in text.getvalue():
+        text = io.StringIO()
+        ecru.dump(text)
+    assert "in wait_in_a_thread" in text.getvalue()
+    chan.send(1)
+    chan.send(1)
+    thread.join()
+
+
+FOR_EVER = ["chan.recv()", "native.spawn(chan.recv).join()", "native.Token().wait()", "lock.acquire()"]
+
+
+@pytest.mark.parametrize("where", FOR_EVER)
+def test_a_deadlock_is_an_error_in_the_first(where):
+    ended = processes.run(f"""
+        import ecru
+        from ecru import _native as native
+        chan, lock = native.Chan(), native.Lock()
+        lock.acquire()
+        def stuck():
+            try: chan.recv()
+            finally: print("unwound")
+        native.go(stuck)
+        try:
+            {where}
+        except ecru.DeadlockError as error:
+            print("in stuck" in str(error), "[chan receive]" in str(error), "first of MainThread" in str(error))
+            chan.send(7)
+    """)
+    assert ended.out[0] == "True True True", ended
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_a_deadlock_of_another_thread_is_an_error_there():
+    ended = processes.run("""
+        import ecru, threading
+        from ecru import _native as native
+        def body():
+            try: native.Chan().recv()
+            except ecru.DeadlockError: print("thread")
+        thread = threading.Thread(target=ecru.run, args=(body,))
+        thread.start()
+        try: native.Chan().recv()
+        except ecru.DeadlockError: print("main")
+        thread.join()
+    """)
+    assert (sorted(ended.out), ended.code, ended.err) == (["main", "thread"], 0, "")
+
+
+def test_who_sleeps_for_ever_or_handles_signals_is_in_no_deadlock():
+    ended = processes.run("""
+        import ecru, os, signal, threading
+        from ecru import _native as native
+        chan = native.Chan(cap=1)
+        signal.signal(signal.SIGALRM, lambda *_: chan.send("alarm"))
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        print(chan.recv())
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        native.go(chan.recv)
+        pid = os.getpid()
+        if os.fork() == 0:
+            import time
+            time.sleep(0.5)
+            os.kill(pid, signal.SIGINT)
+            os._exit(0)
+        try: native.sleep(None)
+        except KeyboardInterrupt: print("interrupted")
+    """)
+    assert (ended.out, ended.code, ended.err) == (["alarm", "interrupted"], 0, "")
+
+
+def test_who_computes_at_the_programs_end_is_cancelled_there():
+    ended = processes.run("""
+        import ecru._home
+        from ecru import _native as native
+        ecru._home.GRACE = 0.2
+        def step():
+            for i in range(10**7): pass
+        def compute():
+            native.yield_()
+            try:
+                while True: step()
+            finally: print("unwound")
+        native.go(compute)
+        native.yield_()
+    """)
+    assert (ended.out, ended.code, ended.err) == (["unwound"], 0, "")
