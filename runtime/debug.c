@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "platform/signal.h"
+#include "runtime/fork.h"
 #include "runtime/text.h"
 
 static struct {
@@ -148,4 +149,12 @@ void ecru__debug_stop(void) {
   if (itself) ecru__thread_detach(aside.thread); // the deadlock hook stops the runtime
   else ecru__thread_join(aside.thread);
   aside.thread = NULL;
+}
+
+void ecru__debug_in_child(void) {
+  debug.hook_lock = (ecru__lock){0};
+  atomic_store_explicit(&debug.looks, 0, memory_order_relaxed);
+  atomic_store_explicit(&debug.up, 0, memory_order_relaxed);
+  aside.thread = NULL;
+  atomic_store_explicit(&aside.busy, 0, memory_order_relaxed);
 }

@@ -10,6 +10,7 @@
 
 #include "platform/unwind.h"
 #include "runtime/debug.h"
+#include "runtime/fork.h"
 #include "runtime/text.h"
 
 enum {
@@ -512,3 +513,5 @@ __attribute__((noinline)) int ecru_dump(int fd, int format) {
   if (up) ecru__look_end();
   return status;
 }
+
+void ecru__dump_in_child(void) { dump.lock = (ecru__lock){0}; }

@@ -5,6 +5,7 @@
 ///
 /// The table's lock is taken before a handle's.
 #include "runtime/io_table.h"
+#include "runtime/fork.h"
 
 #include "platform/memory.h"
 #include "runtime/io_deadline.h"
@@ -233,4 +234,15 @@ ecru_io *ecru__io_take_foreign(intptr_t descriptor, ecru__node **chain) {
   }
   ecru__lock_drop(&table.lock);
   return io;
+}
+
+void ecru__io_in_child(void) {
+  table.lock = (ecru__lock){0};
+  for (uint32_t i = 0; i < table.used; i++) {
+    ecru_io *io = ecru__io_at(i);
+    io->lock = (ecru__lock){0};
+    io->operations = 0; // those of others; theirs were the turns, too
+    io->in.turns = io->in.waiters = io->out.turns = io->out.waiters = (ecru__queue){0};
+    io->in.busy = io->out.busy = false;
+  }
 }

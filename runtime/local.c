@@ -8,6 +8,7 @@
 /// costs one increment however many values are bound. A binding's end is user code (the key's release), which runs in the
 /// goroutine that drops the last reference.
 #include "runtime/local.h"
+#include "runtime/fork.h"
 
 #include "platform/memory.h"
 #include "runtime/scheduler.h"
@@ -313,3 +314,5 @@ void ecru__locals_end(ecru__worker **w, ecru__waiter *x) {
   ecru__scoped_release(w, scoped);
   end_locals(w, x); // a release may have set values
 }
+
+void ecru__locals_in_child(void) { registry.lock = (ecru__lock){0}; }

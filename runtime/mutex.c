@@ -31,6 +31,7 @@
 
 #include "platform/memory.h"
 #include "runtime/scheduler.h"
+#include "runtime/fork.h"
 
 enum { FREE = 0, HELD = 1, CONTENDED = 2 };
 enum { GIVEN = 1 };
@@ -331,4 +332,8 @@ void ecru__mutex_acquire_shielded(ecru__worker **w, ecru_mutex *mutex) {
     return;
   }
   atomic_store_explicit(&mutex->owner, (*w)->self, memory_order_relaxed);
+}
+
+void ecru__mutexes_in_child(void) {
+  for (int i = 0; i < PLACES; i++) places[i].lock = (ecru__lock){0};
 }

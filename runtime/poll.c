@@ -5,6 +5,7 @@
 /// So on a machine that is not busy one worker does everything and no other is woken for events it would have found
 /// itself. (Tried: any idle worker sleeps in the poller. Each event then wakes it across CPUs, 30 us, while the busy one runs dry.)
 /// If nobody has looked for the monitor's time, it looks itself and has an idle worker take over.
+#include "runtime/fork.h"
 #include "runtime/io.h"
 #include "runtime/state.h"
 
@@ -134,4 +135,9 @@ void ecru__poll_ensure(void) {
   if (!atomic_load_explicit(&ecru__sched.poller, memory_order_acquire)) return;
   if (atomic_load_explicit(&ecru__sched.poll_slot, memory_order_relaxed) == ECRU__POLL_TAKEN) return;
   if (atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0) ecru__wake_worker();
+}
+
+void ecru__poll_in_child(void) {
+  starting = (ecru__lock){0};
+  ecru__poll_stop(); // the child's descriptors of it: the parent's sleeps on
 }

@@ -6,9 +6,12 @@
 /// The ring follows the protocol of Go's scheduler (proved in tests/models/steal.pml): head and tail are free-running; an
 /// element is owned by whoever advances head past it; a slot is rewritten only after head has passed it.
 #include "platform/rare.h"
+#include "runtime/fork.h"
 #include "runtime/host.h"
 #include "runtime/seed.h"
 #include "runtime/state.h"
+
+#include <string.h>
 
 /// The global queue: a list of batches of pointers, so that whoever takes from it reads pointers from a few cache lines and can
 /// fetch ahead what they point to, instead of walking from one cold control block to the next. (Tried: a list linked
@@ -327,3 +330,5 @@ void ecru__queue_flush(ecru__processor *p) {
   ecru__bed_flush(p, p->bed.count);
   while ((g = ecru__queue_pop(p)) != NULL) ecru__queue_global(g);
 }
+
+void ecru__queue_in_child(void) { memset(&global, 0, sizeof global); }

@@ -3,6 +3,7 @@
 /// A registration waits in its token's list, runs once, and lives until it is unregistered. Callbacks run in the order
 /// they were registered, those of an ancestor before those of its descendants, without locks, in the thread that fires
 /// the token. A deadline is noticed by the scheduler, where user code must not run: those callbacks get a goroutine of their own.
+#include "runtime/fork.h"
 #include "runtime/token.h"
 
 #include "platform/memory.h"
@@ -215,4 +216,10 @@ int ecru_token_unregister(ecru_registration *registration) {
   }
   if (ours) free_registration(registration);
   return state == WAITING;
+}
+
+void ecru__registrations_in_child(void) {
+  delayed.lock = (ecru__lock){0};
+  delayed.chain = NULL;
+  delayed.armed = false;
 }

@@ -1,6 +1,7 @@
 /// runtime/seed.c: the store of seeds. Cut from chunks of 64, cached by processors (LIFO) in front of a common pool, since they are
 /// often sown on one processor and sprout on another. Chunks live until the runtime stops.
 #include "runtime/seed.h"
+#include "runtime/fork.h"
 
 #include "platform/memory.h"
 
@@ -82,4 +83,10 @@ void ecru__seeds_release_all(void) {
     ecru__free(c);
     c = following;
   }
+}
+
+void ecru__seeds_in_child(void) {
+  pool.lock = (ecru__lock){0};
+  pool.free = NULL;
+  atomic_store_explicit(&pool.chunks, NULL, memory_order_relaxed);
 }

@@ -13,6 +13,7 @@
 /// running goroutine at once: one that parks at that moment may do so under the old token, and whoever fires the
 /// new one later does not find it. The firing can look for it, so that is where it is handed over.
 #include "runtime/task.h"
+#include "runtime/fork.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -453,3 +454,5 @@ uint64_t ecru_task_id(ecru_task *task) {
   ECRU__CHECK_HANDLE(task);
   return task ? atomic_load_explicit(&task->id, memory_order_relaxed) : 0;
 }
+
+void ecru__task_in_child(void) { hook.lock = (ecru__lock){0}; }

@@ -8,6 +8,7 @@
 /// was cold again when it ran, a fifth of all time, and on two processors the lock was held for milliseconds.)
 ///
 /// A thread without a processor puts its timers into the first heap, whose processor always has a worker.
+#include "runtime/fork.h"
 #include "runtime/state.h"
 
 enum { AT_ONCE = 64, WAITER_AHEAD = 4 };
@@ -254,4 +255,9 @@ void ecru__timers_clear_all(void) {
     t->places = NULL;
     t->free_place = t->room = 0;
   }
+}
+
+void ecru__timers_in_child(void) {
+  for (int i = 0; i < ECRU__HEAPS; i++) ecru__timer_table[i].lock = (ecru__lock){0};
+  ecru__timers_clear_all();
 }

@@ -9,6 +9,7 @@
 
 #include "platform/clock.h"
 #include "platform/memory.h"
+#include "runtime/fork.h"
 
 #include <string.h>
 
@@ -483,4 +484,12 @@ int ecru_token_reset(ecru_token *token, int64_t deadline_ns) {
 ecru__event *ecru__token_event(ecru_token *token) {
   ECRU__CHECK_HANDLE_FOR("ecru_select", token);
   return &token->done;
+}
+
+void ecru__token_in_child(void) {
+  for (int i = 0; i < ROOT_FAMILIES; i++) root_families[i].family.lock = (ecru__lock){0};
+  ecru_token *fixed[] = {&root_token, &background_token};
+  for (int i = 0; i < 2; i++) fixed[i]->lock = fixed[i]->attach_lock = (ecru__lock){0};
+  walk_lock = (ecru__lock){0};
+  ecru__registrations_in_child();
 }

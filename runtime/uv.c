@@ -5,6 +5,7 @@
 /// frequent (sockets) does not come here. (Dropped: a loop per processor, run by its worker. Files and names gain nothing, since the
 /// pool and its one mutex are shared by all loops, and every worker would have two pollers to sleep in.)
 #include "runtime/uv.h"
+#include "runtime/fork.h"
 
 #include "platform/environment.h"
 #include "platform/io.h"
@@ -14,6 +15,7 @@
 #include "runtime/state.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { POOL_THREADS_UV = 4, POOL_THREADS_MAX = 1024 };
 
@@ -526,3 +528,5 @@ int ecru_uv_status(int uv_error) {
   default: return uv_error > -3000 ? ecru__status_of(-uv_error) : ECRU_EUNKNOWN; // the system's own number; libuv's begin at -3000
   }
 }
+
+void ecru__uv_in_child(void) { memset(&hub, 0, sizeof hub); }

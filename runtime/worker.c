@@ -5,6 +5,7 @@
 /// compilers cache their addresses across switches, so they are only reached through functions that are not
 /// inlined and launder what they return (docs/internals/architecture.md, "Portability of thread-locals").
 #include "platform/rare.h"
+#include "runtime/fork.h"
 #include "runtime/sanitize.h"
 #include "runtime/state.h"
 
@@ -81,7 +82,13 @@ void ecru__foreign_forget_all(void) {
   ecru__lock_drop(&ecru__sched.lock);
 }
 
+/// In a child: who forked, and then what it was under.
+static ecru__waiter *forker, inherited;
+static bool inherits;
+
 static void child_after_fork(void) {
+  ecru__worker *w = ecru__worker_here();
+  forker = w ? w->self : NULL;
   atomic_store(&forked, 1);
   ecru__worker_set_here(NULL);
 }
@@ -102,6 +109,8 @@ static OPAQUE ecru__worker *adopt(void) {
   memset(w, 0, sizeof *w);
   w->is_foreign = 1;
   ecru__worker_prepare(w);
+  if (inherits) ecru__waiter_move(&inherited, &w->waiter);
+  inherits = false;
   if (ecru__thread_on_exit(stranger_ends) != 0) return refuse(ECRU_ENOMEM);
   atomic_store_explicit(&w->inside, 1, memory_order_relaxed);
   list_foreign(w);
@@ -277,4 +286,15 @@ void ecru__worker_main(void *argument) {
   atomic_fetch_sub_explicit(&ecru__sched.threads, 1, memory_order_relaxed);
   atomic_store_explicit(&w->stopping, 2, memory_order_release); // release: pairs with take_structure
   ecru__try_virtual_jump(); // while it ended it counted as awake
+}
+
+void ecru__worker_in_child(void) {
+  inherits = forker != NULL;
+  if (forker) {
+    ecru__waiter_move(forker, &inherited);
+    inherited.lazy_token = 0; // the task it belongs to is no more; what is current is its starter's token
+  }
+  forker = NULL;
+  ecru__worker_set_here(NULL);
+  atomic_store(&forked, 0);
 }

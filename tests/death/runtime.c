@@ -234,3 +234,155 @@ static void exec_inside(void *unused) {
 TEST(runtime, fork_and_exec_work_as_ever) { // G14
   with_procs(2, exec_inside);
 }
+
+// ---- a child that starts anew (G14) ---------------------------------------------------------------------------------
+
+static ecru_chan *old_chan, *old_full;
+static ecru_semaphore *old_semaphore;
+static ecru_token *old_token, *old_limit;
+static ecru_timer *old_timer;
+static ecru_io *old_io, *old_other;
+
+static void make_old(void) {
+  CHECK_EQ(ecru_chan_create(&old_chan, sizeof(long), 0), 0);
+  CHECK_EQ(ecru_chan_create(&old_full, sizeof(long), 1), 0);
+  CHECK_EQ(ecru_semaphore_create(&old_semaphore, 1), 0);
+  CHECK_EQ(ecru_token_create(&old_token, NULL, ECRU_FOREVER), 0);
+  CHECK_EQ(ecru_token_create(&old_limit, NULL, ecru_after(100 * ECRU_SECOND)), 0);
+  CHECK_EQ(ecru_timer_create(&old_timer, 100 * ECRU_SECOND), 0);
+  CHECK_EQ(ecru_io_pair(&old_io, &old_other), 0);
+}
+static void drop_old(void) {
+  ecru_chan_release(old_chan);
+  ecru_chan_release(old_full);
+  ecru_semaphore_destroy(old_semaphore);
+  ecru_token_release(old_token);
+  ecru_token_release(old_limit);
+  ecru_timer_destroy(old_timer);
+  ecru_io_release(old_io);
+  ecru_io_release(old_other);
+}
+
+static void recv_old(void *unused) {
+  (void)unused;
+  (void)ecru_chan_recv(old_chan, NULL);
+}
+static void acquire_old(void *unused) {
+  (void)unused;
+  if (ecru_semaphore_acquire(old_semaphore, 1) == 0) (void)ecru_semaphore_release(old_semaphore, 1);
+}
+static void read_old(void *unused) {
+  char byte;
+  (void)unused;
+  (void)ecru_io_read(old_io, &byte, 1);
+}
+static void sleep_long(void *unused) {
+  (void)unused;
+  (void)ecru_sleep(100 * ECRU_SECOND);
+}
+static const ecru_fn waits[] = {recv_old, acquire_old, read_old, sleep_long, recv_old};
+
+static void send_seven(void *chan) {
+  long seven = 7;
+  CHECK_EQ(ecru_chan_send(chan, &seven), 0);
+}
+static void write_old(void *unused) {
+  (void)unused;
+  CHECK_EQ(ecru_io_write(old_io, "x", 1, NULL), 1);
+}
+/// All kinds of waiting, with handles from before the fork.
+static void live_anew(void *finished) {
+  long value = 0;
+  char byte = 0;
+  CHECK_EQ(ecru_chan_try_send(old_chan, &value), ECRU_EAGAIN); // who waited there is gone
+  go(send_seven, old_chan);
+  CHECK_EQ(ecru_chan_recv(old_chan, &value), 0);
+  CHECK_EQ(value, 7);
+  CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
+  CHECK_EQ(ecru_semaphore_release(old_semaphore, 1), 0);
+  CHECK_EQ(ecru_semaphore_acquire(old_semaphore, 1), 0);
+  go(write_old, NULL);
+  CHECK_EQ(ecru_io_read(old_other, &byte, 1), 1); // the parent's goroutines read at the other end
+  CHECK_EQ(byte, 'x');
+  for (int i = 0; i < 100; i++) go(count_run, NULL);
+  if (finished) finish(finished);
+}
+static ecru_token *forked_under; // the current token, or NULL
+static void restart_and_live(void) {
+  long before = atomic_load(&runs);
+  CHECK_EQ(ecru_restart_in_child(), 0);
+  CHECK_EQ(ecru_restart_in_child(), ECRU_EPERM);
+  if (forked_under) {
+    CHECK(ecru_token_current() == forked_under);
+    CHECK_EQ(ecru_token_leave(), 0);
+  }
+  CHECK_EQ(ecru_token_err(old_limit), 0);
+  CHECK_EQ(ecru_token_reset(old_limit, ecru_after(200 * ECRU_SECOND)), 0);
+  CHECK_EQ(ecru_token_cancel(old_token, 0), 0);
+  CHECK_EQ(ecru_token_err(old_token), ECRU_ECANCELED);
+  CHECK_EQ(ecru_run(live_anew, NULL), 0);
+  CHECK_EQ(atomic_load(&runs), before + 100);
+  live_anew(NULL); // as a plain thread, after a stop
+  UNTIL(atomic_load(&runs) == before + 200);
+  CHECK_EQ(ecru_host_enter(NULL), 0);
+  ecru_chan *finished = signals();
+  go_flagged(ECRU_HOSTED, live_anew, finished);
+  await(finished, 1);
+  while (ecru_host_count() > 0) CHECK_EQ(ecru_yield(), 0);
+  CHECK_EQ(ecru_host_leave(), 0);
+  ecru_chan_release(finished);
+  CHECK_EQ(ecru_stop(), 0);
+  drop_old();
+  _exit(7);
+}
+static void fork_and_live(void *unused) {
+  (void)unused;
+  pid_t child = fork();
+  if (child == 0) restart_and_live();
+  expect_child(child, 7);
+}
+static void wait_in_crowds(void *unused) {
+  (void)unused;
+  make_old();
+  CHECK_EQ(ecru_semaphore_acquire(old_semaphore, 1), 0);
+  CHECK_EQ(ecru_restart_in_child(), ECRU_EPERM);
+  ecru_token *token;
+  CHECK_EQ(ecru_token_create(&token, NULL, ECRU_FOREVER), 0);
+  CHECK_EQ(ecru_token_enter(token), 0);
+  for (int i = 0; i < 50; i++) go(waits[i % 5], NULL);
+  CHECK_EQ(ecru_token_leave(), 0);
+  UNTIL(counters_now().waiting >= 50);
+  fork_and_live(NULL);
+  CHECK_EQ(ecru_blocking(fork_and_live, NULL), 0);
+  forked_under = token;
+  CHECK_EQ(ecru_token_enter(token), 0);
+  fork_and_live(NULL);
+  CHECK_EQ(ecru_token_leave(), 0);
+  CHECK_EQ(ecru_token_cancel(token, 0), 0);
+  UNTIL(counters_now().goroutines == 1);
+  ecru_token_release(token);
+  drop_old();
+}
+TEST(runtime, a_forked_child_can_start_anew) { // G14
+  with_procs(2, wait_in_crowds);
+}
+
+static void *fork_lives(void *unused) {
+  for (int i = 0; i < test_scaled(30); i++) fork_and_live(unused);
+  atomic_store(&over, 1);
+  return NULL;
+}
+static void fork_lives_while_busy(void *unused) {
+  (void)unused;
+  make_old();
+  CHECK_EQ(ecru_semaphore_acquire(old_semaphore, 1), 0);
+  pthread_t thread = start_thread(fork_lives, NULL);
+  for (int i = 0; i < 3; i++) go(keep_busy, NULL);
+  keep_busy(NULL);
+  join_thread(thread);
+  UNTIL(counters_now().goroutines == 1);
+  drop_old();
+}
+TEST(runtime, a_child_starts_anew_whatever_others_did) { // G14
+  with_procs(2, fork_lives_while_busy);
+}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -231,6 +232,20 @@ def _give_sigint_back() -> None:
 # ---- the end --------------------------------------------------------------------------------------------------------
 
 
+def _end_child(error: BaseException | None) -> None:
+    """End this process, a forked child whose goroutine has ended with error."""
+    code: object = 0 if error is None else error.code if isinstance(error, SystemExit) else 1
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    try:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit((code or 0) & 0xFF)
+
+
 def _at_exit() -> None:
     if _native.is_home():
         try:
@@ -241,6 +256,7 @@ def _at_exit() -> None:
     _native.shut_down(alone)
 
 
+os.register_at_fork(after_in_child=_native.after_fork)
 _native.on_entered(_entered)
 _native.on_deadlock(_deadlocked)
 atexit.register(_at_exit)

@@ -17,6 +17,8 @@ bool ecru_py_forked(void) {
   return state == FORKED;
 }
 
+void ecru_py_has_restarted(void) { state = NOT_FORKED; }
+
 int ecru_py_follow_forks(void) { return pthread_atfork(NULL, NULL, in_child) == 0 ? 0 : (PyErr_NoMemory(), -1); }
 
 /// Rounded up; -1: no limit.

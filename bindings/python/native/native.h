@@ -33,6 +33,7 @@ typedef struct home {
   mark gone;            ///< stands for a goroutine that has ended
   mark *last;           ///< who runs, or ran last
   bool slept;           ///< since then the GIL was dropped for a sleep
+  bool goes_on;         ///< set once: of a forked child: `token` was current before
   bool is_main;         ///< set once: the main thread's: signal handlers run here
   ecru_host *host;      ///< set once
   unsigned long thread_id; ///< set once: the system's
@@ -66,6 +67,9 @@ void ecru_py_end(home *h, mark *m);
 
 /// The least stack a goroutine of Python code gets; 0: what the runtime gives.
 size_t ecru_py_stack_bytes(void);
+
+/// In a forked child, perhaps: the runtime starts anew at the next use. A goroutine that forked is the child's first then.
+void ecru_py_after_fork(void);
 
 /// After ECRU_EINTR, in the first goroutine: runs signal handlers. returns: 0 go on; -1 with an exception.
 int ecru_py_interrupted(void);
@@ -101,6 +105,7 @@ int ecru_py_add_stream(PyObject *module);
 int ecru_py_add_select(PyObject *module);
 /// A child after a fork while the runtime ran: there are no goroutines, nor will be.
 bool ecru_py_forked(void);
+void ecru_py_has_restarted(void); ///< ... it was
 int ecru_py_follow_forks(void);
 /// ecru_wait_fds there; without events a sleep. returns: as it; ECRU_EINTR: an exception is set.
 int ecru_py_wait_forked(ecru_fd_event *events, size_t count, int64_t instant);

@@ -146,7 +146,14 @@ static PyObject *lock_repr(SemaphoreObject *s) {
 
 static PyObject *lock_reinit(SemaphoreObject *s, PyObject *unused) {
   (void)unused;
-  if (s->held) return lock_release(s, NULL);
+  ecru_py_after_fork();
+  ecru_semaphore *fresh; // the old one may be in any state
+  int status = ecru_semaphore_create(&fresh, 1);
+  if (status != 0) return ecru_py_raise(status);
+  s->semaphore = fresh;
+  s->held = false;
+  if (s->alone) PyThread_free_lock(s->alone);
+  s->alone = NULL;
   Py_RETURN_NONE;
 }
 

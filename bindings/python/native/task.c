@@ -2,6 +2,7 @@
 #include "native.h"
 
 #include <structmember.h>
+#include <unistd.h>
 
 struct TaskObject {
   PyObject_HEAD
@@ -21,7 +22,7 @@ ecru_task *ecru_py_task_of(PyObject *task) { return ((TaskObject *)task)->task; 
 
 /// An error nobody will look at goes to ecru.excepthook. It is a borrowed reference.
 static void report(TaskObject *t) {
-  if (!t->error || t->observed || PyErr_GivenExceptionMatches(t->error, ecru_py_cancelled)) return;
+  if (!t->error || t->observed || PyErr_GivenExceptionMatches(t->error, PyExc_SystemExit) || PyErr_GivenExceptionMatches(t->error, ecru_py_cancelled)) return;
   t->observed = true;
   PyObject *type, *value, *traceback;
   PyErr_Fetch(&type, &value, &traceback);
@@ -83,6 +84,15 @@ static void end_all(TaskObject *t) {
   if (ecru_py_raise_in_first(t->error) < 0) PyErr_Clear(); // it is being told already
 }
 
+/// In a child that the goroutine has forked: with it ends the program. Not by Py_Exit: from 3.13 on that wants the state of a thread that is no more.
+_Noreturn static void end_child(TaskObject *t) {
+  report(t);
+  PyObject *home_module = PyImport_ImportModule("ecru._home");
+  PyObject *ended = home_module ? PyObject_CallMethod(home_module, "_end_child", "O", t->error ? t->error : Py_None) : NULL;
+  Py_XDECREF(ended);
+  _exit(1); // it has not come so far
+}
+
 /// The first function of a goroutine; it owns a reference to the task.
 static int begin(void *argument, void **unused) {
   (void)unused;
@@ -98,6 +108,7 @@ static int begin(void *argument, void **unused) {
   if (h->lost) find_lost(h);
   t->id = m.id;
   call(t);
+  if (ecru_py_home() != h) end_child(t);
   if (t->error && !t->observed) end_all(t);
   t->done = true;
   if (Py_REFCNT(t) == 1) report(t);

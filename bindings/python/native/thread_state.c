@@ -47,9 +47,11 @@ static int find_gil_key(void) {
   PyErr_SetString(PyExc_SystemError, "ecru: this interpreter keeps its thread states where they are not found");
   return -1;
 }
+static void forget_gil_key(void) { gil_key_known = false; }
 static void announce(PyThreadState *state) { pthread_setspecific(gil_key, state); }
 #else
 static int find_gil_key(void) { return 0; }
+static void forget_gil_key(void) {}
 static void announce(PyThreadState *state) { (void)state; }
 #endif
 
@@ -273,13 +275,15 @@ static void drop_pool(home *h) {
 
 // ---- hosts -------------------------------------------------------------------------------------------------------------
 
+static bool forked_in_scope;    // this is a child, forked in a home that it has not entered again
 static home *homes;             // all of them; under the GIL
 static bool shut;              // the interpreter is ending
 static PyObject *deadlock_hook; // told that all sleep for ever
 static PyObject *entered_hook;  // told that the main thread has become a host by itself
 
+static unsigned long main_thread; // 0: not known yet
+
 static bool is_main_thread(void) {
-  static unsigned long main_thread;
   if (!main_thread) {
     PyObject *threading = PyImport_ImportModule("threading");
     PyObject *thread = threading ? PyObject_CallMethod(threading, "main_thread", NULL) : NULL;
@@ -306,6 +310,12 @@ static void tell_deadlock(void *unused) {
 
 static bool runtime_is_ours; // it was started with our options
 
+/// Before Python's own doings in a child, which may take locks; after the runtime's, therefore not before it is up.
+static void follow_forks(void) {
+  static bool follows;
+  if (!follows) follows = pthread_atfork(NULL, NULL, ecru_py_after_fork) == 0; // else Python's hook does it
+}
+
 static int start_runtime(void) {
   if (runtime_is_ours) return 0;
   ecru_options options = ECRU_OPTIONS;
@@ -313,6 +323,7 @@ static int start_runtime(void) {
   options.flags = ECRU_NO_SIGNAL_HANDLERS; // faulthandler's
   int status = ecru_start(&options);
   runtime_is_ours = status == 0;
+  follow_forks();
   return status == ECRU_EBUSY ? 0 : status;
 }
 
@@ -344,9 +355,12 @@ static int become_host(home *h) {
   if (h->is_main) hooks.watch = look_after;
   int status = start_runtime();
   (void)ecru_set_deadlock_hook(tell_deadlock, NULL);
-  if (status == 0) status = ecru_token_create(&h->token, ecru_token_background(), ECRU_FOREVER);
+  h->goes_on = forked_in_scope;
+  forked_in_scope = false;
+  if (h->goes_on) h->token = ecru_token_retain(ecru_token_current());
+  else if (status == 0) status = ecru_token_create(&h->token, ecru_token_background(), ECRU_FOREVER);
   if (status == 0) status = ecru_host_enter(&hooks);
-  if (status == 0) status = ecru_token_enter(h->token);
+  if (status == 0 && !h->goes_on) status = ecru_token_enter(h->token);
   if (status == 0) status = ecru_host_set_mark(&h->first);
   h->host = ecru_host_here();
   h->first.id = ecru_id();
@@ -380,14 +394,26 @@ static void forget_home(home *h) {
   *link = h->next;
 }
 
+void ecru_py_after_fork(void) {
+  if (ecru_restart_in_child() != 0) return; // it was not up, or starts anew already
+  ecru_py_has_restarted();
+  forked_in_scope = here != NULL;
+  here = homes = NULL; // as all of the parent's goroutines they are not given back: we may stand on a stack of theirs
+  runtime_is_ours = false;
+  main_thread = 0;
+  forget_gil_key();
+  PyThreadState *state = attached_now();
+  if (state) state->thread_id = PyThread_get_thread_ident();
+}
+
 /// All its goroutines have ended. returns: 0; -1 with an exception.
 int ecru_py_leave_home(void) {
   home *h = here;
   if (!h) return 0;
-  (void)ecru_token_leave();
+  if (!h->goes_on) (void)ecru_token_leave();
   int status = ecru_host_leave();
   if (status != 0) {
-    (void)ecru_token_enter(h->token);
+    if (!h->goes_on) (void)ecru_token_enter(h->token);
     ecru_py_raise(status);
     return -1;
   }
@@ -462,7 +488,7 @@ static PyObject *cancel_home(PyObject *module, PyObject *unused) {
   home *h = here;
   if (!h) Py_RETURN_NONE;
   ecru_token *old = h->token, *fresh;
-  bool outermost = h->last == &h->first && ecru_token_current() == old;
+  bool outermost = h->last == &h->first && ecru_token_current() == old && !h->goes_on;
   int status = outermost ? ecru_token_create(&fresh, ecru_token_background(), ECRU_FOREVER) : 0;
   if (status != 0) return ecru_py_raise(status);
   (void)ecru_token_cancel(old, 0);
@@ -537,6 +563,12 @@ static PyObject *on_deadlock(PyObject *module, PyObject *hook) {
   Py_RETURN_NONE;
 }
 
+static PyObject *after_fork(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  ecru_py_after_fork();
+  Py_RETURN_NONE;
+}
+
 static PyObject *on_entered(PyObject *module, PyObject *hook) {
   (void)module;
   Py_XSETREF(entered_hook, Py_NewRef(hook));
@@ -564,6 +596,7 @@ static PyMethodDef functions[] = {
   {"end_home_in", end_home_in, METH_O, PyDoc_STR("end_home_in(seconds) -> None\n\nFrom then on the handler of SIGINT is called if a goroutine of the main thread computes; None: not.")},
   {"home_has_ended", home_has_ended, METH_NOARGS, PyDoc_STR("home_has_ended() -> bool\n\nIt was called for that reason.")},
   {"on_deadlock", on_deadlock, METH_O, PyDoc_STR("on_deadlock(hook) -> None\n\nhook() is called, in some thread, when all goroutines sleep and nothing can wake them.")},
+  {"after_fork", after_fork, METH_NOARGS, PyDoc_STR("after_fork() -> None\n\nIn a forked child: the runtime starts anew at the next use.")},
   {"on_entered", on_entered, METH_O, PyDoc_STR("on_entered(hook) -> None\n\nhook() is called when the main thread has begun to run goroutines by itself.")},
   {"shut_down", shut_down, METH_O, PyDoc_STR("shut_down(stop) -> int\n\nNo thread begins to run goroutines any more; stop: the runtime's threads end. A status.")},
   {NULL, NULL, 0, NULL},

@@ -489,12 +489,8 @@ def test_who_sleeps_for_ever_or_handles_signals_is_in_no_deadlock():
         print(chan.recv())
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         native.go(chan.recv)
-        pid = os.getpid()
-        if os.fork() == 0:
-            import time
-            time.sleep(0.5)
-            os.kill(pid, signal.SIGINT)
-            os._exit(0)
+        import subprocess
+        subprocess.Popen(["sh", "-c", f"sleep 0.5; kill -INT {os.getpid()}"])
         try: native.sleep(None)
         except KeyboardInterrupt: print("interrupted")
     """)
