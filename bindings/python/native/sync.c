@@ -51,7 +51,20 @@ static int acquire(ecru_semaphore *semaphore, int64_t n, bool blocking, double t
   return expired ? ECRU_EAGAIN : status;
 }
 
+enum { IN_A_ROW_MAX = 256 };
+
+/// A loop that asks whether something is there, under a lock nobody else holds, would keep out who brings it. returns: 0; ECRU_EINTR with an exception.
+static int let_others(void) {
+  static int in_a_row; // guarded by the GIL
+  if (++in_a_row < IN_A_ROW_MAX || !ecru_py_home() || ecru_py_forked()) return 0;
+  in_a_row = 0;
+  int status;
+  ECRU_PY_WAIT(status, ecru_yield());
+  return status == ECRU_EINTR ? ECRU_EINTR : 0;
+}
+
 static int take(SemaphoreObject *s, bool blocking, double timeout) {
+  if (let_others() != 0) return ECRU_EINTR;
   int status = ecru_py_forked() ? acquire_natively(s, blocking, timeout) : acquire(s->semaphore, 1, blocking, timeout);
   if (status == 0) s->held = true;
   return status;
@@ -126,7 +139,8 @@ static PyObject *create(PyTypeObject *type, int64_t permits) {
 }
 
 static PyObject *lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-  (void)args, (void)kwargs;
+  if (PyTuple_GET_SIZE(args) > 0 || (kwargs && PyDict_GET_SIZE(kwargs) > 0))
+    return PyErr_SetString(PyExc_TypeError, "Lock() takes no arguments"), NULL;
   return create(type, 1);
 }
 static void lock_dealloc(SemaphoreObject *s) {

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 START_SECONDS = 30
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # a sanitizer's library
 
 
 def find(program: str) -> str | None:
@@ -46,7 +47,7 @@ def redis() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as directory:
         path = f"{directory}/redis.sock"
         command = ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", directory]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
         try:
             _await(lambda: _accepts(path))
             yield path
@@ -75,12 +76,13 @@ def postgres() -> Iterator[str]:
             "UTF8",
             "--locale=C",
         ]
-        as_user = {"user": user, "cwd": directory, "stdout": subprocess.DEVNULL}
+        as_user = {"user": user, "cwd": directory, "stdout": subprocess.DEVNULL, "env": ENVIRONMENT}
         subprocess.run(init, check=True, **as_user)
         run = [server, "-D", data, "-h", "", "-k", directory, "-N", "100", "-F", "-c", "shared_buffers=16MB"]
         process = subprocess.Popen(run, stderr=subprocess.DEVNULL, **as_user)
         try:
-            _await(lambda: _accepts(f"{directory}/.s.PGSQL.5432"))
+            ready = [find("pg_isready"), "--quiet", "-h", directory]
+            _await(lambda: subprocess.run(ready, check=False, env=ENVIRONMENT).returncode == 0)
             yield f"host={directory} dbname=postgres user=ecru sslmode=disable"
         finally:
             _end(process)

@@ -271,3 +271,43 @@ if child == 0:
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     assert run(body) == "7\n"
+
+
+def test_a_thread_that_ran_before_the_patch_is_joined_by_parking():
+    body = """
+import threading, time
+gate = threading.Lock(); gate.acquire()
+native = threading.Thread(target=gate.acquire)
+native.start()
+import ecru; ecru.patch()
+order = []
+joins = threading.Thread(target=lambda: (native.join(), order.append("joined")))
+joins.start()
+time.sleep(0.05)
+native.join(0.01)
+order.append("released")
+assert native.is_alive()
+gate.release()
+joins.join()
+assert not native.is_alive()
+print(order)
+"""
+    assert run(body) == "['released', 'joined']\n"
+
+
+@patched
+def test_who_asks_in_a_loop_without_waiting_keeps_nobody_out():
+    items, found = queue.Queue(), []
+
+    def ask() -> None:
+        while not found:
+            try:
+                found.append(items.get_nowait())
+            except queue.Empty:
+                continue
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    threading.Timer(0.05, items.put, ("item",)).start()
+    asking.join()
+    assert found == ["item"]

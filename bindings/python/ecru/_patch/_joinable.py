@@ -30,6 +30,8 @@ class ThreadHandle:
         return self._done
 
     def _set_done(self) -> None:
+        if not self._starting:
+            raise RuntimeError("thread not started")
         if self._done:
             return
         self._done = True
@@ -94,6 +96,18 @@ def _shutdown_after(original: Callable[[], None]) -> Callable[[], None]:
     return shutdown
 
 
+def _follow_end(thread: Any) -> None:
+    """A thread of the system that runs already: a handle that goroutines may wait for follows its own."""
+    old, new = thread._handle, make_thread_handle(thread.ident)
+    thread._handle = new
+
+    def follow() -> None:
+        old.join()
+        new._set_done()
+
+    _start._start_native_thread(follow, ())
+
+
 def install(registry: Registry) -> None:
     """Replaces what threading knows of handles, and the main thread's."""
     thread: Any = _thread
@@ -104,3 +118,6 @@ def install(registry: Registry) -> None:
     registry.replace(thread, "_shutdown", _shutdown_after(thread._shutdown))
     registry.replace(threading, "_thread_shutdown", thread._shutdown)
     main._handle = make_thread_handle(main.ident)
+    for running in threading.enumerate():
+        if running is not main:
+            _follow_end(running)

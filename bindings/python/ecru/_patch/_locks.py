@@ -12,6 +12,7 @@ from typing import Any
 from ecru import _native
 from ecru._patch._registry import Registry
 
+_start_native_thread = _thread.start_new_thread
 _LOCK, _RLOCK = type(_thread.allocate_lock()), _thread.RLock
 
 
@@ -22,6 +23,8 @@ def install(registry: Registry) -> None:
     """
     _replace_free()
     _replace_main()
+    for thread in threading.enumerate():
+        _follow_end(thread)
 
 
 def _replace_free() -> None:
@@ -83,6 +86,28 @@ def _follow(condition: threading.Condition) -> None:
             setattr(condition, name, getattr(lock, name))
 
 
+def _follow_end(thread: Any) -> None:
+    """A thread of the system that runs already, up to 3.12: a lock that goroutines may wait for follows its own."""
+    old = getattr(thread, "_tstate_lock", None)
+    if type(old) is not _LOCK:
+        return
+    new = thread._tstate_lock = _native.Lock()
+    new.acquire()
+    _swap(threading._shutdown_locks, old, new)  # type: ignore[attr-defined]
+
+    def follow() -> None:
+        old.acquire()
+        new.release()
+
+    _start_native_thread(follow, ())
+
+
+def _swap(locks: set[Any], old: Any, new: Any) -> None:
+    if old in locks:
+        locks.discard(old)
+        locks.add(new)
+
+
 def _replace_main() -> None:
     """Up to 3.12 a lock says that the main thread runs, which goroutines may wait for."""
     main: Any = threading.main_thread()
@@ -91,7 +116,4 @@ def _replace_main() -> None:
         return
     main._tstate_lock = _native.Lock()
     main._tstate_lock.acquire()
-    others: set[Any] = threading._shutdown_locks  # type: ignore[attr-defined]
-    if old in others:
-        others.discard(old)
-        others.add(main._tstate_lock)
+    _swap(threading._shutdown_locks, old, main._tstate_lock)  # type: ignore[attr-defined]

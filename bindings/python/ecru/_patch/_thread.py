@@ -50,6 +50,8 @@ def _report(error: BaseException, function: Callable[..., object]) -> None:
     about = type("UnraisableHookArgs", (), {})()
     about.exc_type, about.exc_value, about.exc_traceback = type(error), error, error.__traceback__
     about.err_msg, about.object = "Exception ignored in thread started by", function
+    if sys.version_info >= (3, 13):
+        about.err_msg, about.object = f"{about.err_msg} {function!r}", None
     sys.unraisablehook(about)
 
 

@@ -14,6 +14,7 @@ import dataclasses
 import fnmatch
 import json
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -162,6 +163,7 @@ def main() -> int:
     parser.add_argument("--no-patch", action="store_true", help="for comparison: over the standard library as it is")
     parser.add_argument("files", nargs="*")
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored, and so by the tests
     table, version, bad = read_known(options.known), platform.python_version(), False
     options.results.mkdir(parents=True, exist_ok=True)
     path = options.results / f"{version}.json"
