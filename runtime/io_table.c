@@ -21,6 +21,7 @@ static struct {
   uint32_t used, alive;            // lock: places ever used; of these, taken ones
   ecru_io *free;                   // lock
   by_descriptor *known[DESCRIPTOR_CHUNKS]; // lock: the handle of each descriptor; those not owned stay until the number is reused
+  _Atomic uint32_t foreign[DESCRIPTORS * DESCRIPTOR_CHUNKS / 32]; // atomic: bit: that handle is not owned; written under the lock
 } table;
 
 // ---- places ---------------------------------------------------------------------------------------------------------
@@ -61,6 +62,22 @@ static ecru_io **known_place(intptr_t descriptor) {
   return *part ? &(*part)->io[index % DESCRIPTORS] : NULL;
 }
 
+/// A handle, or none, for the descriptor that this place is for. Under the table's lock.
+static void list(intptr_t descriptor, ecru_io **known, ecru_io *io) {
+  _Atomic uint32_t *word = &table.foreign[descriptor / 32];
+  uint32_t bit = 1u << (descriptor % 32);
+  *known = io;
+  // relaxed: see ecru__io_is_foreign
+  if (io && io->pollee.fleeting) atomic_fetch_or_explicit(word, bit, memory_order_relaxed);
+  else if (atomic_load_explicit(word, memory_order_relaxed) & bit) atomic_fetch_and_explicit(word, ~bit, memory_order_relaxed);
+}
+
+/// It does not lead to this handle any more. Under the table's lock.
+static void unlist(const ecru_io *io) {
+  ecru_io **known = known_place(io->pollee.descriptor);
+  if (known && *known == io) list(io->pollee.descriptor, known, NULL);
+}
+
 /// Under the table's lock.
 static void give_place_back(ecru_io *io) {
   uint32_t generation = (uint32_t)(io->pollee.key >> 32) + 1;
@@ -76,8 +93,7 @@ static void give_place_back(ecru_io *io) {
 
 void ecru__io_free(ecru_io *io) {
   ecru__lock_take(&table.lock);
-  ecru_io **known = known_place(io->pollee.descriptor);
-  if (known && *known == io) *known = NULL;
+  unlist(io);
   give_place_back(io);
   ecru__lock_drop(&table.lock);
 }
@@ -112,7 +128,6 @@ static ecru_io *register_io(ecru__worker *w, intptr_t descriptor, enum ecru__des
   ecru_io **known = known_place(descriptor), *io = known ? new_place() : NULL;
   if (!io) return NULL;
   ecru_io *stale = *known;
-  *known = io;
   table.alive++;
   ecru__lock_take(&io->lock);
   uint64_t key = io->pollee.key;
@@ -127,6 +142,7 @@ static ecru_io *register_io(ecru__worker *w, intptr_t descriptor, enum ecru__des
   atomic_store_explicit(&io->references, 1, memory_order_relaxed);
   ecru__handle_begin(&io->mark);
   ecru__lock_drop(&io->lock);
+  list(descriptor, known, io);
   if (!stale || !stale->pollee.fleeting) return io;
   ecru__node *chain = NULL;
   abandon(stale, &chain);
@@ -150,8 +166,7 @@ int ecru__io_register(ecru__worker *w, ecru_io **io, intptr_t descriptor, enum e
 
 void ecru__io_unlist(ecru_io *io) {
   ecru__lock_take(&table.lock);
-  ecru_io **known = known_place(io->pollee.descriptor);
-  if (known && *known == io) *known = NULL;
+  unlist(io);
   ecru__lock_drop(&table.lock);
 }
 
@@ -165,8 +180,7 @@ void ecru__io_forget_all(void) {
     ecru__pollee_register(&io->pollee, 0);
     io->in.armed = io->out.armed = false; // the heaps are emptied, too: the next wait arms anew
     if (atomic_load_explicit(&io->references, memory_order_relaxed) == 0 || !io->pollee.fleeting) continue;
-    ecru_io **known = known_place(io->pollee.descriptor);
-    if (known && *known == io) *known = NULL;
+    unlist(io);
     if (ecru__io_drop_reference(io)) give_place_back(io);
   }
   if (table.alive == 0) {
@@ -218,18 +232,18 @@ static ecru_io **foreign_place(intptr_t descriptor) {
   return known && *known && (*known)->pollee.fleeting ? known : NULL;
 }
 
+/// Without the lock: every close of the program asks, also in a signal handler that has interrupted whoever holds it.
 bool ecru__io_is_foreign(intptr_t descriptor) {
-  ecru__lock_take(&table.lock);
-  bool is = foreign_place(descriptor) != NULL;
-  ecru__lock_drop(&table.lock);
-  return is;
+  if (descriptor < 0 || descriptor >= (intptr_t)DESCRIPTORS * DESCRIPTOR_CHUNKS) return false;
+  // relaxed: who knows that a wait has begun has been told in an order; who does not may come before it
+  return atomic_load_explicit(&table.foreign[descriptor / 32], memory_order_relaxed) >> (descriptor % 32) & 1;
 }
 
 ecru_io *ecru__io_take_foreign(intptr_t descriptor, ecru__node **chain) {
   ecru__lock_take(&table.lock);
   ecru_io **known = foreign_place(descriptor), *io = known ? *known : NULL;
   if (io) {
-    *known = NULL;
+    list(descriptor, known, NULL);
     abandon(io, chain);
   }
   ecru__lock_drop(&table.lock);

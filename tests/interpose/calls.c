@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/sendfile.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <threads.h>
 
@@ -854,6 +855,23 @@ TEST(calls, a_program_without_goroutines_sees_no_difference) { // G1
   int status = 0;
   CHECK_EQ(waitpid(child, &status, 0), child);
   CHECK_EQ(WEXITSTATUS(status), 7);
+}
+
+static volatile sig_atomic_t handled;
+static void close_nothing(int signal) {
+  (void)signal;
+  close(-1);
+  handled++;
+}
+TEST(calls, closing_may_stand_in_a_signal_handler) { // I7
+  need_interposer();
+  struct sigaction action = {.sa_handler = close_nothing}, before;
+  struct itimerval often = {{0, 50}, {0, 50}}, never = {{0, 0}, {0, 0}};
+  CHECK_EQ(sigaction(SIGALRM, &action, &before), 0);
+  CHECK_EQ(setitimer(ITIMER_REAL, &often, NULL), 0);
+  while (handled < 1000) close(-1);
+  CHECK_EQ(setitimer(ITIMER_REAL, &never, NULL), 0);
+  CHECK_EQ(sigaction(SIGALRM, &before, NULL), 0);
 }
 
 static void fork_in_goroutine(void *unused) {
