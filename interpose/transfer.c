@@ -53,7 +53,7 @@ static ssize_t receive_rest(ecru__waiting *waiting, const struct msghdr *message
     struct msghdr rest = {.msg_iov = pieces, .msg_iovlen = rest_of(message->msg_iov, message->msg_iovlen, got, pieces)};
     ssize_t more = real()->recvmsg(waiting->descriptor, &rest, flags | MSG_DONTWAIT);
     if (more == 0) break;
-    if (more > 0) got += (size_t)more;
+    if (more > 0) got += (size_t)more, waiting->in_vain = false;
     else if (errno != EAGAIN || !ecru__wait(waiting)) break;
   }
   return (ssize_t)got;
@@ -81,7 +81,7 @@ static ssize_t send_rest(ecru__waiting *waiting, const struct msghdr *message, i
     struct iovec pieces[PIECES];
     struct msghdr rest = {.msg_iov = pieces, .msg_iovlen = rest_of(message->msg_iov, message->msg_iovlen, sent, pieces)};
     ssize_t more = real()->sendmsg(waiting->descriptor, &rest, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (more >= 0) sent += (size_t)more;
+    if (more >= 0) sent += (size_t)more, waiting->in_vain = false;
     else if (errno != EAGAIN || !ecru__wait(waiting)) break;
   }
   return (ssize_t)sent;
@@ -167,7 +167,7 @@ static int receive_many(int descriptor, struct mmsghdr *messages, unsigned count
   unsigned done = 0;
   while (done < count) {
     int got = real()->recvmmsg(descriptor, messages + done, count - done, flags | MSG_DONTWAIT, NULL);
-    if (got > 0) done += (unsigned)got;
+    if (got > 0) done += (unsigned)got, waiting.in_vain = false;
     if (got > 0 && (flags & MSG_WAITFORONE || is_time_up(timeout, deadline_ns))) break;
     if (got == 0 || (got < 0 && (errno != EAGAIN || !ecru__wait(&waiting)))) break;
   }
@@ -192,7 +192,7 @@ static int transmit_many(int descriptor, struct mmsghdr *messages, unsigned coun
   unsigned done = 0;
   while (done < count) {
     int sent = real()->sendmmsg(descriptor, messages + done, count - done, flags | MSG_DONTWAIT);
-    if (sent > 0) done += (unsigned)sent;
+    if (sent > 0) done += (unsigned)sent, waiting.in_vain = false;
     if (sent > 0 && !finish_message(&waiting, &messages[done - 1], flags)) break;
     if (sent == 0 || (sent < 0 && (errno != EAGAIN || !ecru__wait(&waiting)))) break;
   }
@@ -265,7 +265,7 @@ static ssize_t write_rest(ecru__waiting *waiting, const struct iovec *pieces, in
     struct iovec rest[PIECES];
     ssize_t put = try_write(waiting->descriptor, rest, (int)rest_of(pieces, (size_t)count, done, rest));
     if (put == 0) break;
-    if (put > 0) done += (size_t)put;
+    if (put > 0) done += (size_t)put, waiting->in_vain = false;
     else if (errno != EAGAIN || !ecru__wait(waiting)) break;
   }
   return (ssize_t)done;

@@ -92,9 +92,22 @@ static bool begin(ecru__waiting *waiting) {
   return true;
 }
 
+/// The system calls it ready, though an attempt has just said otherwise: of a Unix datagram socket poll knows its own room, not the receiver's.
+static bool is_in_dispute(const ecru__waiting *waiting) {
+  struct pollfd look = {.fd = waiting->descriptor, .events = waiting->direction == ECRU_IO_READ ? POLLIN : POLLOUT};
+  return waiting->in_vain && real()->poll(&look, 1, 0) > 0;
+}
+
+static int pause_until(int64_t deadline_ns) {
+  if (deadline_ns <= ecru_now()) return ECRU__TOO_LATE;
+  return ecru__pause(deadline_ns) == 0 ? ECRU__AGAIN : ECRU__FAILED;
+}
+
 bool ecru__wait(ecru__waiting *waiting) {
   if (!waiting->begun && !begin(waiting)) return false;
-  int end = ecru__await(waiting->descriptor, waiting->direction, waiting->deadline_ns);
+  int end = is_in_dispute(waiting) ? pause_until(waiting->deadline_ns)
+                                   : ecru__await(waiting->descriptor, waiting->direction, waiting->deadline_ns);
+  waiting->in_vain = true;
   if (end == ECRU__TOO_LATE) errno = EAGAIN;
   return end == ECRU__AGAIN;
 }

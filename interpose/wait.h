@@ -33,6 +33,7 @@ typedef struct ecru__waiting {
   unsigned direction;
   bool begun;          // the descriptor has been asked how it wants to wait
   int64_t deadline_ns; // once begun: the end of its SO_RCVTIMEO or SO_SNDTIMEO
+  bool in_vain;        // it has waited since something was moved last; cleared by who moves
 } ecru__waiting;
 /// After an attempt that would have had to wait. returns: whether to try again; false: errno says why (EAGAIN: it is non-blocking, or its
 /// time is up).

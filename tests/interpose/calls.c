@@ -496,6 +496,31 @@ static void datagrams(void *unused) {
 }
 TEST(calls, datagrams_keep_their_addresses_and_lengths) { in_goroutine(datagrams); } // I1
 
+static struct sockaddr_un receiver;
+static void call_sendto(void) { CHECK_EQ(sendto(ends[1], "x", 1, 0, (struct sockaddr *)&receiver, sizeof receiver), 1); }
+static void drain_receiver(void) {
+  while (recv(ends[0], data, sizeof data, MSG_DONTWAIT) > 0) {}
+  CHECK_EQ(errno_here(), EAGAIN);
+}
+/// The sender has room of its own, so the system calls it ready: it must wait all the same, and not by asking again and again.
+static void full_receiver(void *unused) {
+  (void)unused;
+  struct timeval soon = {0, 5000};
+  receiver.sun_family = AF_UNIX;
+  snprintf(receiver.sun_path + 1, sizeof receiver.sun_path - 1, "ecru-receiver-%d", (int)getpid());
+  for (int i = 0; i < 2; i++) ends[i] = socket(AF_UNIX, SOCK_DGRAM, 0);
+  CHECK_EQ(bind(ends[0], (struct sockaddr *)&receiver, sizeof receiver), 0);
+  while (sendto(ends[1], "x", 1, MSG_DONTWAIT, (struct sockaddr *)&receiver, sizeof receiver) == 1) {}
+  CHECK_EQ(errno_here(), EAGAIN);
+  parks(call_sendto, drain_receiver);
+  while (sendto(ends[1], "x", 1, MSG_DONTWAIT, (struct sockaddr *)&receiver, sizeof receiver) == 1) {}
+  CHECK_EQ(setsockopt(ends[1], SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof soon), 0);
+  CHECK_EQ(sendto(ends[1], "x", 1, 0, (struct sockaddr *)&receiver, sizeof receiver), -1);
+  CHECK_EQ(errno_here(), EAGAIN);
+  close_ends();
+}
+TEST(calls, sending_to_a_full_receiver_parks) { in_goroutine(full_receiver); } // I7
+
 static void pass_descriptor(void *unused) {
   (void)unused;
   union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr aligned; } control = {{0}};
