@@ -16,7 +16,7 @@ enum ecru__operation_kind {
   ECRU__OP_ACCEPT,    // address -> the new descriptor, non-blocking and not inherited by children
   ECRU__OP_WRITE,     // data, bytes -> count
   ECRU__OP_WRITE_V,   // vector, count -> count
-  ECRU__OP_SEND,      // data, bytes, address -> count
+  ECRU__OP_SEND,      // data, bytes, address -> count; ECRU_EBUSY the receiver has no room now, and no event will tell when (Unix)
   ECRU__OP_SEND_FILE, // other, offset, bytes -> count; 0: the file ends here
   ECRU__OP_CONNECT,   // address: started once, then asked how it ended -> 0; ECRU_EBUSY no room now, and no event will tell when (Unix)
   ECRU__OP_SPLICE_IN, // from the descriptor into `other`, a pipe: bytes -> count; ECRU_EAGAIN speaks of the descriptor; ECRU_EINVAL it cannot (now)

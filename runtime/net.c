@@ -296,5 +296,10 @@ int64_t ecru_send_to(ecru_io *io, const void *data, size_t bytes, const ecru_add
   uint32_t address_bytes = to->bytes;
   ecru__operation send = {.kind = ECRU__OP_SEND, .data = (void *)(uintptr_t)data, .bytes = bytes,
                           .address = (void *)(uintptr_t)to->storage, .address_bytes = &address_bytes};
-  return run_datagram(io, &send, ECRU__WAIT_WRITE);
+  for (;;) {
+    int64_t result = run_datagram(io, &send, ECRU__WAIT_WRITE);
+    if (result != ECRU_EBUSY) return result;
+    int status = ecru_sleep(ECRU_MILLISECOND);
+    if (status != 0) return status;
+  }
 }

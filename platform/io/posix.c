@@ -179,6 +179,14 @@ static ssize_t send_data(int descriptor, const ecru__operation *operation) {
   return send_flags(descriptor, operation->data, operation->bytes, flags);
 }
 
+/// A Unix datagram socket tells of room of its own, not of the receiver's. (Each attempt, too, gives back the room it took first, which is an event.)
+static int64_t send_to(int descriptor, const ecru__operation *operation) {
+  const struct sockaddr *to = operation->address;
+  ssize_t count = sendto(descriptor, operation->data, operation->bytes, MSG_DONTWAIT | MSG_NOSIGNAL, to, *operation->address_bytes);
+  if (count < 0 && errno == EAGAIN && to->sa_family == AF_UNIX && ask_readiness(descriptor, POLLOUT) == 0) errno = EBUSY;
+  return count;
+}
+
 static int64_t send_file(int descriptor, const ecru__operation *operation) {
   off_t offset = operation->offset;
   size_t most = operation->bytes < 0x7ffff000 ? operation->bytes : 0x7ffff000;
@@ -301,8 +309,7 @@ static int64_t once(int descriptor, bool is_socket, ecru__operation *operation) 
   case ECRU__OP_WRITE:
     return is_socket ? send_data(descriptor, operation) : write(descriptor, operation->data, operation->bytes);
   case ECRU__OP_WRITE_V: return send_vector(descriptor, is_socket, operation);
-  case ECRU__OP_SEND:
-    return sendto(descriptor, operation->data, operation->bytes, MSG_DONTWAIT | MSG_NOSIGNAL, operation->address, *operation->address_bytes);
+  case ECRU__OP_SEND: return send_to(descriptor, operation);
   case ECRU__OP_SEND_FILE: return send_file(descriptor, operation);
   case ECRU__OP_CONNECT: return connect_or_ask(descriptor, operation);
   case ECRU__OP_SPLICE_IN: return splice_in(descriptor, operation);

@@ -476,6 +476,51 @@ TEST(net, unix_datagrams_come_from_who_has_a_name) { // I1
   CHECK_EQ(rmdir(directory), 0);
 }
 
+static ecru_io *full, *sender;
+static void fill_receiver(void) {
+  ecru_address to = local_of(full);
+  int descriptor = (int)ecru_io_descriptor(sender);
+  while (sendto(descriptor, "x", 1, MSG_DONTWAIT, (struct sockaddr *)(void *)to.storage, to.bytes) == 1) {}
+  CHECK_EQ(errno_here(), EAGAIN);
+}
+static int64_t send_to_full(void) {
+  ecru_address to = local_of(full);
+  return ecru_send_to(sender, "x", 1, &to);
+}
+static void drain_later(void *done) {
+  char data[4];
+  uint64_t before = counters_now().poll_wakes;
+  CHECK_EQ(ecru_sleep(20 * ECRU_MILLISECOND), 0);
+  CHECK(counters_now().poll_wakes - before <= 2); // each attempt would have been an event
+  while (ecru_io_try_read(full, data, sizeof data) == 1) {}
+  finish(done);
+}
+static void close_sender(void *done) {
+  CHECK_EQ(ecru_sleep(5 * ECRU_MILLISECOND), 0);
+  CHECK_EQ(ecru_io_close(sender), 0);
+  finish(done);
+}
+static void send_when_there_is_room(void *unused) {
+  (void)unused;
+  ecru_chan *done = signals();
+  full = listen_at("unixgram", "@ecru-full");
+  sender = listen_at("unixgram", "@ecru-sender");
+  fill_receiver();
+  go(drain_later, done);
+  CHECK_EQ(send_to_full(), 1);
+  fill_receiver();
+  CHECK_EQ(ecru_io_set_deadline(sender, ECRU_IO_WRITE, ecru_after(5 * ECRU_MILLISECOND)), 0);
+  CHECK_EQ(send_to_full(), ECRU_ETIMEDOUT);
+  CHECK_EQ(ecru_io_set_deadline(sender, ECRU_IO_WRITE, ECRU_FOREVER), 0);
+  go(close_sender, done);
+  CHECK_EQ(send_to_full(), ECRU_ECLOSED);
+  await(done, 2);
+  ecru_io_release(sender);
+  ecru_io_release(full);
+  ecru_chan_release(done);
+}
+TEST(net, a_full_receiver_is_waited_for_without_events) { with_procs(1, send_when_there_is_room); } // I1, I2, I3
+
 TEST(net, unix_names_without_a_file) { // I1
   ecru_io *listener = listen_at("unix", "@ecru-abstract"), *again = NULL;
   CHECK_EQ(ecru_listen(&again, "unix", "@ecru-abstract"), ECRU_EADDRINUSE);
