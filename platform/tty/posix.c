@@ -7,16 +7,18 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "platform/io.h"
 #include "platform/memory.h"
 
-/// A terminal whose mode has been changed. The newest comes first: two may be the same terminal, and the oldest knows how it really was.
+/// A descriptor by which a terminal's mode has been changed. Two may be of one terminal: then the later one takes over how it was.
 typedef struct changed {
   struct changed *next;
   int descriptor;
+  dev_t terminal;
   struct termios before;
 } changed;
 
@@ -48,13 +50,32 @@ static void put_back_and_forget(changed **place) {
   ecru__free(c);
 }
 
-/// Notes how the terminal is now, unless it has been noted. NULL: errno says why.
+/// Which terminal it is, also by the name /dev/tty where the system tells.
+static dev_t terminal_of(int descriptor) {
+#ifdef TIOCGDEV
+  unsigned device;
+  if (ioctl(descriptor, TIOCGDEV, &device) == 0) return device;
+#endif
+  struct stat about;
+  return fstat(descriptor, &about) == 0 ? about.st_rdev : 0;
+}
+
+/// How a terminal was. returns: false: errno says why.
+static bool look(int descriptor, dev_t terminal, struct termios *before) {
+  if (tcgetattr(descriptor, before) != 0) return false;
+  for (const changed *c = list; c; c = c->next)
+    if (c->terminal == terminal) *before = c->before;
+  return true;
+}
+
+/// Notes how the terminal was, unless it has been noted. NULL: errno says why.
 static const changed *note(int descriptor) {
   static bool told; // lock
   changed *c = *place_of(descriptor);
   if (c) return c;
-  struct termios now;
-  if (tcgetattr(descriptor, &now) != 0) return NULL;
+  struct termios before;
+  dev_t terminal = terminal_of(descriptor);
+  if (!look(descriptor, terminal, &before)) return NULL;
   c = ecru__malloc(sizeof *c);
   if (!c || (!told && atexit(ecru__tty_restore_all) != 0)) {
     ecru__free(c);
@@ -63,7 +84,7 @@ static const changed *note(int descriptor) {
   }
   told = true;
   owner = getpid();
-  *c = (changed){list, descriptor, now};
+  *c = (changed){list, descriptor, terminal, before};
   return list = c;
 }
 

@@ -86,6 +86,20 @@ TEST(tty, closing_takes_the_mode_back) { // I1
   close_terminal();
 }
 
+TEST(tty, two_handles_of_one_terminal_know_how_it_was) { // I1
+  open_terminal();
+  ecru_io *first = handle(), *second = handle();
+  CHECK_EQ(ecru_tty_set_mode(first, ECRU_TTY_RAW), 0);
+  CHECK_EQ(ecru_tty_set_mode(second, ECRU_TTY_HIDDEN), 0);
+  CHECK_EQ(ecru_io_close(first), 0);
+  CHECK(is_as_at_first());
+  CHECK_EQ(ecru_io_close(second), 0);
+  CHECK(is_as_at_first());
+  ecru_io_release(first);
+  ecru_io_release(second);
+  close_terminal();
+}
+
 TEST(tty, it_has_a_size) { // I1
   open_terminal();
   ecru_io *io = handle();
