@@ -244,10 +244,16 @@ static ssize_t read_other(int descriptor, const struct iovec *pieces, int count)
   }
 }
 
+/// Of bytes and not of messages, as devices take them.
+static bool is_divisible(int descriptor) {
+  struct stat about;
+  return (fstat(descriptor, &about) == 0 && S_ISFIFO(about.st_mode)) || isatty(descriptor);
+}
+
 /// Of what must be looked at first, no more than has room for sure.
 static ssize_t write_some(int descriptor, const struct iovec *pieces, int count) {
   if (!is_ready(descriptor, POLLOUT)) return -1;
-  if (total(pieces, (size_t)count) <= PIPE_BUF) return real()->writev(descriptor, pieces, count);
+  if (total(pieces, (size_t)count) <= PIPE_BUF || !is_divisible(descriptor)) return real()->writev(descriptor, pieces, count);
   int first = 0;
   while (pieces[first].iov_len == 0) first++;
   size_t bytes = pieces[first].iov_len < PIPE_BUF ? pieces[first].iov_len : PIPE_BUF;

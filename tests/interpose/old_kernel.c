@@ -1,5 +1,9 @@
 // Where the system does not know RWF_NOWAIT for a descriptor, a look comes before the call (as for terminals, everywhere). The program's
 // own preadv2 and pwritev2 come before the C library's, so that the interposer, linked with it, meets such a system.
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sched.h>
+
 #include "foreign.h"
 
 ssize_t preadv2(int descriptor, const struct iovec *pieces, int count, off_t offset, int flags);
@@ -49,3 +53,26 @@ static void pipes(void *unused) {
   close(ends[0]);
 }
 TEST(old_kernel, pipes_are_looked_at_first) { in_goroutine(pipes); } // I7
+
+// A device takes a message with each write: divided, its second half would be a bad packet.
+static int device;
+static void open_device(void) {
+  struct ifreq wanted = {.ifr_flags = IFF_TUN | IFF_NO_PI};
+  if (unshare(CLONE_NEWNET) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) SKIP("no network of one's own here: %s", strerror(errno));
+  device = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+  if (device < 0 || ioctl(device, TUNSETIFF, &wanted) != 0) SKIP("no tun device here: %s", strerror(errno));
+  int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  wanted.ifr_flags = IFF_UP;
+  CHECK_EQ(ioctl(control, SIOCSIFFLAGS, &wanted), 0);
+  close(control);
+}
+static void write_packet(void *unused) {
+  (void)unused;
+  much[0] = 0x45; // IPv4
+  CHECK_EQ(write(device, much, 6000), 6000);
+}
+TEST(old_kernel, messages_are_not_divided) { // I7
+  open_device();
+  in_goroutine(write_packet);
+  close(device);
+}
