@@ -61,8 +61,8 @@ enum ecru__descriptor_kind {
 int ecru__descriptor_kind(intptr_t descriptor);
 /// Whether it is ECRU__IS_FILE, for who need not know more. returns: 1; 0; ECRU_EBADF.
 int ecru__is_file(intptr_t descriptor);
-/// Of a stream socket, or of what a listening one accepts: ECRU__IS_STREAM or ECRU__IS_PARTED.
-enum ecru__descriptor_kind ecru__stream_kind(intptr_t descriptor);
+/// Of a socket that is a connection, or of what a listening one accepts: ECRU__IS_STREAM, ECRU__IS_PARTED, or ECRU__IS_DATAGRAM for one of packets.
+enum ecru__descriptor_kind ecru__connection_kind(intptr_t descriptor);
 
 /// Tries once, goes on after EINTR; errno is preserved. Does not wait even if the operation is `shared` and the mode blocking, but for
 /// what io/posix.c tells.

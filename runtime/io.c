@@ -33,7 +33,7 @@ int ecru_io_adopt(ecru_io **io, intptr_t descriptor, unsigned flags) {
   int status = ecru__io_register(w, &made, descriptor, (enum ecru__descriptor_kind)kind, true);
   if (status == 0) {
     made->keep_open = true; // until all is done it stays the caller's
-    if (kind == ECRU__IS_LISTENER) made->accepts = ecru__stream_kind(descriptor);
+    if (kind == ECRU__IS_LISTENER) made->accepts = ecru__connection_kind(descriptor);
     atomic_store_explicit(&made->pollee.shared, true, memory_order_relaxed); // nobody knows the handle yet
     status = ecru__io_set_blocking(descriptor, false, &made->was_blocking);
     made->keep_open = status != 0 || flags & ECRU_IO_KEEP_OPEN;

@@ -13,7 +13,7 @@ int ecru__socket_create(ecru__worker *w, ecru_io **io, enum ecru__family family,
   intptr_t descriptor;
   int status = ecru__net_open(&descriptor, family, kind == ECRU__IS_DATAGRAM);
   if (status != 0) return status;
-  enum ecru__descriptor_kind stream = kind == ECRU__IS_DATAGRAM ? kind : ecru__stream_kind(descriptor); // the system may be set up to give others
+  enum ecru__descriptor_kind stream = kind == ECRU__IS_DATAGRAM ? kind : ecru__connection_kind(descriptor); // the system may be set up to give others
   status = ecru__io_create_or_close(w, io, descriptor, kind == ECRU__IS_STREAM ? stream : kind);
   if (status == 0) (*io)->accepts = stream;
   return status;

@@ -364,20 +364,25 @@ static enum ecru__descriptor_kind stream_kind(int descriptor) {
   return getsockopt(descriptor, IPPROTO_TCP, TCP_ULP, above, &bytes) == 0 && bytes > 0 ? ECRU__IS_PARTED : ECRU__IS_STREAM;
 }
 
-enum ecru__descriptor_kind ecru__stream_kind(intptr_t descriptor) {
+static enum ecru__descriptor_kind connection_kind(int descriptor) {
+  int type = 0;
+  socklen_t bytes = sizeof type;
+  if (getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &bytes) != 0) return ECRU__IS_OTHER;
+  return type == SOCK_STREAM ? stream_kind(descriptor) : ECRU__IS_DATAGRAM;
+}
+
+enum ecru__descriptor_kind ecru__connection_kind(intptr_t descriptor) {
   int saved_errno = errno;
-  enum ecru__descriptor_kind kind = stream_kind((int)descriptor);
+  enum ecru__descriptor_kind kind = connection_kind((int)descriptor);
   errno = saved_errno;
   return kind;
 }
 
-static int socket_kind(int descriptor) {
-  int type = 0, listens = 0;
-  socklen_t bytes = sizeof type;
-  if (getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &bytes) != 0) return ECRU__IS_OTHER;
-  bytes = sizeof listens;
-  if (getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) == 0 && listens) return ECRU__IS_LISTENER;
-  return type == SOCK_STREAM ? (int)stream_kind(descriptor) : ECRU__IS_DATAGRAM;
+static enum ecru__descriptor_kind socket_kind(int descriptor) {
+  int listens = 0;
+  socklen_t bytes = sizeof listens;
+  bool is_listener = getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) == 0 && listens;
+  return is_listener ? ECRU__IS_LISTENER : connection_kind(descriptor);
 }
 
 static bool is_file(mode_t mode) { return S_ISREG(mode) || S_ISDIR(mode) || S_ISBLK(mode); }
@@ -393,7 +398,7 @@ int ecru__descriptor_kind(intptr_t descriptor) {
   struct stat about;
   int saved_errno = errno, kind = ECRU__IS_OTHER;
   if (fstat((int)descriptor, &about) != 0) kind = ECRU_EBADF;
-  else if (S_ISSOCK(about.st_mode)) kind = socket_kind((int)descriptor);
+  else if (S_ISSOCK(about.st_mode)) kind = (int)socket_kind((int)descriptor);
   else if (S_ISFIFO(about.st_mode)) kind = ECRU__IS_PIPE;
   else if (is_file(about.st_mode)) kind = ECRU__IS_FILE;
   errno = saved_errno;

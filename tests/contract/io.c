@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static int kind_of(int descriptor) {
@@ -27,7 +28,7 @@ TEST(io, a_descriptor_is_of_a_kind) { // I1
   CHECK_EQ(kind_of(socket(AF_UNIX, SOCK_SEQPACKET, 0)), ECRU__IS_DATAGRAM);
   int listener = socket(AF_INET, SOCK_STREAM, 0);
   CHECK_EQ(listen(listener, 1), 0);
-  CHECK_EQ(ecru__stream_kind(listener), ECRU__IS_STREAM);
+  CHECK_EQ(ecru__connection_kind(listener), ECRU__IS_STREAM);
   CHECK_EQ(kind_of(listener), ECRU__IS_LISTENER);
   CHECK_EQ(pipe(both), 0);
   CHECK_EQ(kind_of(both[0]), ECRU__IS_PIPE);
@@ -37,6 +38,15 @@ TEST(io, a_descriptor_is_of_a_kind) { // I1
   CHECK_EQ(kind_of(open("/proc/self/exe", O_RDONLY)), ECRU__IS_FILE);
   CHECK_EQ(ecru__descriptor_kind(both[0]), ECRU_EBADF);
   CHECK_EQ(ecru__is_file(both[0]), ECRU_EBADF);
+}
+
+TEST(io, a_listener_for_packets_gives_packets) { // I1
+  int listener = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+  struct sockaddr_un at = {.sun_family = AF_UNIX};
+  CHECK_EQ(bind(listener, (struct sockaddr *)&at, sizeof(sa_family_t)), 0); // the system chooses a name
+  CHECK_EQ(listen(listener, 1), 0);
+  CHECK_EQ(ecru__connection_kind(listener), ECRU__IS_DATAGRAM);
+  CHECK_EQ(kind_of(listener), ECRU__IS_LISTENER);
 }
 
 TEST(io, tcp_over_ipv6_is_a_stream) { // I1
@@ -50,7 +60,7 @@ TEST(io, tcp_over_ipv6_is_a_stream) { // I1
 TEST(io, tcp_of_many_paths_is_no_plain_stream) { // I1
   int descriptor = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
   if (descriptor < 0) SKIP("no MPTCP here");
-  CHECK_EQ(ecru__stream_kind(descriptor), ECRU__IS_PARTED);
+  CHECK_EQ(ecru__connection_kind(descriptor), ECRU__IS_PARTED);
   CHECK_EQ(kind_of(descriptor), ECRU__IS_PARTED);
 }
 

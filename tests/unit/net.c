@@ -476,6 +476,27 @@ TEST(net, unix_datagrams_come_from_who_has_a_name) { // I1
   CHECK_EQ(rmdir(directory), 0);
 }
 
+TEST(net, packets_of_an_accepted_connection_are_whole) { // I1
+  int listening = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), client = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  struct sockaddr_un at = {.sun_family = AF_UNIX};
+  socklen_t bytes = sizeof at;
+  ecru_io *listener, *io;
+  char data[4];
+  CHECK_EQ(bind(listening, (struct sockaddr *)&at, sizeof(sa_family_t)), 0); // the system chooses a name
+  CHECK_EQ(getsockname(listening, (struct sockaddr *)&at, &bytes), 0);
+  CHECK_EQ(listen(listening, 1), 0);
+  CHECK_EQ(ecru_io_adopt(&listener, listening, 0), 0);
+  CHECK_EQ(connect(client, (struct sockaddr *)&at, bytes), 0);
+  CHECK_EQ(ecru_accept(listener, &io, NULL), 0);
+  CHECK_EQ(send(client, "too long", 8, 0), 8);
+  CHECK_EQ(send(client, "ab", 2, 0), 2);
+  CHECK_EQ(ecru_io_read(io, data, sizeof data), ECRU_EMSGSIZE);
+  CHECK_EQ(ecru_io_read(io, data, sizeof data), 2);
+  CHECK_EQ(close(client), 0);
+  ecru_io_release(io);
+  ecru_io_release(listener);
+}
+
 static ecru_io *full, *sender;
 static void fill_receiver(void) {
   ecru_address to = local_of(full);
