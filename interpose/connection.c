@@ -68,14 +68,23 @@ static int try_accept(int descriptor, __SOCKADDR_ARG address, socklen_t *restric
   return accepted;
 }
 
+/// Else no connection will ever come, and the system says why.
+static bool listens(int descriptor) {
+  int is = 0;
+  socklen_t bytes = sizeof is;
+  return getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &is, &bytes) == 0 && is;
+}
+
 ECRU__EXPORT int accept4(int descriptor, __SOCKADDR_ARG address, socklen_t *restrict bytes, int flags) {
-  if (!ecru_can_park()) return real()->accept4(descriptor, address, bytes, flags);
+  if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC) || !ecru_can_park()) return real()->accept4(descriptor, address, bytes, flags);
   int mode = fcntl(descriptor, F_GETFL);
   if (mode < 0 || mode & O_NONBLOCK) return real()->accept4(descriptor, address, bytes, flags);
   ecru__waiting waiting = {.descriptor = descriptor, .direction = ECRU_IO_READ};
   for (;;) {
     int accepted = try_accept(descriptor, address, bytes, flags);
-    if (accepted >= 0 || errno != EAGAIN || !ecru__wait(&waiting)) return accepted;
+    if (accepted >= 0 || errno != EAGAIN) return accepted;
+    if (!waiting.begun && !listens(descriptor)) return real()->accept4(descriptor, address, bytes, flags);
+    if (!ecru__wait(&waiting)) return -1;
   }
 }
 

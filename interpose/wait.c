@@ -83,8 +83,9 @@ int64_t ecru__patience(int descriptor, unsigned direction) {
 static bool begin(ecru__waiting *waiting) {
   int flags = fcntl(waiting->descriptor, F_GETFL);
   if (flags < 0) return false;
-  if (flags & O_NONBLOCK) {
-    errno = EAGAIN;
+  bool is_closed_way = (flags & O_ACCMODE) == (waiting->direction == ECRU_IO_READ ? O_WRONLY : O_RDONLY); // it will never be ready
+  if (is_closed_way || flags & O_NONBLOCK) {
+    errno = is_closed_way ? EBADF : EAGAIN;
     return false;
   }
   waiting->deadline_ns = ecru__patience(waiting->descriptor, waiting->direction);

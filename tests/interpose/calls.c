@@ -521,6 +521,34 @@ static void full_receiver(void *unused) {
 }
 TEST(calls, sending_to_a_full_receiver_parks) { in_goroutine(full_receiver); } // I7
 
+static void refused(int why, ssize_t result) {
+  CHECK_EQ(errno_here(), why);
+  CHECK_EQ(result, -1);
+}
+/// What could never succeed must not wait for a readiness that never comes.
+static void nonsense(void *unused) {
+  (void)unused;
+  int zeros = open("/dev/zero", O_RDWR);
+  open_pipe();
+  refused(ENOTSOCK, accept(ends[0], NULL, NULL));
+  refused(EBADF, sendfile(ends[0], zeros, NULL, 1));
+  refused(EBADF, splice(ends[1], NULL, zeros, NULL, 1, 0));
+  refused(EBADF, splice(zeros, NULL, ends[0], NULL, 1, 0));
+  close_ends();
+  open_stream();
+  refused(EINVAL, accept(ends[0], NULL, NULL));
+  refused(EINVAL, accept4(ends[0], NULL, NULL, SOCK_CLOEXEC));
+  close_ends();
+  ends[0] = socket(AF_INET, SOCK_DGRAM, 0), ends[1] = socket(AF_INET, SOCK_STREAM, 0);
+  refused(EOPNOTSUPP, accept(ends[0], NULL, NULL));
+  refused(EINVAL, accept(ends[1], NULL, NULL));
+  refused(EINVAL, accept4(ends[1], NULL, NULL, -1));
+  CHECK_EQ(listen(ends[1], 1), 0);
+  refused(EINVAL, accept4(ends[1], NULL, NULL, -1));
+  close_ends(), close(zeros);
+}
+TEST(calls, what_cannot_be_is_refused_at_once) { in_goroutine(nonsense); } // I7
+
 static void pass_descriptor(void *unused) {
   (void)unused;
   union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr aligned; } control = {{0}};
