@@ -68,6 +68,7 @@ int ecru_io_pair(ecru_io **a, ecru_io **b) { return make_two(a, b, ecru__io_pair
 // ---- holding --------------------------------------------------------------------------------------------------------
 
 int ecru__io_move_nothing(ecru_io *io) {
+  if (ecru__worker_forked()) return io->closed ? ECRU_ECLOSED : ECRU_EFORKED; // the lock may be a thread's that is not there (G14)
   ecru__lock_take(&io->lock);
   bool closed = io->closed;
   ecru__lock_drop(&io->lock);
@@ -99,7 +100,7 @@ intptr_t ecru_io_descriptor(ecru_io *io) {
   ECRU__CHECK_HANDLE(io);
   if (!io) return ECRU_EINVAL;
   atomic_store_explicit(&io->pollee.shared, true, memory_order_relaxed); // the caller may give it to a child, and orders that
-  return ecru__io_move_nothing(io) == 0 ? io->pollee.descriptor : ECRU_ECLOSED;
+  return ecru__io_move_nothing(io) == ECRU_ECLOSED ? ECRU_ECLOSED : io->pollee.descriptor;
 }
 
 int ecru_io_shutdown(ecru_io *io, unsigned directions) {
@@ -174,7 +175,15 @@ void ecru__io_discard(ecru__worker *w, ecru_io *io) {
   ecru__io_free(io);
 }
 
+/// In a forked child (G14): the poller, where its parent's registrations are, a socket's path and modes are not its own, and locks may be
+/// threads' that are not there. Its own is only its copy of the descriptor.
+static void release_in_child(ecru_io *io) {
+  if (ecru__io_drop_reference(io) && !io->closed && !io->keep_open) ecru__io_close(io->pollee.descriptor);
+}
+
 void ecru_io_release(ecru_io *io) {
   ECRU__CHECK_HANDLE(io);
-  if (io) ecru__io_discard(NULL, io); // not entered: that would start a runtime that has been stopped
+  if (!io) return;
+  if (ecru__worker_forked()) release_in_child(io);
+  else ecru__io_discard(NULL, io); // not entered: that would start a runtime that has been stopped
 }

@@ -65,7 +65,7 @@ int64_t ecru__io_move(ecru__worker **w, ecru_io *io, ecru__operation *operation,
 int64_t ecru__io_try_do(ecru__worker *w, ecru_io *io, ecru__operation *operation);
 /// For who has the turn and performs many operations: whether another may begin. returns: 0; ECRU_ECLOSED; ECRU_ETIMEDOUT.
 int ecru__io_usable(ecru_io *io, int direction);
-/// Reads or writes nothing: only whether it would be allowed. returns: 0; ECRU_ECLOSED.
+/// Reads or writes nothing: only whether it would be allowed. returns: 0; ECRU_ECLOSED; ECRU_EFORKED.
 int ecru__io_move_nothing(ecru_io *io);
 /// After a try that found nothing to read: waits until another try can make sense. Enters by itself. returns: 0; as ecru_io_read.
 int ecru__io_await_input(ecru_io *io);

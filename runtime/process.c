@@ -246,6 +246,7 @@ int ecru_process_wait(ecru_process *process, int *code, int *signal) {
 
 int ecru_process_kill(ecru_process *process, int signal) {
   if (!process || signal <= 0) return ECRU_EINVAL;
+  if (ecru__worker_forked()) return ECRU_EFORKED;
   if (ecru__event_is_set(&process->ended)) return ECRU_ESRCH;
   sending *s = ecru__malloc(sizeof *s);
   if (!s) return ECRU_ENOMEM;

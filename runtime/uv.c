@@ -480,6 +480,7 @@ void ecru__uv_event_set(ecru__event *event) {
 }
 
 bool ecru__uv_submit(ecru__uv_handle *handle, ecru__uv_job *job) {
+  if (ecru__worker_forked()) return false; // the lock may be a thread's that is not there, as the loop's is not (G14)
   ecru__lock_take(&hub.lock);
   bool open = handle->loop && handle->loop->open;
   if (open) submit_locked(handle->loop, job);

@@ -33,7 +33,8 @@ ECRU_BEGIN
 ECRU_API int ecru_io_adopt(ecru_io **io, intptr_t descriptor, unsigned flags);
 /// Takes one more reference. effects: any thread; never parks. returns: io; NULL is passed through. since: 0.1
 ECRU_API ecru_io *ecru_io_retain(ecru_io *io);
-/// Gives one reference back; the last closes it, if nobody has. effects: any thread; never parks. NULL is ignored. since: 0.1
+/// Gives one reference back; the last closes it, if nobody has; in a forked child only the child's copy of the descriptor.
+/// effects: any thread; never parks. NULL is ignored. since: 0.1
 ECRU_API void ecru_io_release(ecru_io *io);
 /// Closes: every pending operation, here and in other goroutines, ends with ECRU_ECLOSED; returns when all have left and the
 /// descriptor is closed (I3). effects: any thread; may wait shortly for them, not a cancellation point.
