@@ -258,5 +258,6 @@ void ecru__io_in_child(void) {
     io->operations = 0; // those of others; theirs were the turns, too
     io->in.turns = io->in.waiters = io->out.turns = io->out.waiters = (ecru__queue){0};
     io->in.busy = io->out.busy = false;
+    io->unlink_path = io->restores_tty = io->was_blocking = false; // the parent's to see to
   }
 }

@@ -33,10 +33,11 @@ static void read_byte(void) {
   CHECK_EQ(ecru_io_set_deadline(a, ECRU_IO_READ, ecru_after(10 * ECRU_SECOND)), 0);
   CHECK_EQ(ecru_io_read(a, &byte, 1), 1);
 }
-static void release_in_child(ecru_io *io) {
+static void release_in(ecru_io *io, bool anew) {
   pid_t child = fork();
   if (child == 0) {
     struct stat about;
+    if (anew) CHECK_EQ(ecru_restart_in_child(), 0);
     int descriptor = (int)ecru_io_descriptor(io);
     CHECK(descriptor >= 0);
     ecru_io_release(ecru_io_retain(io));
@@ -45,6 +46,10 @@ static void release_in_child(ecru_io *io) {
     _exit(fstat(descriptor, &about) == 0 ? 1 : 0); // its own copy is closed
   }
   expect_child(child);
+}
+static void release_in_child(ecru_io *io) {
+  release_in(io, false);
+  release_in(io, true);
 }
 
 static void released_while_registered(void *unused) {
@@ -77,12 +82,15 @@ TEST(io_forked, what_a_child_releases_keeps_its_mode) { // G14, I1
   ecru_io *io;
   CHECK_EQ(pipe(ends), 0);
   CHECK_EQ(ecru_io_adopt(&io, ends[0], ECRU_IO_KEEP_OPEN), 0);
-  pid_t child = fork();
-  if (child == 0) {
-    ecru_io_release(io);
-    _exit(mode_of(ends[0]) == O_NONBLOCK ? 0 : 1);
+  for (int anew = 0; anew < 2; anew++) {
+    pid_t child = fork();
+    if (child == 0) {
+      if (anew) CHECK_EQ(ecru_restart_in_child(), 0);
+      ecru_io_release(io);
+      _exit(mode_of(ends[0]) == O_NONBLOCK ? 0 : 1);
+    }
+    expect_child(child);
   }
-  expect_child(child);
   CHECK_EQ(mode_of(ends[0]), O_NONBLOCK);
   ecru_io_release(io);
   CHECK_EQ(mode_of(ends[0]), 0);
