@@ -1,5 +1,5 @@
 /// platform/poller.h: waiting for many descriptors at once, in terms of operations that finish.
-/// Mechanisms: poller/epoll.c, poller/uv.c (portable reference on libuv's uv_poll).
+/// Mechanisms: poller/epoll.c, poller/kqueue.c, poller/uv.c (portable reference on libuv's uv_poll).
 ///
 /// How an operation is done (runtime/io_operation.c):
 ///   1 ecru__poller_attempt: finished, or ECRU_EAGAIN.

@@ -82,11 +82,13 @@ static struct {
   _Atomic int no_pwait2;                   // what epoll_pwait2 says; 0: nothing
 } plan;
 
-enum { REGISTERED_MOST = 1024 };
+enum { REGISTERED_MOST = 1024, REGISTERED_IN = 2 }; // one of tests/kqueue for each direction
 static struct registered {
-  _Atomic int epoll;                       // + 1; 0: none
-  _Atomic uint32_t events;
-  _Atomic uint64_t key;
+  struct {
+    _Atomic int epoll;                     // + 1; 0: none
+    _Atomic uint32_t events;
+    _Atomic uint64_t key;
+  } in[REGISTERED_IN];
   _Atomic int is_eventfd;
 } registered[REGISTERED_MOST];
 
@@ -153,10 +155,12 @@ static struct registered *registration_of(int fd) { return fd >= 0 && fd < REGIS
 /// Has an event come for what is there.
 static void nudge(int fd) {
   struct registered *r = registration_of(fd);
-  int epoll = r ? atomic_load(&r->epoll) - 1 : -1;
-  if (epoll < 0) return;
-  struct epoll_event event = {.events = atomic_load(&r->events), .data.u64 = atomic_load(&r->key)};
-  REAL(epoll_ctl)(epoll, EPOLL_CTL_MOD, fd, &event);
+  for (int i = 0; r && i < REGISTERED_IN; i++) {
+    int epoll = atomic_load(&r->in[i].epoll) - 1;
+    if (epoll < 0) continue;
+    struct epoll_event event = {.events = atomic_load(&r->in[i].events), .data.u64 = atomic_load(&r->in[i].key)};
+    REAL(epoll_ctl)(epoll, EPOLL_CTL_MOD, fd, &event);
+  }
 }
 
 static long fail_with(int error, int fd) {
@@ -316,15 +320,22 @@ int epoll_create1(int flags) {
   FAIL_IF_PLANNED(epoll_create1, -1);
   return REAL(epoll_create1)(flags);
 }
+/// Where this instance's registration is noted, or can be.
+static int place_of(const struct registered *r, int epoll) {
+  for (int i = 0; i < REGISTERED_IN; i++)
+    if (atomic_load(&r->in[i].epoll) == epoll + 1) return i;
+  return atomic_load(&r->in[0].epoll) == 0 ? 0 : REGISTERED_IN - 1;
+}
 int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event) {
   if (operation != EPOLL_CTL_DEL) FAIL_IF_PLANNED(epoll_ctl, -1);
   int result = REAL(epoll_ctl)(epoll, operation, fd, event);
   struct registered *r = is_ours(CALLER) ? registration_of(fd) : NULL;
   if (result != 0 || !r) return result;
-  atomic_store(&r->epoll, operation == EPOLL_CTL_DEL ? 0 : epoll + 1);
+  int i = place_of(r, epoll);
+  atomic_store(&r->in[i].epoll, operation == EPOLL_CTL_DEL ? 0 : epoll + 1);
   if (operation == EPOLL_CTL_DEL) return result;
-  atomic_store(&r->events, event->events);
-  atomic_store(&r->key, event->data.u64);
+  atomic_store(&r->in[i].events, event->events);
+  atomic_store(&r->in[i].key, event->data.u64);
   return result;
 }
 int epoll_wait(int epoll, struct epoll_event *events, int most, int timeout) {
@@ -369,7 +380,10 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t bytes) 
 int close(int fd) {
   int error = fault(CALL_close, CALLER);
   struct registered *r = registration_of(fd);
-  if (r) atomic_store(&r->epoll, 0), atomic_store(&r->is_eventfd, 0);
+  if (r) {
+    for (int i = 0; i < REGISTERED_IN; i++) atomic_store(&r->in[i].epoll, 0);
+    atomic_store(&r->is_eventfd, 0);
+  }
   int result = REAL(close)(fd);
   return error ? (int)fail_with(error, -1) : result;
 }

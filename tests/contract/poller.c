@@ -224,6 +224,22 @@ TEST(poller, a_writer_sees_that_the_reader_has_gone) { // I1
   close(both[1]);
 }
 
+TEST(poller, a_writer_that_comes_after_the_reader_has_gone_is_told) { // I1
+  ecru__poller *p = poller();
+  int both[2];
+  CHECK_EQ(pipe(both), 0);
+  ecru__pollee out = pollee_of(both[1], 5);
+  close(both[0]);
+  for (int i = 0; i < 3; i++) { // each time: some systems refuse to watch it
+    ecru__poller_forget(p, &out);
+    CHECK_EQ(ecru__poller_arm(p, &out, ECRU__OUT), 0);
+    CHECK(collect(p, &out, 2, LONG_MS) & 2);
+  }
+  ecru__poller_forget(p, &out);
+  ecru__poller_destroy(p);
+  close(both[1]);
+}
+
 // ---- a short read does not always mean that there is no more ------------------------------------------------------------
 
 TEST(poller, descriptors_passed_along_do_not_hide_what_follows) { // I1
@@ -351,6 +367,24 @@ TEST(poller, a_fleeting_one_may_be_closed_unnoticed) { // I7
     close_both(both);
   }
   ecru__poller_destroy(p);
+}
+
+TEST(poller, a_fleeting_one_may_become_our_own) { // I7
+  ecru__poller *p = poller();
+  int both[2];
+  char data[4];
+  local_pair(both);
+  ecru__pollee borrowed = {.descriptor = both[0], .key = 9, .kind = ECRU__IS_OTHER, .fleeting = true}, own = pollee_of(both[0], 10);
+  CHECK_EQ(ecru__poller_arm(p, &borrowed, ECRU__IN), 0); // its wait is given up, and nobody says so
+  for (int i = 0; i < 3; i++) {
+    CHECK_EQ(ecru__poller_arm(p, &own, ECRU__IN), 0);
+    put(both[1], "x");
+    expect_in(p, &own);
+    CHECK_EQ(read_some(p, &own, data, sizeof data), 1);
+  }
+  ecru__poller_forget(p, &own);
+  ecru__poller_destroy(p);
+  close_both(both);
 }
 
 // ---- waiting -----------------------------------------------------------------------------------------------------------
@@ -608,6 +642,29 @@ static void byte_pipe(int both[2]) { CHECK_EQ(pipe2(both, O_NONBLOCK), 0); }
 TEST(poller, no_event_is_lost_on_a_unix_socket) { dance(local_pair); } // I1
 TEST(poller, no_event_is_lost_on_a_connection) { dance(tcp_pair); }    // I1
 TEST(poller, no_event_is_lost_on_a_pipe) { dance(byte_pipe); }         // I1
+
+static ecru__poller *parents;
+static void destroy_in_child(void) {
+  int own[8]; // one of them may have its number
+  for (int i = 0; i < 8; i++) own[i] = dup(STDERR_FILENO);
+  ecru__poller_destroy(parents);
+  for (int i = 0; i < 8; i++) CHECK(fcntl(own[i], F_GETFD) >= 0);
+  _exit(0);
+}
+
+TEST(poller, a_forked_child_destroys_its_copy_alone) { // G14
+  int both[2];
+  parents = poller();
+  local_pair(both);
+  ecru__pollee in = pollee_of(both[0], 13);
+  CHECK_EQ(ecru__poller_arm(parents, &in, ECRU__IN), 0);
+  test_death(destroy_in_child, 0, NULL);
+  put(both[1], "x");
+  expect_in(parents, &in);
+  ecru__poller_forget(parents, &in);
+  ecru__poller_destroy(parents);
+  close_both(both);
+}
 
 TEST(poller, nothing_is_left_behind) { // G13
   ecru__poller_destroy(poller()); // libuv keeps a pipe for the whole process
