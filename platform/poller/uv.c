@@ -45,6 +45,7 @@ struct ecru__poller {
   uv_timer_t timer;
   watch *watches;       // by descriptor
   size_t room;          // in `watches`
+  uv_pid_t process;     // set once: whose it is
   ecru__poll_event *events; // where they go
   int most, given;
 };
@@ -298,11 +299,14 @@ int ecru__poller_create(ecru__poller **poller) {
   }
   uv_mutex_init(&made->lock);
   uv_cond_init(&made->changed);
+  made->process = uv_os_getpid();
   *poller = made;
   return 0;
 }
 
+/// Not in a forked child: the parent has the same epoll instance, and other threads left the loop and the lock as they were.
 void ecru__poller_destroy(ecru__poller *poller) {
+  if (poller->process != uv_os_getpid()) return;
   int saved_errno = errno;
   close_loop(poller);
   uv_cond_destroy(&poller->changed);
