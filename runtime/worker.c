@@ -84,7 +84,7 @@ void ecru__foreign_forget_all(void) {
 
 /// In a child: who forked, and then what it was under.
 static ecru__waiter *forker, inherited;
-static bool inherits;
+static _Atomic bool inherits; // atomic: the first thread to enter takes it
 
 static void child_after_fork(void) {
   ecru__worker *w = ecru__worker_here();
@@ -109,8 +109,7 @@ static OPAQUE ecru__worker *adopt(void) {
   memset(w, 0, sizeof *w);
   w->is_foreign = 1;
   ecru__worker_prepare(w);
-  if (inherits) ecru__waiter_move(&inherited, &w->waiter);
-  inherits = false;
+  if (atomic_load_explicit(&inherits, memory_order_relaxed) && atomic_exchange(&inherits, false)) ecru__waiter_move(&inherited, &w->waiter);
   if (ecru__thread_on_exit(stranger_ends) != 0) return refuse(ECRU_ENOMEM);
   atomic_store_explicit(&w->inside, 1, memory_order_relaxed);
   list_foreign(w);
@@ -289,7 +288,7 @@ void ecru__worker_main(void *argument) {
 }
 
 void ecru__worker_in_child(void) {
-  inherits = forker != NULL;
+  atomic_store(&inherits, forker != NULL);
   if (forker) {
     ecru__waiter_move(forker, &inherited);
     inherited.lazy_token = 0; // the task it belongs to is no more; what is current is its starter's token
