@@ -103,6 +103,17 @@ void ecru__chan_discard(ecru_chan *chan) {
   }
 }
 
+int ecru_chan_each(ecru_chan *chan, int (*see)(void *context, const void *element), void *context) {
+  ECRU__CHECK_HANDLE(chan);
+  if (!chan || !see) return ECRU_EINVAL;
+  int status = 0;
+  ecru__lock_take(&chan->lock);
+  uint32_t count = ecru__chan_count(chan);
+  for (uint32_t i = 0; i < count && status == 0; i++) status = see(context, ecru__chan_slot(chan, ecru__chan_after_head(chan, i)));
+  ecru__lock_drop(&chan->lock);
+  return status;
+}
+
 // ---- the rare parts -------------------------------------------------------------------------------------------------
 
 __attribute__((noinline)) void ecru__chan_copy_other(void *to, const void *from, uint32_t bytes) {

@@ -949,3 +949,36 @@ static void check_canceled_in_the_middle(void *unused) {
 TEST(chan, waiters_that_were_cancelled_are_passed_over) { // C3, C11
   with_procs(1, check_canceled_in_the_middle);
 }
+
+// ---- looking without taking -----------------------------------------------------------------------------------------
+
+struct seen {
+  int64_t values[8];
+  int count, most;
+};
+static int see(void *context, const void *element) {
+  struct seen *s = context;
+  memcpy(&s->values[s->count++], element, sizeof s->values[0]);
+  return s->count == s->most ? 7 : 0;
+}
+
+TEST(chan, what_is_buffered_can_be_looked_at_in_order) { // C7
+  ecru_chan *chan = chan_of(sizeof(int64_t), 3);
+  struct seen s = {.most = 8};
+  CHECK_EQ(ecru_chan_each(chan, see, &s), 0);
+  CHECK_EQ(s.count, 0);
+  for (int64_t i = 0, out; i < 5; i++) { // around the end of the ring
+    CHECK_EQ(ecru_chan_send(chan, &i), 0);
+    if (i < 2) CHECK_EQ(ecru_chan_recv(chan, &out), 0);
+  }
+  CHECK_EQ(ecru_chan_each(chan, see, &s), 0);
+  CHECK_EQ(s.count, 3);
+  for (int i = 0; i < 3; i++) CHECK_EQ(s.values[i], i + 2);
+  s = (struct seen){.most = 2};
+  CHECK_EQ(ecru_chan_each(chan, see, &s), 7);
+  CHECK_EQ(s.count, 2);
+  CHECK_EQ(ecru_chan_len(chan), 3);
+  CHECK_EQ(ecru_chan_each(NULL, see, &s), ECRU_EINVAL);
+  CHECK_EQ(ecru_chan_each(chan, NULL, &s), ECRU_EINVAL);
+  ecru_chan_release(chan);
+}

@@ -65,6 +65,10 @@ ECRU_API int ecru_chan_close(ecru_chan *chan);
 ECRU_API int ecru_chan_close_with(ecru_chan *chan, int status);
 /// Elements buffered now (C7); 0 for NULL. effects: any thread; never parks. since: 0.1
 ECRU_API size_t ecru_chan_len(ecru_chan *chan);
+/// Shows what is buffered, the oldest first, and takes nothing: for garbage collectors and people. `see` is called under the
+/// channel's lock: it must not call ecru, keep the pointer or write there; anything but 0 ends the walk.
+/// effects: any thread; never parks. returns: 0; what see has ended it with; ECRU_EINVAL. since: 0.1
+ECRU_API int ecru_chan_each(ecru_chan *chan, int (*see)(void *context, const void *element), void *context);
 /// Capacity (C7); SIZE_MAX if unbounded; 0 for NULL. effects: any thread; never parks. since: 0.1
 ECRU_API size_t ecru_chan_cap(ecru_chan *chan);
 /// 1 if closed, else 0; 1 for NULL. effects: any thread; never parks. since: 0.1
