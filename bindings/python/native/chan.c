@@ -51,25 +51,48 @@ static PyObject *chan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
   return ecru_py_raise(status);
 }
 
+/// What is there now: destructors may send more.
+static int chan_clear(ChanObject *c) {
+  PyObject *value;
+  for (size_t left = ecru_chan_len(c->chan); left > 0 && ecru_chan_try_recv(c->chan, &value) == 0; left--) Py_DECREF(value);
+  return 0;
+}
+
 static void chan_dealloc(ChanObject *c) {
   PyTypeObject *type = Py_TYPE(c);
   PyObject_GC_UnTrack(c);
+  Py_TRASHCAN_BEGIN(c, chan_dealloc) // a channel in a channel in a channel ...
   if (c->weakrefs) PyObject_ClearWeakRefs((PyObject *)c);
-  PyObject *value;
-  while (c->chan && ecru_chan_try_recv(c->chan, &value) == 0) Py_DECREF(value);
+  (void)chan_clear(c);
   ecru_chan_release(c->chan);
   type->tp_free(c);
   Py_DECREF(type);
+  Py_TRASHCAN_END
 }
+
+typedef struct visitor { visitproc visit; void *arg; } visitor;
+static int visit_element(void *context, const void *element) {
+  const visitor *v = context;
+  return v->visit(*(PyObject *const *)element, v->arg);
+}
+/// A collection looks more than once and must see the same: what may go without the GIL meanwhile is held by whoever takes it.
 static int chan_traverse(ChanObject *c, visitproc visit, void *arg) {
   Py_VISIT(Py_TYPE(c));
-  return 0;
+  visitor v = {visit, arg};
+  return c->chan && c->inside == 0 ? ecru_chan_each(c->chan, visit_element, &v) : 0;
 }
+
+#define CHAN_WAIT(c, status, call) \
+  do {                             \
+    (c)->inside++;                 \
+    ECRU_PY_WAIT(status, call);    \
+    (c)->inside--;                 \
+  } while (0)
 
 static PyObject *chan_send(ChanObject *c, PyObject *value) {
   int status;
   Py_INCREF(value);
-  ECRU_PY_WAIT(status, ecru_chan_send(c->chan, &value));
+  CHAN_WAIT(c, status, ecru_chan_send(c->chan, &value));
   if (status == 0) Py_RETURN_NONE;
   Py_DECREF(value);
   if (status == ECRU_EAGAIN) return PyErr_SetString(PyExc_BlockingIOError, "the channel is full"), NULL;
@@ -80,14 +103,14 @@ static PyObject *chan_recv(ChanObject *c, PyObject *unused) {
   (void)unused;
   PyObject *value;
   int status;
-  ECRU_PY_WAIT(status, ecru_chan_recv(c->chan, &value));
+  CHAN_WAIT(c, status, ecru_chan_recv(c->chan, &value));
   return status == 0 ? value : ecru_py_raise(status);
 }
 
 static PyObject *chan_next(ChanObject *c) {
   PyObject *value;
   int status;
-  ECRU_PY_WAIT(status, ecru_chan_recv(c->chan, &value));
+  CHAN_WAIT(c, status, ecru_chan_recv(c->chan, &value));
   if (status == 0) return value;
   return status == ECRU_ECLOSED ? NULL : ecru_py_raise(status);
 }
@@ -116,7 +139,7 @@ static PyObject *chan_recv2(ChanObject *c, PyObject *unused) {
   (void)unused;
   PyObject *value;
   int status;
-  ECRU_PY_WAIT(status, ecru_chan_recv(c->chan, &value));
+  CHAN_WAIT(c, status, ecru_chan_recv(c->chan, &value));
   if (status == 0) return pair_of(value, true);
   return status == ECRU_ECLOSED ? pair_of(Py_NewRef(Py_None), false) : ecru_py_raise(status);
 }
@@ -176,6 +199,7 @@ static PyType_Slot slots[] = {
   {Py_tp_new, (void *)chan_new},
   {Py_tp_dealloc, (void *)chan_dealloc},
   {Py_tp_traverse, (void *)chan_traverse},
+  {Py_tp_clear, (void *)chan_clear},
   {Py_tp_methods, methods},
   {Py_tp_members, members},
   {Py_tp_getset, properties},

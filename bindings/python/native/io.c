@@ -71,10 +71,12 @@ static int set_deadlines(IOObject *io, unsigned directions, int64_t instant) {
 }
 
 int ecru_py_begin_limit(limit *l, IOObject *io, unsigned directions, PyObject *timeout) {
-  l->io = NULL;
   int64_t instant;
-  if (!timeout || timeout == Py_None) return 0;
-  if (ecru_py_instant(timeout, &instant) < 0) return -1;
+  return ecru_py_instant(timeout, &instant) < 0 ? -1 : ecru_py_limit_until(l, io, directions, instant);
+}
+int ecru_py_limit_until(limit *l, IOObject *io, unsigned directions, int64_t instant) {
+  l->io = NULL;
+  if (instant == ECRU_FOREVER) return 0;
   int status = set_deadlines(io, directions, instant);
   if (status != 0) {
     ecru_py_raise(status);
@@ -100,9 +102,11 @@ PyObject *ecru_py_io_recv(IOObject *io, PyObject *const *given, Py_ssize_t count
   if (most == -1 && PyErr_Occurred()) return NULL;
   if (most < 0) return PyErr_SetString(PyExc_ValueError, "negative buffersize in recv"), NULL;
   limit l;
-  if (ecru_py_begin_limit(&l, io, ECRU_IO_READ, args[1]) < 0) return NULL;
   PyObject *data = PyBytes_FromStringAndSize(NULL, most);
-  if (!data) return NULL;
+  if (!data || ecru_py_begin_limit(&l, io, ECRU_IO_READ, args[1]) < 0) {
+    Py_XDECREF(data);
+    return NULL;
+  }
   int64_t got;
   ECRU_PY_WAIT(got, ecru_io_read(io->io, PyBytes_AS_STRING(data), (size_t)most));
   if (got == ECRU_EMSGSIZE) got = most; // a datagram's beginning, as recv(2)
@@ -307,6 +311,16 @@ static PyObject *wait_fd(PyObject *module, PyObject *const *args, Py_ssize_t cou
   return status < 0 ? ecru_py_raise(status) : text_of(status == 0 ? 0 : (int)event.ready);
 }
 
+static int take_event(ecru_fd_event *event, PyObject *given) {
+  if (!PyTuple_Check(given)) return PyErr_Format(PyExc_TypeError, "(fd, directions) is needed, not %R", given), -1;
+  int fd;
+  PyObject *word;
+  int directions = PyArg_ParseTuple(given, "iU", &fd, &word) ? directions_of(word) : -1;
+  if (directions < 0) return -1;
+  *event = (ecru_fd_event){.descriptor = fd, .wanted = (unsigned)directions};
+  return 0;
+}
+
 /// wait_fds([(fd, directions)], timeout) -> [(fd, directions)] of those that are ready.
 static PyObject *wait_fds(PyObject *module, PyObject *args) {
   (void)module;
@@ -314,17 +328,13 @@ static PyObject *wait_fds(PyObject *module, PyObject *args) {
   if (!PyArg_ParseTuple(args, "O|O:wait_fds", &given, &timeout)) return NULL;
   int64_t instant;
   if (ecru_py_instant(timeout, &instant) < 0) return NULL;
-  PyObject *list = PySequence_Fast(given, "a sequence of (fd, directions)");
+  PyObject *list = PySequence_Tuple(given); // nobody changes it meanwhile
   if (!list) return NULL;
-  Py_ssize_t count = PySequence_Fast_GET_SIZE(list);
+  Py_ssize_t count = PyTuple_GET_SIZE(list);
   ecru_fd_event *events = PyMem_Calloc((size_t)(count ? count : 1), sizeof *events);
   PyObject *found = events ? PyList_New(0) : PyErr_NoMemory();
   for (Py_ssize_t i = 0; i < count && found; i++) {
-    int fd;
-    PyObject *word;
-    int directions = PyArg_ParseTuple(PySequence_Fast_GET_ITEM(list, i), "iU", &fd, &word) ? directions_of(word) : -1;
-    if (directions < 0) Py_CLEAR(found);
-    else events[i] = (ecru_fd_event){.descriptor = fd, .wanted = (unsigned)directions};
+    if (take_event(&events[i], PyTuple_GET_ITEM(list, i)) < 0) Py_CLEAR(found);
   }
   int status = 0;
   if (found && count == 0 && !ecru_py_forked()) ECRU_PY_WAIT(status, ecru_sleep_until(instant));

@@ -113,7 +113,8 @@ int ecru_py_add_thread(PyObject *module); ///< after add_sync
 int ecru_py_add_socket(PyObject *module);
 PyObject *ecru_py_current_task(void); ///< borrowed, or NULL
 
-typedef struct ChanObject { PyObject_HEAD ecru_chan *chan; PyObject *weakrefs; } ChanObject;
+/// inside: calls that may run without the GIL, by which something may leave the buffer unseen by a collection under way.
+typedef struct ChanObject { PyObject_HEAD ecru_chan *chan; PyObject *weakrefs; Py_ssize_t inside; } ChanObject;
 typedef struct TokenObject { PyObject_HEAD ecru_token *token; int entered; } TokenObject;
 typedef struct IOObject { PyObject_HEAD ecru_io *io; int64_t deadline[2]; /* of reading, of writing: set_deadline's */ } IOObject;
 extern PyTypeObject *ecru_py_chan_type, *ecru_py_task_type, *ecru_py_token_type, *ecru_py_io_type;
@@ -128,6 +129,7 @@ int ecru_py_io_type_of(PyObject *given, PyTypeObject **type);
 /// Limits what comes next to `timeout` seconds from now, if it is a number. Its own expiry is a TimeoutError.
 typedef struct limit { IOObject *io; unsigned directions; } limit;
 int ecru_py_begin_limit(limit *l, IOObject *io, unsigned directions, PyObject *timeout);
+int ecru_py_limit_until(limit *l, IOObject *io, unsigned directions, int64_t instant); ///< runs no Python code
 PyObject *ecru_py_end_limit(limit *l, int64_t status);
 PyObject *ecru_py_io_recv(IOObject *io, PyObject *const *args, Py_ssize_t count, PyObject *keywords);
 PyObject *ecru_py_io_recv_into(IOObject *io, PyObject *const *args, Py_ssize_t count, PyObject *keywords);

@@ -28,6 +28,10 @@ static int take_case(ecru_case *one, PyObject **value, PyObject *given) {
     one->object = ((TokenObject *)object)->token;
   } else if (second && PyObject_TypeCheck(object, ecru_py_io_type) && PyUnicode_Check(second)) {
     bool writes = PyUnicode_CompareWithASCIIString(second, "w") == 0;
+    if (!writes && PyUnicode_CompareWithASCIIString(second, "r") != 0) {
+      PyErr_Format(PyExc_ValueError, "an IO is waited for by \"r\" or \"w\", not %R", second);
+      return -1;
+    }
     one->kind = writes ? ECRU_CASE_WRITE : ECRU_CASE_READ;
     one->object = ((IOObject *)object)->io;
   } else {
@@ -37,6 +41,15 @@ static int take_case(ecru_case *one, PyObject **value, PyObject *given) {
   return 0;
 }
 
+/// Every channel among the cases is in use by one call more, or less.
+static void note_inside(PyObject *given, int change) {
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(given); i++) {
+    PyObject *one = PyTuple_GET_ITEM(given, i);
+    if (PyTuple_CheckExact(one)) one = PyTuple_GET_ITEM(one, 0);
+    if (PyObject_TypeCheck(one, ecru_py_chan_type)) ((ChanObject *)one)->inside += change;
+  }
+}
+
 /// (index, value, ok): ok is False if a channel was closed.
 static PyObject *outcome(const choice *c, int index) {
   const ecru_case *picked = &c->cases[index];
@@ -44,11 +57,13 @@ static PyObject *outcome(const choice *c, int index) {
   return Py_BuildValue("iNN", index, value, PyBool_FromLong(picked->status == 0));
 }
 
-static PyObject *run(const choice *c, size_t count, unsigned flags, int64_t deadline) {
+static PyObject *run(const choice *c, PyObject *given, size_t count, unsigned flags, int64_t deadline) {
   int status;
   for (size_t i = 0; i < count; i++)
     if (c->cases[i].kind == ECRU_CASE_SEND) Py_INCREF(c->values[i]);
+  note_inside(given, 1);
   ECRU_PY_WAIT(status, deadline == ECRU_FOREVER ? ecru_select(c->cases, count, flags) : ecru_select_until(c->cases, count, flags, deadline));
+  note_inside(given, -1);
   for (size_t i = 0; i < count; i++) { // what was sent has gone with its reference
     bool sent = (int)i == status && c->cases[i].status == 0;
     if (c->cases[i].kind == ECRU_CASE_SEND && !sent) Py_DECREF(c->values[i]);
@@ -80,7 +95,7 @@ static PyObject *select_one(PyObject *module, PyObject *args, PyObject *kwargs) 
   size_t taken = 0;
   while (taken < count && take_case(&c.cases[taken], &c.values[taken], PyTuple_GET_ITEM(given, (Py_ssize_t)taken)) == 0) taken++;
   unsigned flags = (poll ? ECRU_SELECT_POLL : 0u) | (priority ? ECRU_SELECT_PRIORITY : 0u);
-  if (taken == count) result = run(&c, count, flags, deadline);
+  if (taken == count) result = run(&c, given, count, flags, deadline);
   if (c.cases != few) PyMem_Free(c.cases);
   return result;
 }

@@ -21,6 +21,13 @@ static int claim(StreamObject *s) {
   return -1;
 }
 
+/// For a read that may fill more than once: from here on until it waits no Python code runs.
+static int begin(StreamObject *s, limit *l, PyObject *timeout) {
+  int64_t instant;
+  if (ecru_py_instant(timeout, &instant) < 0 || claim(s) < 0) return -1;
+  return ecru_py_limit_until(l, &s->base, ECRU_IO_READ, instant);
+}
+
 static size_t buffered(const StreamObject *s) { return s->end - s->begin; }
 
 /// Makes room for `more` bytes after end. returns: 0; ECRU_ENOMEM.
@@ -124,7 +131,7 @@ static PyObject *read_exactly(StreamObject *s, PyObject *const *given, Py_ssize_
   Py_ssize_t wanted = PyNumber_AsSsize_t(args[0], PyExc_OverflowError);
   if (wanted == -1 && PyErr_Occurred()) return NULL;
   if (wanted < 0) return PyErr_SetString(PyExc_ValueError, "read_exactly: fewer bytes than none"), NULL;
-  if (claim(s) < 0 || ecru_py_begin_limit(&l, &s->base, ECRU_IO_READ, args[1]) < 0) return NULL;
+  if (begin(s, &l, args[1]) < 0) return NULL;
   while (buffered(s) < (size_t)wanted) {
     int64_t got = fill(s, (size_t)wanted - buffered(s));
     if (got <= 0) return fail(&l, got, "so many bytes had come");
@@ -163,7 +170,7 @@ static PyObject *read_until(StreamObject *s, PyObject *const *given, Py_ssize_t 
   if (args[1]) most = PyNumber_AsSsize_t(args[1], PyExc_OverflowError);
   if (most == -1 && PyErr_Occurred()) return NULL;
   if (length < 1 || most < length) return PyErr_SetString(PyExc_ValueError, "read_until: an empty separator, or one longer than the limit"), NULL;
-  if (claim(s) < 0 || ecru_py_begin_limit(&l, &s->base, ECRU_IO_READ, args[2]) < 0) return NULL;
+  if (begin(s, &l, args[2]) < 0) return NULL;
   int64_t found = find(s, separator, (size_t)length, (size_t)most);
   if (found > 0) return succeed(s, &l, (size_t)found);
   if (found == NOT_WITHIN) return too_long(&l, (size_t)most);
@@ -179,7 +186,7 @@ static PyObject *read_line(StreamObject *s, PyObject *const *given, Py_ssize_t c
   Py_ssize_t most = args[0] && args[0] != Py_None ? PyNumber_AsSsize_t(args[0], PyExc_OverflowError) : -1;
   if (most == -1 && PyErr_Occurred()) return NULL;
   if (most == 0) return PyBytes_FromStringAndSize(NULL, 0);
-  if (claim(s) < 0 || ecru_py_begin_limit(&l, &s->base, ECRU_IO_READ, args[1]) < 0) return NULL;
+  if (begin(s, &l, args[1]) < 0) return NULL;
   int64_t found = find(s, "\n", 1, most < 0 ? SIZE_MAX : (size_t)most);
   if (found == NOT_WITHIN) found = most;
   if (found < 0) return fail(&l, found, "");

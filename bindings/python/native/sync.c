@@ -81,6 +81,7 @@ static int parse_acquire(PyObject *args, PyObject *kwargs, int *blocking, double
   const char *wrong = NULL;
   if (*timeout < 0 && *timeout != -1) wrong = "timeout value must be a non-negative number";
   if (!*blocking && *timeout != -1) wrong = "can't specify a timeout for a non-blocking call";
+  if (*timeout != *timeout) wrong = "timeout value is not a number";
   if (*timeout > 9223372036.0) {
     PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
     return -1;

@@ -112,6 +112,7 @@ static int begin(void *argument, void **unused) {
   if (t->error && !t->observed) end_all(t);
   t->done = true;
   if (Py_REFCNT(t) == 1) report(t);
+  m.task = NULL; // destructors that run from here on may ask for it
   Py_DECREF(t);
   ecru_py_end(h, &m);
   return 0;
@@ -263,11 +264,13 @@ static void task_dealloc(TaskObject *t) {
   PyTypeObject *type = Py_TYPE(t);
   if (PyObject_CallFinalizerFromDealloc((PyObject *)t) < 0) return;
   PyObject_GC_UnTrack(t);
+  Py_TRASHCAN_BEGIN(t, task_dealloc) // its result may be a task, whose result is one ...
   if (t->weakrefs) PyObject_ClearWeakRefs((PyObject *)t);
   ecru_task_release(t->task);
   (void)task_clear(t);
   PyObject_GC_Del(t);
   Py_DECREF(type);
+  Py_TRASHCAN_END
 }
 
 static PyMethodDef task_methods[] = {

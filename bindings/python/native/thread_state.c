@@ -194,6 +194,8 @@ static int find_threading(void) {
 
 // ---- the pool ----------------------------------------------------------------------------------------------------------
 
+static PyObject *running_loop; // asyncio's key in a state's dict
+
 static PyThreadState *new_state(void) {
   void *room = PyMem_RawMalloc(sizeof(PyThreadState));
   if (!room) return NULL; // PyThreadState_New of 3.11 does not look
@@ -211,19 +213,21 @@ static PyThreadState *take_state(home *h) { return h->pooled > 0 ? h->pool[--h->
 
 /// Empties what its goroutine left behind. returns: false: it cannot be used again.
 static bool clean(PyThreadState *state) {
+  bool cached = state->dict && PyDict_Contains(state->dict, running_loop) != 0; // by _asyncio, unowned, under this state's id
+  if (state->c_tracefunc) PyEval_SetTrace(NULL, NULL);
+  if (state->c_profilefunc) PyEval_SetProfile(NULL, NULL);
+  state->coroutine_origin_tracking_depth = 0;
+  Py_CLEAR(state->context);
   if (state->dict && PyDict_GET_SIZE(state->dict) > 0) PyDict_Clear(state->dict);
 #if PY_VERSION_HEX >= 0x030d0000
   Py_CLEAR(state->threading_local_sentinel);
   Py_CLEAR(state->threading_local_key);
 #endif
-  if (state->c_tracefunc) PyEval_SetTrace(NULL, NULL);
-  if (state->c_profilefunc) PyEval_SetProfile(NULL, NULL);
   Py_CLEAR(state->async_gen_firstiter);
   Py_CLEAR(state->async_gen_finalizer);
   Py_CLEAR(state->async_exc);
-  Py_CLEAR(state->context);
-  state->coroutine_origin_tracking_depth = 0;
-  return state->exc_info == &state->exc_state && state->gilstate_counter == 1;
+  bool empty = !state->dict || PyDict_GET_SIZE(state->dict) == 0; // else destructors have put something there again
+  return !cached && empty && !state->context && state->exc_info == &state->exc_state && state->gilstate_counter == 1;
 }
 
 int ecru_py_begin(home *h, mark *m) {
@@ -245,17 +249,17 @@ int ecru_py_begin(home *h, mark *m) {
 
 void ecru_py_end(home *h, mark *m) {
   PyThreadState *state = m->state;
-  bool good = clean(state);
+  bool good = clean(state) && h->pooled < POOLED_MAX;
+  if (!good) PyThreadState_Clear(state); // runs destructors: the goroutine is still the one that runs
   m->next->previous = m->previous;
   m->previous->next = m->next;
   h->gone = (mark){.state = state};
   h->last = &h->gone;
-  if (good && h->pooled < POOLED_MAX) {
+  if (good) {
     h->pool[h->pooled++] = state;
     return;
   }
   // It cannot be deleted while it is attached: the first's takes its place as what has gone.
-  PyThreadState_Clear(state);
   hand_on(state, h->first.state);
   h->gone.state = h->first.state;
   set_running(h, h->first.state);
@@ -602,4 +606,7 @@ static PyMethodDef functions[] = {
   {NULL, NULL, 0, NULL},
 };
 
-int ecru_py_add_home(PyObject *module) { return PyModule_AddFunctions(module, functions); }
+int ecru_py_add_home(PyObject *module) {
+  running_loop = PyUnicode_InternFromString("__asyncio_running_event_loop__");
+  return running_loop ? PyModule_AddFunctions(module, functions) : -1;
+}
