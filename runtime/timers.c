@@ -120,13 +120,19 @@ int ecru__timer_add(ecru__worker *w, ecru__timer_node *node, int64_t when) {
   return 0;
 }
 
+/// Not so in a child whose parent was just putting the node in when it forked.
+static bool is_in(const ecru__timers *t, const ecru__timer_node *node) {
+  uint32_t place = node->slot - 1; // 0 - 1: in none
+  return place < t->room && t->places[place].node == node;
+}
+
 bool ecru__timer_remove(ecru__timer_node *node) {
   for (;;) {
     ecru__timers *t = atomic_load_explicit(&node->heap, memory_order_acquire);
     if (!t) return false;
     ecru__lock_take(&t->lock);
     bool here = atomic_load_explicit(&node->heap, memory_order_relaxed) == t;
-    bool armed = here && node->slot != 0;
+    bool armed = here && is_in(t, node);
     if (armed) extract(t, node);
     ecru__lock_drop(&t->lock);
     if (here) return armed;
