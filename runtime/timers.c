@@ -120,7 +120,7 @@ int ecru__timer_add(ecru__worker *w, ecru__timer_node *node, int64_t when) {
   return 0;
 }
 
-/// Not so in a child whose parent was just putting the node in when it forked.
+/// Not so in a child whose parent was moving the heap's entries when it forked: clearing may have passed the node over.
 static bool is_in(const ecru__timers *t, const ecru__timer_node *node) {
   uint32_t place = node->slot - 1; // 0 - 1: in none
   return place < t->room && t->places[place].node == node;
@@ -133,6 +133,10 @@ bool ecru__timer_remove(ecru__timer_node *node) {
     ecru__lock_take(&t->lock);
     bool here = atomic_load_explicit(&node->heap, memory_order_relaxed) == t;
     bool armed = here && is_in(t, node);
+    if (here && node->slot != 0 && !armed) { // a heap that is no more: it has not fired, either
+      node->slot = 0;
+      atomic_store_explicit(&node->heap, NULL, memory_order_relaxed);
+    }
     if (armed) extract(t, node);
     ecru__lock_drop(&t->lock);
     if (here) return armed;
