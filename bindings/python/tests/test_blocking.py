@@ -127,8 +127,15 @@ def test_g3_a_job_that_comes_as_an_idle_worker_gives_up_is_done(monkeypatch: pyt
 
 def test_g3_one_that_has_not_begun_never_does() -> None:
     gate, ran = threading.Event(), []
-    blockers = [ecru.spawn(ecru.run_blocking, gate.wait, LONG) for _ in range(_blocking.THREADS_MAX)]
-    ecru.yield_()
+    begun: ecru.Chan[None] = ecru.Chan(None)
+
+    def occupy() -> None:
+        begun.send(None)
+        gate.wait(LONG)
+
+    blockers = [ecru.spawn(ecru.run_blocking, occupy) for _ in range(_blocking.THREADS_MAX)]
+    for _ in blockers:
+        begun.recv()
     with ecru.move_on_after(0.001) as scope:
         ecru.run_blocking(ran.append, 1)
     assert scope.caught
