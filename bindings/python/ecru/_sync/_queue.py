@@ -1,0 +1,214 @@
+"""Queues: a channel; or a list, with a semaphore for its items and one for its free places."""
+
+from __future__ import annotations
+
+import heapq
+import sys
+from contextlib import suppress
+from queue import Empty, Full
+from typing import Generic, TypeVar, cast
+
+from ecru._mutex import Mutex
+from ecru._native import Chan, Closed, select
+from ecru._sync._event import WaitGroup
+from ecru._sync._semaphore import Semaphore
+from ecru._sync._waits import receives
+
+T = TypeVar("T")
+
+
+if sys.version_info >= (3, 13):
+    from queue import ShutDown
+else:
+
+    class ShutDown(Exception):
+        """The queue is shut down: there was a put, or a get with nothing left."""
+
+
+class Queue(Generic[T]):
+    """A queue as queue.Queue, first in, first out; maxsize <= 0: without bound.
+
+    put and get raise Cancelled when the current token fires; then nothing was put or taken.
+    """
+
+    def __init__(self, maxsize: int = 0) -> None:
+        self.maxsize = maxsize
+        self._unfinished = WaitGroup()
+        self._shut = False
+        self._make()
+
+    def _make(self) -> None:
+        self._chan: Chan[T] = Chan(self.maxsize if self.maxsize > 0 else None)
+
+    def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
+        """Puts item, parking for timeout seconds at most while it is full. Raises queue.Full, ShutDown, ValueError."""
+        _check(timeout)
+        self._unfinished.add()
+        try:
+            self._put(item, block, timeout)
+        except Closed:
+            self._unfinished.done()
+            raise ShutDown from None
+        except BaseException:
+            self._unfinished.done()
+            raise
+
+    def get(self, block: bool = True, timeout: float | None = None) -> T:
+        """Takes an item, parking for timeout seconds at most while it is empty. Raises queue.Empty, ShutDown,
+        ValueError.
+        """
+        _check(timeout)
+        try:
+            return self._get(block, timeout)
+        except Closed:
+            raise ShutDown from None
+
+    def _put(self, item: T, block: bool, timeout: float | None) -> None:
+        if not block:
+            sent = self._chan.try_send(item)
+        elif timeout is None:
+            self._chan.send(item)
+            return
+        else:
+            result = select(((self._chan, item),), timeout=timeout)
+            sent = result is not None
+            if result and not result[2]:
+                raise Closed
+        if not sent:
+            raise Full
+
+    def _get(self, block: bool, timeout: float | None) -> T:
+        if block and timeout is None:
+            return self._chan.recv()
+        if not block:
+            item, ok = self._chan.try_recv()
+        else:
+            result = select((self._chan,), timeout=timeout)
+            if result and not result[2]:
+                raise Closed
+            item, ok = (result[1], True) if result else (None, False)
+        if not ok:
+            raise Empty
+        return cast(T, item)
+
+    def put_nowait(self, item: T) -> None:
+        """put that never parks."""
+        self.put(item, block=False)
+
+    def get_nowait(self) -> T:
+        """get that never parks."""
+        return self.get(block=False)
+
+    def task_done(self) -> None:
+        """What was got is dealt with. ValueError if that was said of all that was put."""
+        try:
+            self._unfinished.done()
+        except ValueError:
+            raise ValueError("task_done() called too many times") from None
+
+    def join(self) -> None:
+        """Parks until task_done was called for each item that was put. Raises Cancelled."""
+        self._unfinished.wait()
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """No more can be put; what is there can be got (immediate: is dropped); then ShutDown is raised. Idempotent."""
+        with suppress(Closed):
+            self._chan.close()
+        if immediate:
+            with suppress(Closed):
+                while self._chan.try_recv()[1]:
+                    self._unfinished.done()
+
+    def qsize(self) -> int:
+        """How many items there are."""
+        return len(self._chan)
+
+    def empty(self) -> bool:
+        """Whether there is none."""
+        return self.qsize() == 0
+
+    def full(self) -> bool:
+        """Whether put would park."""
+        return 0 < self.maxsize <= self.qsize()
+
+    def __repr__(self) -> str:
+        return f"<ecru.{type(self).__name__} {self.qsize()} of {self.maxsize if self.maxsize > 0 else 'any number'}>"
+
+
+def _check(timeout: float | None) -> None:
+    if timeout is not None and timeout < 0:
+        raise ValueError("'timeout' must be a non-negative number")
+
+
+class LifoQueue(Queue[T]):
+    """A Queue from which the last item comes first."""
+
+    def _make(self) -> None:
+        self._items: list[T] = []
+        self._mutex = Mutex()
+        self._ready: Chan[None] = Chan(None)  # an element for each of the items
+        self._places = Semaphore(self.maxsize) if self.maxsize > 0 else None
+
+    def _put(self, item: T, block: bool, timeout: float | None) -> None:
+        if self._places and not self._places.acquire(block, timeout if block else None):
+            raise Full
+        try:
+            with self._mutex:
+                if self._ready.closed:
+                    raise Closed
+                self._push(item)
+                self._ready.try_send(None)
+        except BaseException:
+            self._free_place()
+            raise
+
+    def _get(self, block: bool, timeout: float | None) -> T:
+        if not receives(self._ready, block, timeout if block else None):
+            raise Empty
+        with self._mutex:
+            item = self._pop()
+        self._free_place()
+        return item
+
+    def _free_place(self) -> None:
+        if self._places:
+            with suppress(Closed):
+                self._places.release()
+
+    def _push(self, item: T) -> None:
+        self._items.append(item)
+
+    def _pop(self) -> T:
+        return self._items.pop()
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """As Queue's."""
+        with self._mutex, suppress(Closed):
+            self._ready.close()
+            if self._places:
+                self._places._permits.close()
+        if immediate:
+            with suppress(Closed):
+                while self._ready.try_recv()[1]:
+                    with self._mutex:
+                        self._pop()
+                    self._unfinished.done()
+
+    def qsize(self) -> int:
+        """How many items there are."""
+        return len(self._ready)
+
+
+class PriorityQueue(LifoQueue[T]):
+    """A Queue from which the least item comes first; items must be comparable."""
+
+    def _push(self, item: T) -> None:
+        try:
+            heapq.heappush(self._items, item)  # type: ignore[type-var]
+        except BaseException:  # a comparison failed, somewhere on the way up
+            self._items[:] = [other for other in self._items if other is not item]
+            heapq.heapify(self._items)  # type: ignore[type-var]
+            raise
+
+    def _pop(self) -> T:
+        return heapq.heappop(self._items)  # type: ignore[type-var]
