@@ -1,4 +1,7 @@
-"""How many run at once."""
+"""Goroutines that run at once."""
+
+from collections.abc import Callable
+from typing import Any
 
 import ecru
 
@@ -19,3 +22,9 @@ class Running:
         self._together.wait()
         ecru.yield_()
         self._inside -= 1
+
+
+def results(f: Callable[[Any], Any], *arguments: Any) -> list[Any]:
+    """What f returns for each argument, all at once."""
+    tasks = [ecru.spawn(f, argument) for argument in arguments]
+    return [task.result() for task in tasks]

@@ -78,41 +78,40 @@ def test_g3_a_cancelled_caller_does_not_wait() -> None:
     assert ecru.run_blocking(ended.wait, LONG)
 
 
-def test_g3_what_the_function_waits_for_through_ecru_is_cancelled_with_the_caller() -> None:
-    began, said = ecru.Event(), ecru.Chan[type[BaseException]](1)
+class Waiting:
+    """Waits through ecru for what never comes: began, and said, as what it was raised."""
 
-    def work() -> None:
-        began.set()
+    def __init__(self) -> None:
+        self.began, self.said = ecru.Event(), ecru.Chan[type[BaseException]](1)
+
+    def __call__(self) -> None:
+        self.began.set()
         try:
             ecru.Chan[int]().recv()
         except BaseException as error:
-            said.try_send(type(error))
+            self.said.try_send(type(error))
 
+
+def test_g3_what_the_function_waits_for_through_ecru_is_cancelled_with_the_caller() -> None:
+    work = Waiting()
     task = ecru.spawn(ecru.run_blocking, work)
-    began.wait()
+    work.began.wait()
     task.cancel()
     assert isinstance(task.exception(), ecru.Cancelled)
-    assert said.recv() is ecru.Cancelled
+    assert work.said.recv() is ecru.Cancelled
 
 
 def test_g3_an_interrupted_caller_cancels_it_too() -> None:
-    began, said = ecru.Event(), ecru.Chan[type[BaseException]](1)
-
-    def work() -> None:
-        began.set()
-        try:
-            ecru.Chan[int]().recv()
-        except BaseException as error:
-            said.try_send(type(error))
+    work = Waiting()
 
     def interrupt() -> None:
-        began.wait()
+        work.began.wait()
         _native.interrupt_first(KeyError("stands for Ctrl-C"))
 
     ecru.go(interrupt)
     with pytest.raises(KeyError):
         ecru.run_blocking(work)
-    assert said.recv() is ecru.Cancelled
+    assert work.said.recv() is ecru.Cancelled
 
 
 def test_g3_a_job_that_comes_as_an_idle_worker_gives_up_is_done(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """ecru.patch(): libraries that know nothing of it run concurrently."""
 
-import http.server
 import os
 import smtplib
 import socketserver
@@ -15,10 +14,10 @@ from typing import Any
 
 import pytest
 import servers
+from http_servers import DELAY_SECONDS, SlowHandler, SlowServer
 from patched import patched
 
 CLIENTS = 50
-DELAY_SECONDS = 0.5
 
 
 def at_once(function: Callable[[int], Any], clients: int = CLIENTS) -> list[Any]:
@@ -28,24 +27,6 @@ def at_once(function: Callable[[int], Any], clients: int = CLIENTS) -> list[Any]
         results = list(executor.map(function, range(clients)))
     assert time.monotonic() - began < clients * DELAY_SECONDS / 2
     return results
-
-
-class SlowHandler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        time.sleep(DELAY_SECONDS)
-        body = self.path.encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None: ...
-
-
-class SlowServer(http.server.ThreadingHTTPServer):
-    request_queue_size = 300
 
 
 @patched

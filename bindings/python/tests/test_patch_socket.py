@@ -3,7 +3,6 @@
 import array
 import errno
 import http.client
-import http.server
 import os
 import select
 import selectors
@@ -16,9 +15,10 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+from http_servers import DELAY_SECONDS, SlowHandler, SlowServer
 from patched import patched
 
-CLIENTS, DELAY_SECONDS = 100, 0.3
+CLIENTS = 100
 
 
 def go(function: Callable[..., Any], *args: Any) -> threading.Thread:
@@ -265,20 +265,6 @@ def test_select_poll_and_epoll_park():
 
 @patched
 def test_http_clients_and_server_of_the_standard_library():
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            time.sleep(DELAY_SECONDS)
-            body = self.path.encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: object) -> None: ...
-
-    class Server(http.server.ThreadingHTTPServer):
-        request_queue_size = CLIENTS
-
     def ask(i: int) -> None:
         host, port = server.server_address[:2]
         if i % 2:
@@ -291,7 +277,7 @@ def test_http_clients_and_server_of_the_standard_library():
             connection.close()
 
     answers: list[bytes] = []
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with SlowServer(("127.0.0.1", 0), SlowHandler) as server:
         serving = go(server.serve_forever, 0.05)
         began = time.monotonic()
         join([go(ask, i) for i in range(CLIENTS)])

@@ -1,0 +1,114 @@
+"""Recursion as deep as the interpreter's limit, in a goroutine: an error, never a crash."""
+
+import processes
+import pytest
+from running import results
+
+
+def deepen(n):
+    return 0 if n == 0 else 1 + deepen(n - 1)
+
+
+def test_recursion_has_the_interpreters_limit():
+    def f(_):
+        depth = deepen(900)
+        with pytest.raises(RecursionError):
+            deepen(100_000)
+        return depth
+
+    assert results(f, 1, 2, 3) == [900] * 3
+    assert deepen(900) == 900
+
+
+RECURSIONS = {
+    "python": "def f(n): return f(n + 1)",
+    "sorted": "def f(n): return sorted([n, n], key=lambda x: f(n + 1))",
+    "map": "def f(n): return next(map(f, [n + 1]))",
+    "getattr": """class A:
+    def __getattr__(self, name): return getattr(self, name + 'x')
+def f(n): A().y""",
+    "init": """class A:
+    def __init__(self): A()
+def f(n): A()""",
+    "repr of a class": """class A:
+    def __repr__(self): return repr(self)
+def f(n): repr(A())""",
+    "compare": """class A:
+    def __eq__(self, other): return A() == other
+def f(n): A() == 1""",
+    "call": """class A: pass
+A.__call__ = A()
+def f(n): A()()""",
+    "exec": "def f(n): exec('f(n + 1)', {'f': f, 'n': n})",
+    "import hooks": "import functools\ndef f(n): return functools.reduce(lambda a, b: f(n + 1), [1, 2])",
+    "repr of a list": "def f(n):\n    x = []\n    for i in range(100000): x = [x]\n    repr(x)",
+    "json": "import json\ndef f(n): json.loads('[' * 100000)",
+    "json out": "import json\ndef f(n):\n    x = []\n    for i in range(100000): x = [x]\n    json.dumps(x)",
+    "pickle": "import pickle\ndef f(n):\n    x = []\n    for i in range(100000): x = [x]\n    pickle.dumps(x)",
+    "pickle in python": "import pickle\ndef f(n):\n    x = []\n    for i in range(3000): x = [x]\n    pickle._dumps(x)",
+    "copy": "import copy\ndef f(n):\n    x = []\n    for i in range(3000): x = [x]\n    copy.deepcopy(x)",
+    "isinstance": "def f(n):\n    x = ()\n    for i in range(100000): x = (x,)\n    isinstance(1, x)",
+    "compile": "def f(n): compile('-' * 100000 + '1', 'x', 'eval')",
+    "brackets": "def f(n): compile('(' * 199 + ')' * 199, 'x', 'eval'); compile('[' * 1000, 'x', 'eval')",
+    "regular expressions": "import re\ndef f(n): re.compile('(' * 5000 + ')' * 5000)",
+    "literals": "import ast\ndef f(n): ast.literal_eval('+' * 100000 + '1')",
+    "generators": "def g(n):\n    yield from g(n + 1)\ndef f(n): list(g(n))",
+    "iterators": "import itertools\ndef f(n):\n    x = []\n    for i in range(99): x = itertools.chain(x)\n    next(x)",
+    "destructors": "def f(n):\n    x = []\n    for i in range(1000000): x = [x]\n    del x\n    raise RecursionError",
+}
+
+
+SAID = {"RecursionError", "MemoryError", "SyntaxError", "RuntimeError", "error"}  # the parser and re have their own
+SAID |= {"NoneType", "StopIteration"}  # this version can do it without recursion
+
+
+@pytest.mark.parametrize("name", RECURSIONS)
+def test_deep_recursion_is_an_error(name):
+    ended = processes.run(
+        RECURSIONS[name]
+        + """
+from ecru import _native as native
+error = native.spawn(f, 0).exception()
+print(type(error).__name__)
+native.spawn(int).result()
+"""
+    )
+    assert ended.code == 0, ended.err
+    assert ended.out[0] in SAID
+
+
+NEEDS_STACK = {
+    "imports": """import ssl, json, decimal, sqlite3, unittest, email.mime.text, xml.dom.minidom, http.client, asyncio
+    ssl.create_default_context()""",
+    "select": "import select; select.select([], [], [], 0.001)",
+    "resolver": "import socket; socket.getaddrinfo('localhost', 80)",
+    "pickle": "import pickle\n    x = []\n    for i in range(200): x = [x]\n    pickle.loads(pickle.dumps(x))",
+    "json": "import json\n    x = []\n    for i in range(300): x = [x]\n    json.loads(json.dumps(x))",
+    "nested calls from C": "def k(n): return 0 if n == 0 else next(map(k, [n - 1]))\n    k(150)",
+    "regular expressions": "import re; re.compile('(' * 90 + 'a' + ')' * 90).match('a')",
+    "brackets": "compile('(' * 90 + '1' + ')' * 90, 'x', 'eval')",
+    "statements": "compile(chr(10).join(' ' * i + 'if 1:' for i in range(19)) + ' pass', 'x', 'exec')",
+}
+
+
+@pytest.mark.parametrize("name", NEEDS_STACK)
+def test_what_a_thread_can_do_a_goroutine_can(name):
+    ended = processes.run(f"""
+from ecru import _native as native
+def f():
+    {NEEDS_STACK[name]}
+    return 'done'
+print(native.spawn(f).result())
+""")
+    assert (ended.out, ended.code) == (["done"], 0), ended.err
+
+
+def test_a_raised_limit_is_honoured():
+    ended = processes.run("""
+        import sys
+        from ecru import _native as native
+        def deepen(n): return 0 if n == 0 else 1 + deepen(n - 1)
+        sys.setrecursionlimit(3000)
+        print(native.spawn(deepen, 2800).result())
+    """)
+    assert (ended.out, ended.code) == (["2800"], 0), ended.err
