@@ -1,4 +1,4 @@
-/// platform/symbol.h: what lies at an address of code. Mechanism: symbol/elf.c.
+/// platform/symbol.h: what lies at an address of code. Mechanisms: symbol/elf.c, symbol/dladdr.c.
 #ifndef ECRU_PLATFORM_SYMBOL_H
 #define ECRU_PLATFORM_SYMBOL_H
 #include <stdbool.h>

@@ -18,4 +18,7 @@ void ecru__unwind_tell(void (*told)(int forced));
 #else
 #define ECRU__UNWIND_ENDS_HERE ((void)0) // std::terminate still tells what it was, not in which goroutine
 #endif
+
+/// The calling thread's exceptions in libstdc++ or libc++, caught and under way. returns: NULL: there is no C++ in this program.
+void *ecru__unwind_thread_state(void);
 #endif

@@ -4,6 +4,7 @@
 /// call, its worker lies in its thread-local storage and never owns a processor. This is the one file that names a thread-local:
 /// compilers cache their addresses across switches, so they are only reached through functions that are not
 /// inlined and launder what they return (docs/internals/architecture.md, "Portability of thread-locals").
+#include "platform/unwind.h"
 #include "platform/rare.h"
 #include "runtime/fork.h"
 #include "runtime/sanitize.h"
@@ -23,9 +24,6 @@ static _Thread_local ecru__worker stranger;
 static _Thread_local int refusal;
 static _Atomic int forked;
 
-/// libstdc++'s and libc++'s per-thread exception state, if the program has any.
-extern void *__cxa_get_globals(void) __attribute__((weak));
-
 OPAQUE ecru__worker *ecru__worker_here(void) {
   ecru__worker *w = current;
   __asm__ volatile("" : "+r"(w));
@@ -39,7 +37,7 @@ OPAQUE void ecru__worker_set_here(ecru__worker *w) {
 
 void ecru__worker_prepare(ecru__worker *w) {
   w->errno_place = &errno;
-  w->exceptions = &__cxa_get_globals ? __cxa_get_globals() : NULL;
+  w->exceptions = ecru__unwind_thread_state();
   w->thread_id = ecru__thread_id();
   w->tsan_fiber = ECRU__TSAN_CURRENT();
   w->self = &w->waiter;

@@ -11,9 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 
 #include "test.h"
 
@@ -64,7 +66,11 @@ static inline void await(ecru_chan *chan, long count) {
 #else
 #define OPAQUE __attribute__((noinline, unused))
 #endif
+#ifdef SYS_gettid
 OPAQUE static long thread_here(void) { return syscall(SYS_gettid); }
+#else
+OPAQUE static long thread_here(void) { return (long)pthread_self(); }
+#endif
 OPAQUE static int errno_here(void) { return errno; }
 OPAQUE static void set_errno_here(int value) { errno = value; }
 

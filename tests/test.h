@@ -11,7 +11,12 @@
 /// test fails if goroutines are left after the grace period.
 #ifndef ECRU_TESTS_TEST_H
 #define ECRU_TESTS_TEST_H
+#include <errno.h>
 #include <stdint.h>
+
+#ifndef EXFULL
+#define EXFULL EMLINK // any number that nothing here sets
+#endif
 
 #ifdef __cplusplus
 extern "C" {

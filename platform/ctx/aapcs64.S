@@ -16,10 +16,12 @@
 #if defined(__APPLE__)
 #define NAME(name) _##name
 #define FUNCTION(name) .globl NAME(name) %% .private_extern NAME(name) %% .p2align 4 %% NAME(name):
-#define LOCAL_FUNCTION(name) NAME(name):
+#define LOCAL(name) L##name // another symbol would end the function before it
+#define LOCAL_FUNCTION(name) LOCAL(name):
 #define END(name)
 #else
 #define NAME(name) name
+#define LOCAL(name) name
 #define LOCAL_FUNCTION(name) .type name, %function; name:
 #define FUNCTION(name) .globl name; .hidden name; .type name, %function; .p2align 4; name:
 #define END(name) .size name, . - name
@@ -126,7 +128,7 @@ FUNCTION(ecru__ctx_make)
         .cfi_startproc
         hint    #34
         sub     x0, x0, #176
-        adr     x9, NAME(ecru__ctx_start)
+        adr     x9, LOCAL(ecru__ctx_start)
         stp     x2, xzr, [x0, #0]
         stp     xzr, xzr, [x0, #16]
         stp     xzr, xzr, [x0, #32]

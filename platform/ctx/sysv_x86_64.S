@@ -21,10 +21,12 @@
 #if defined(__APPLE__)
 #define NAME(name) _##name
 #define FUNCTION(name) .globl NAME(name); .private_extern NAME(name); .p2align 4; NAME(name):
-#define LOCAL_FUNCTION(name) NAME(name):
+#define LOCAL(name) L##name // another symbol would end the function before it
+#define LOCAL_FUNCTION(name) LOCAL(name):
 #define END(name)
 #else
 #define NAME(name) name
+#define LOCAL(name) name
 #define LOCAL_FUNCTION(name) .type name, @function; name:
 #define FUNCTION(name) .globl name; .hidden name; .type name, @function; .p2align 4; name:
 #define END(name) .size name, . - name
@@ -75,24 +77,12 @@ FUNCTION(ecru__ctx_switch)
         .cfi_endproc
 END(ecru__ctx_switch)
 
-// Where a fresh context starts: rax = value, r12 = entry. The undefined return address tells unwinders to stop.
-        .p2align 4
-        .cfi_startproc
-        .cfi_undefined %rip
-        nop                             // unwinders look one byte before a return address: this one keeps them in here
-LOCAL_FUNCTION(ecru__ctx_start)
-        movq    %rax, %rdi
-        callq   *%r12
-        ud2                             // entry never returns
-        .cfi_endproc
-END(ecru__ctx_start)
-
 // void *ecru__ctx_make(void *stack_top [rdi], size_t stack_bytes [rsi], void (*entry)(void *) [rdx])
 // The new context starts with the ABI's default control words, whatever its maker runs with.
 FUNCTION(ecru__ctx_make)
         .cfi_startproc
         leaq    -80(%rdi), %rax         // 64 bytes of frame, 16 of zeros: ecru__ctx_start finds rsp 16-aligned
-        leaq    NAME(ecru__ctx_start)(%rip), %rcx
+        leaq    LOCAL(ecru__ctx_start)(%rip), %rcx
         xorl    %esi, %esi
         movabsq $0x0000037f00001f80, %r8
         movq    %r8, (%rax)             // mxcsr, x87 control word
@@ -108,6 +98,18 @@ FUNCTION(ecru__ctx_make)
         ret
         .cfi_endproc
 END(ecru__ctx_make)
+
+// Where a fresh context starts: rax = value, r12 = entry. (After ecru__ctx_make, of which it is a part for Mach-O: so the distance is a constant.) The undefined return address tells unwinders to stop.
+        .p2align 4
+        .cfi_startproc
+        .cfi_undefined %rip
+        nop                             // unwinders look one byte before a return address: this one keeps them in here
+LOCAL_FUNCTION(ecru__ctx_start)
+        movq    %rax, %rdi
+        callq   *%r12
+        ud2                             // entry never returns
+        .cfi_endproc
+END(ecru__ctx_start)
 
 // void ecru__ctx_call(void *stack_top [rdi], void (*fn)(void *) [rsi], void *argument [rdx])
 FUNCTION(ecru__ctx_call)

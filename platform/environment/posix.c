@@ -9,6 +9,8 @@
 
 #include "platform/memory.h"
 
+extern char **environ; // POSIX has it in no header
+
 /// A copy of the array with the entry before it. NULL: no memory.
 static char **copy_after(char **array, const char *entry) {
   size_t count = 0;

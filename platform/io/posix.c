@@ -13,6 +13,7 @@
 /// threads, which costs two locked instructions each once there are threads (70 ns of an echo, which takes 3 us), and a thread that ended
 /// there would leave the handle's turn taken for ever. Sanitizers look at the C library's, and get them.
 #include "platform/io.h"
+#include "platform/posix.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,13 +24,14 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 
 /// Numbers without a code of their own: what their callers would do is what the other code says.
 static int status_of_rare(int error) {
@@ -188,11 +190,16 @@ static int64_t send_to(int descriptor, const ecru__operation *operation) {
 }
 
 static int64_t send_file(int descriptor, const ecru__operation *operation) {
-  off_t offset = operation->offset;
   size_t most = operation->bytes < 0x7ffff000 ? operation->bytes : 0x7ffff000;
-  return sendfile(descriptor, (int)operation->other, &offset, most);
+  return ecru__posix_sendfile(descriptor, (int)operation->other, operation->offset, most);
 }
 
+static int64_t refuse_splice(void) {
+  errno = EINVAL;
+  return -1;
+}
+
+#ifdef SPLICE_F_NONBLOCK
 /// Into a pipe of ours that is empty, so that EAGAIN can only speak of the descriptor.
 static int64_t splice_in(int descriptor, const ecru__operation *operation) {
   return splice(descriptor, NULL, (int)operation->other, NULL, operation->bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
@@ -201,6 +208,10 @@ static int64_t splice_in(int descriptor, const ecru__operation *operation) {
 static int64_t splice_out(int descriptor, const ecru__operation *operation) {
   return splice((int)operation->other, NULL, descriptor, NULL, operation->bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 }
+#else
+static int64_t splice_in(int descriptor, const ecru__operation *operation) { return (void)descriptor, (void)operation, refuse_splice(); }
+static int64_t splice_out(int descriptor, const ecru__operation *operation) { return (void)descriptor, (void)operation, refuse_splice(); }
+#endif
 
 // ---- shared descriptors ------------------------------------------------------------------------------------------------
 
@@ -265,12 +276,6 @@ static int64_t send_file_shared(int descriptor, bool is_socket, const ecru__oper
   return is_socket ? send_flags(descriptor, part, piece.iov_len, MSG_DONTWAIT | MSG_NOSIGNAL) : write_shared(descriptor, &piece, 1);
 }
 
-/// Splice waits for pipes as it is told to, for sockets according to their mode.
-static int64_t refuse_splice(void) {
-  errno = EINVAL;
-  return -1;
-}
-
 static bool is_splice(const ecru__operation *operation) {
   return operation->kind == ECRU__OP_SPLICE_IN || operation->kind == ECRU__OP_SPLICE_OUT;
 }
@@ -280,7 +285,7 @@ __attribute__((noinline, cold)) static bool once_shared(int descriptor, bool is_
   struct iovec piece = {operation->data, operation->bytes};
   const struct iovec *pieces = operation->vector;
   if (operation->kind == ECRU__OP_SEND_FILE) *result = send_file_shared(descriptor, is_socket, operation);
-  else if (is_socket && is_splice(operation) && is_blocking(descriptor)) *result = refuse_splice();
+  else if (is_socket && is_splice(operation) && is_blocking(descriptor)) *result = refuse_splice(); // it waits for sockets according to their mode
   else if (is_socket) return false;
   else if (operation->kind == ECRU__OP_READ) *result = read_shared(descriptor, &piece, 1);
   else if (operation->kind == ECRU__OP_READ_V) *result = read_shared(descriptor, pieces, (int)operation->count);
@@ -338,9 +343,7 @@ static int64_t without_pipe_signal(int descriptor, bool is_socket, ecru__operati
   bool was_pending = sigismember(&pending, SIGPIPE) == 1;
   pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
   int64_t result = again_after_eintr(descriptor, is_socket, operation);
-  struct timespec none = {0, 0};
-  if (result == ECRU_EPIPE && !was_pending)
-    while (sigtimedwait(&pipe_signal, NULL, &none) < 0 && errno == EINTR) {}
+  if (result == ECRU_EPIPE && !was_pending) ecru__posix_take_signal(&pipe_signal);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   return result;
 }
@@ -355,6 +358,7 @@ int64_t ecru__io_try(intptr_t descriptor, enum ecru__descriptor_kind kind, ecru_
 }
 
 /// SCTP, TCP of many paths and kernel TLS (a protocol above TCP) have the address family, too.
+#if defined(SO_PROTOCOL) && defined(TCP_ULP)
 static enum ecru__descriptor_kind stream_kind(int descriptor) {
   int protocol = 0;
   char above[16];
@@ -363,6 +367,9 @@ static enum ecru__descriptor_kind stream_kind(int descriptor) {
   bytes = sizeof above;
   return getsockopt(descriptor, IPPROTO_TCP, TCP_ULP, above, &bytes) == 0 && bytes > 0 ? ECRU__IS_PARTED : ECRU__IS_STREAM;
 }
+#else // cannot be told apart: short reads and writes say nothing
+static enum ecru__descriptor_kind stream_kind(int descriptor) { return (void)descriptor, ECRU__IS_PARTED; }
+#endif
 
 static enum ecru__descriptor_kind connection_kind(int descriptor) {
   int type = 0;
@@ -433,14 +440,14 @@ int ecru__io_shutdown(intptr_t descriptor, bool in, bool out) {
 
 int ecru__io_pipe(intptr_t ends[2]) {
   int saved_errno = errno, both[2];
-  int failed = pipe2(both, O_CLOEXEC | O_NONBLOCK);
+  int failed = ecru__posix_pipe(both);
   if (!failed) ends[0] = both[0], ends[1] = both[1];
   return status_and_errno(failed, saved_errno);
 }
 
 int ecru__io_pair(intptr_t ends[2]) {
   int saved_errno = errno, both[2];
-  int failed = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, both);
+  int failed = ecru__posix_socketpair(both);
   if (!failed) ends[0] = both[0], ends[1] = both[1];
   return status_and_errno(failed, saved_errno);
 }

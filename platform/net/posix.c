@@ -1,5 +1,6 @@
 /// platform/net/posix.c: BSD sockets.
 #include "platform/net.h"
+#include "platform/posix.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,6 +17,9 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#ifndef TCP_KEEPIDLE
+#define TCP_KEEPIDLE TCP_KEEPALIVE // macOS
+#endif
 
 _Static_assert(sizeof(struct sockaddr_storage) <= sizeof ((ecru_address *)0)->storage, "every address fits");
 
@@ -181,10 +185,14 @@ int ecru__net_host_text(const ecru_address *address, char *text, size_t bytes) {
 }
 
 int ecru__net_service(const char *name, bool datagram) {
+  int saved_errno = errno, failed = 0;
+#if defined(__APPLE__)
+  struct servent *found = getservbyname(name, datagram ? "udp" : "tcp"); // has a place for each thread
+#else
   struct servent entry, *found = NULL;
   char room[1024];
-  int saved_errno = errno;
-  int failed = getservbyname_r(name, datagram ? "udp" : "tcp", &entry, room, sizeof room, &found);
+  failed = getservbyname_r(name, datagram ? "udp" : "tcp", &entry, room, sizeof room, &found);
+#endif
   errno = saved_errno;
   return failed || !found ? ECRU_ENOHOST : ntohs((uint16_t)found->s_port);
 }
@@ -193,7 +201,7 @@ int ecru__net_service(const char *name, bool datagram) {
 
 int ecru__net_open(intptr_t *descriptor, enum ecru__family family, bool datagram) {
   int domain = family == ECRU__FAMILY_V4 ? AF_INET : family == ECRU__FAMILY_V6 ? AF_INET6 : AF_UNIX, saved_errno = errno;
-  int made = socket(domain, (datagram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  int made = ecru__posix_socket(domain, datagram ? SOCK_DGRAM : SOCK_STREAM);
   if (made >= 0) *descriptor = made;
   return status_and_errno(made < 0, saved_errno);
 }

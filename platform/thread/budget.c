@@ -20,6 +20,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { PATH_BYTES = 4096 }; // what parse_mount reads, with the NUL
+
 #if defined(__linux__)
 static int affinity_of_system(void) {
   for (int cpus = CPU_SETSIZE; cpus <= (1 << 20); cpus *= 2) { // EINVAL: the kernel's set is larger than ours
@@ -50,7 +52,7 @@ static int bound_of(long long quota, long long period) {
 
 /// The first line of <directory>/<name>. returns: 0 if there is none.
 static int read_line(const char *directory, const char *name, char *line, int bytes) {
-  char path[PATH_MAX];
+  char path[PATH_BYTES];
   int length = snprintf(path, sizeof path, "%s/%s", directory, name);
   if (length < 0 || (size_t)length >= sizeof path) return 0;
   FILE *file = fopen(path, "re");
@@ -77,7 +79,7 @@ static int bound_v1(const char *directory) {
 
 /// The least bound over <mount><group> and all its ancestors down to <mount>.
 static int bound_of_chain(const char *mount, const char *group, int (*bound)(const char *directory)) {
-  char directory[PATH_MAX];
+  char directory[PATH_BYTES];
   size_t root = strlen(mount);
   if (strstr(group, "/..") != NULL) group = ""; // outside of our view: only the root is ours to see
   int length = snprintf(directory, sizeof directory, "%s%s", mount, group);
@@ -118,8 +120,8 @@ struct hierarchy {
 
 /// What one line of mountinfo mounts: `36 35 98:0 /mounted /mount/point options - type source super,options`.
 struct mount {
-  char mounted[PATH_MAX];
-  char point[PATH_MAX];
+  char mounted[PATH_BYTES];
+  char point[PATH_BYTES];
   int version; ///< 2, 1 with the cpu controller, or 0: of no interest
 };
 
@@ -132,11 +134,9 @@ static int parse_mount(const char *line, struct mount *mount) {
   return mount->version != 0;
 }
 
-_Static_assert(PATH_MAX >= 4096, "parse_mount reads paths of 4095 bytes");
-
 /// Bounds of every place where mountinfo says this hierarchy is mounted. returns: how many there were.
 static int bound_by_mountinfo(const char *root, struct hierarchy hierarchy, int *least) {
-  char path[PATH_MAX];
+  char path[PATH_BYTES];
   int length = snprintf(path, sizeof path, "%s/proc/self/mountinfo", root);
   if (length < 0 || (size_t)length >= sizeof path) return 0;
   FILE *file = fopen(path, "re");
@@ -163,7 +163,7 @@ static int bound_by_custom(const char *root, struct hierarchy hierarchy) {
   static const char *const places_v1[] = {"/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct", NULL};
   int least = INT_MAX;
   for (const char *const *place = hierarchy.version == 2 ? places_v2 : places_v1; *place != NULL; place++) {
-    char path[PATH_MAX];
+    char path[PATH_BYTES];
     int length = snprintf(path, sizeof path, "%s%s", root, *place);
     if (length < 0 || (size_t)length >= sizeof path) continue;
     int one = bound_of_chain(path, hierarchy.group, hierarchy.version == 2 ? bound_v2 : bound_v1);
@@ -186,7 +186,7 @@ static int parse_group(char *line, struct hierarchy *hierarchy) {
 }
 
 static int bound_of_groups(const char *root) {
-  char path[PATH_MAX];
+  char path[PATH_BYTES];
   int length = snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
   if (length < 0 || (size_t)length >= sizeof path) return INT_MAX;
   FILE *file = fopen(path, "re");

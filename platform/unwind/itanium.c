@@ -12,6 +12,9 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <unwind.h>
+#if defined(__APPLE__)
+#include <dlfcn.h>
+#endif
 
 struct walk { void **frames; int count, most; };
 
@@ -30,6 +33,16 @@ __attribute__((noinline)) int ecru__frames(void **frames, int most) {
   errno = saved_errno;
   return walk.count;
 }
+
+#if defined(__APPLE__) // a weak reference would have to be allowed by whoever links
+void *ecru__unwind_thread_state(void) {
+  void *found = dlsym(RTLD_DEFAULT, "__cxa_get_globals");
+  return found ? ((void *(*)(void))found)() : NULL;
+}
+#else
+extern void *__cxa_get_globals(void) __attribute__((weak));
+void *ecru__unwind_thread_state(void) { return &__cxa_get_globals ? __cxa_get_globals() : NULL; }
+#endif
 
 static _Atomic(void (*)(int)) teller; // atomic: set at every start of the runtime, to the same
 

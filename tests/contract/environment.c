@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+extern char **environ; // POSIX has it in no header
+
 enum { MANY = 1000 };
 static char **during;
 static char *copy_of_during[MANY];

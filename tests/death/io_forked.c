@@ -1,4 +1,5 @@
 // tests/death/io_forked.c: a child after fork (G14): it is told, and what it lets go of stays with its parent.
+#include <signal.h>
 #include <ecru/ecru.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /// tests/death/runtime.c: processes that end while goroutines are left (G13), and what a forked child is told (G14).
+#include <signal.h>
 #include <sys/wait.h>
 
 #include "goroutines.h"

@@ -5,9 +5,12 @@
 #include <atomic>
 #include <stdexcept>
 #include <string>
-#include <sys/syscall.h>
 #include <thread>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+#include <pthread.h>
 
 #include "test.h"
 
@@ -15,7 +18,11 @@ using namespace std::chrono_literals;
 
 static std::atomic<long> migrations;
 
+#ifdef SYS_gettid
 __attribute__((noinline)) static long thread_here() { return syscall(SYS_gettid); }
+#else
+__attribute__((noinline)) static long thread_here() { return (long)pthread_self(); }
+#endif
 
 /// A goroutine's private dice, and the ways it can park.
 struct walker {

@@ -4,6 +4,8 @@
 
 #include "tests/goroutines.h"
 
+extern char **environ; // POSIX has it in no header
+
 // ---- calls -------------------------------------------------------------------------------------------------------------
 
 typedef struct random_bytes {
