@@ -205,7 +205,7 @@ TEST(vm, trimmed_memory_reads_zero_and_mprotect_guards_stay) { check_trim(ECRU__
 static size_t resident_pages(char *address, size_t pages) {
   unsigned char map[64];
   CHECK(pages <= sizeof map);
-  CHECK_EQ(mincore(address, pages * ecru__vm_page(), map), 0);
+  CHECK_EQ(mincore(address, pages * ecru__vm_page(), (void *)map), 0);
   size_t resident = 0;
   for (size_t i = 0; i < pages; i++) resident += map[i] & 1;
   return resident;
