@@ -1,4 +1,5 @@
-/// platform/wait.h: parking an OS thread on a 32-bit word. Mechanisms: wait/futex.c, wait/condvar.c (portable reference).
+/// platform/wait.h: parking an OS thread on a 32-bit word. Mechanisms: wait/futex.c, wait/os_sync.c (macOS), wait/umtx.c
+/// (FreeBSD), wait/condvar.c (portable reference).
 #ifndef ECRU_PLATFORM_WAIT_H
 #define ECRU_PLATFORM_WAIT_H
 #include <stdatomic.h>
