@@ -195,3 +195,8 @@ int ecru_semaphore_release(ecru_semaphore *semaphore, int64_t n) {
   if (ECRU__UNLIKELY(outcome == CLOSED)) return release_slowly(semaphore, n);
   return outcome == DONE ? 0 : ECRU_EPERM;
 }
+
+int64_t ecru_semaphore_available(ecru_semaphore *semaphore) {
+  ECRU__CHECK_HANDLE(semaphore);
+  return semaphore ? atomic_load_explicit(&semaphore->word, memory_order_relaxed) / PERMIT : 0; // relaxed: orders nothing
+}

@@ -317,6 +317,7 @@ static void go_under(ecru_token *parent) {
   X(end_semaphore, ecru_semaphore_acquire, ecru_semaphore_acquire(semaphore, 1))              \
   X(end_semaphore, ecru_semaphore_try_acquire, ecru_semaphore_try_acquire(semaphore, 1))      \
   X(end_semaphore, ecru_semaphore_release, ecru_semaphore_release(semaphore, 1))              \
+  X(end_semaphore, ecru_semaphore_available, ecru_semaphore_available(semaphore))             \
   X(end_barrier, ecru_barrier_destroy, ecru_barrier_destroy(barrier))                         \
   X(end_barrier, ecru_barrier_wait, ecru_barrier_wait(barrier))                               \
   X(end_flight, ecru_singleflight_destroy, ecru_singleflight_destroy(flight))                 \

@@ -41,6 +41,27 @@ TEST(semaphore, small_ones_do_not_overtake_a_large_one) { // L1
   in_virtual_time(strict_order);
 }
 
+static void counted(void *unused) {
+  (void)unused;
+  create(3);
+  CHECK_EQ(ecru_semaphore_available(semaphore), 3);
+  acquire(2);
+  CHECK_EQ(ecru_semaphore_available(semaphore), 1);
+  start(want, "b"); // 2, of which 1 is there
+  all_others_parked();
+  CHECK_EQ(ecru_semaphore_available(semaphore), 1);
+  release(1); // goes to it at once
+  CHECK_EQ(ecru_semaphore_available(semaphore), 0);
+  join_crew();
+  release(3);
+  CHECK_EQ(ecru_semaphore_available(semaphore), 3);
+  CHECK_EQ(ecru_semaphore_available(NULL), 0);
+  ecru_semaphore_destroy(semaphore);
+}
+TEST(semaphore, available_is_what_nobody_has) { // L1
+  in_virtual_time(counted);
+}
+
 static void several_at_once(void *unused) {
   (void)unused;
   create(6);

@@ -12,8 +12,7 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
-from ecru._mutex import Mutex
-from ecru._native import Cancelled, Chan, Token, check, select
+from ecru._native import Cancelled, Chan, Mutex, Token, check, select
 
 T = TypeVar("T")
 P = ParamSpec("P")

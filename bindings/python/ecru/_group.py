@@ -5,13 +5,11 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from itertools import islice
+from itertools import islice, repeat
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from ecru._mutex import Mutex
-from ecru._native import Cancelled, Chan, Task, Token, check, current, select, spawn
-from ecru._sync import Semaphore
+from ecru._native import Cancelled, Chan, Mutex, Task, Token, check, current, select, spawn
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -90,6 +88,28 @@ class Crew:
             raise error
 
 
+class _Places:
+    """How many may run at once. Who waits for a place is turned away by the token, too, not only by their own."""
+
+    def __init__(self, limit: int, token: Token) -> None:
+        self._token = token
+        self._fresh = repeat(None, limit)  # places nobody has taken yet; never refilled
+        self._left: Chan[None] = Chan(None)
+
+    def take(self) -> None:
+        if self.try_take():
+            return
+        if select((self._token, self._left), priority=True) == (0, None, True):
+            with self._token:
+                check()
+
+    def try_take(self) -> bool:
+        return next(self._fresh, self) is None or self._left.try_recv()[1]
+
+    def leave(self) -> None:
+        self._left.try_send(None)
+
+
 class TaskGroup:
     """`with TaskGroup() as group: group.go(f, x)`: the block ends when everything started in the group has ended.
 
@@ -102,7 +122,8 @@ class TaskGroup:
     def __init__(self, limit: int | None = None, *, supervisor: bool = False) -> None:
         if limit is not None and limit < 1:
             raise ValueError(f"limit: 1 or more, or None for no limit, not {limit!r}")
-        self._places = None if limit is None else Semaphore(limit)
+        self._limit = limit
+        self._places: _Places | None = None
         self._supervisor = supervisor
         self._crew: Crew | None = None
         self._errors: list[BaseException] = []
@@ -113,6 +134,8 @@ class TaskGroup:
         if self._crew is not None:
             raise RuntimeError("a task group is entered once")
         self._crew = Crew()
+        if self._limit is not None:
+            self._places = _Places(self._limit, self._crew.token)
         self._crew.token.enter()
         return self
 
@@ -138,28 +161,22 @@ class TaskGroup:
         """
         crew = self._running()
         if self._places is not None:
-            self._take_place(self._places, crew.token)
+            self._places.take()
         return self._start(crew, f, args, kwargs)
 
     def try_go(self, f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Task[T] | None:
         """go that never parks: None if `limit` of them run."""
         crew = self._running()
-        if self._places is not None and not self._places.acquire(blocking=False):
+        if self._places is not None and not self._places.try_take():
             return None
         return self._start(crew, f, args, kwargs)
-
-    @staticmethod
-    def _take_place(places: Semaphore, token: Token) -> None:
-        if not places.acquire(blocking=False) and select((token, places._permits), priority=True) == (0, None, True):
-            with token:
-                check()
 
     def _start(self, crew: Crew, f: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Task[T]:
         try:
             return crew.start(self._run, f, args, kwargs)
         except BaseException:
             if self._places is not None:
-                self._places.release()
+                self._places.leave()
             raise
 
     def _run(self, f: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
@@ -171,7 +188,7 @@ class TaskGroup:
             raise
         finally:
             if self._places is not None:
-                self._places.release()
+                self._places.leave()
 
     def _note(self, error: BaseException) -> None:
         if isinstance(error, Cancelled):

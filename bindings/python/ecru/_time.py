@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, SupportsFloat
 
 from ecru import _native
-from ecru._mutex import Mutex
+from ecru._native import Mutex
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -14,8 +14,7 @@ from contextvars import Context, copy_context
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 from ecru import _native
-from ecru._mutex import Mutex
-from ecru._native import Chan, Closed, Token
+from ecru._native import Chan, Closed, Mutex, Token
 from ecru._sync import WaitGroup
 from ecru._time import now
 

@@ -15,14 +15,21 @@ static PyMethodDef native_functions[] = {
   {NULL, NULL, 0, NULL},
 };
 
+int ecru_py_add_type(PyObject *module, PyType_Spec *spec) {
+  PyObject *type = PyType_FromSpec(spec);
+  int status = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
+  Py_XDECREF(type);
+  return status;
+}
+
 static int native_exec(PyObject *module) {
   if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
     PyErr_SetString(PyExc_ImportError, "ecru does not run in sub-interpreters: its runtime is one to a process");
     return -1;
   }
   static int (*const parts[])(PyObject *) = {ecru_py_add_errors, ecru_py_add_home, ecru_py_add_task, ecru_py_add_chan, ecru_py_add_token,
-                                             ecru_py_add_sync,   ecru_py_add_io,   ecru_py_add_net,  ecru_py_add_stream, ecru_py_add_select,
-                                             ecru_py_add_thread, ecru_py_add_socket};
+                                             ecru_py_add_sync, ecru_py_add_rlock, ecru_py_add_semaphore, ecru_py_add_io, ecru_py_add_net,
+                                             ecru_py_add_stream, ecru_py_add_select, ecru_py_add_thread, ecru_py_add_socket};
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
     if (parts[i](module) < 0) return -1;
   return 0;

@@ -99,6 +99,8 @@ int ecru_py_add_task(PyObject *module);
 int ecru_py_add_chan(PyObject *module);
 int ecru_py_add_token(PyObject *module);
 int ecru_py_add_sync(PyObject *module);
+int ecru_py_add_rlock(PyObject *module);
+int ecru_py_add_semaphore(PyObject *module);
 int ecru_py_add_io(PyObject *module);
 int ecru_py_add_net(PyObject *module);
 int ecru_py_add_stream(PyObject *module);
@@ -109,7 +111,7 @@ void ecru_py_has_restarted(void); ///< ... it was
 int ecru_py_follow_forks(void);
 /// ecru_wait_fds there; without events a sleep. returns: as it; ECRU_EINTR: an exception is set.
 int ecru_py_wait_forked(ecru_fd_event *events, size_t count, int64_t instant);
-int ecru_py_add_thread(PyObject *module); ///< after add_sync
+int ecru_py_add_thread(PyObject *module);
 int ecru_py_add_socket(PyObject *module);
 PyObject *ecru_py_current_task(void); ///< borrowed, or NULL
 
@@ -119,6 +121,37 @@ typedef struct TokenObject { PyObject_HEAD ecru_token *token; int entered; } Tok
 typedef struct IOObject { PyObject_HEAD ecru_io *io; int64_t deadline[2]; /* of reading, of writing: set_deadline's */ } IOObject;
 extern PyTypeObject *ecru_py_chan_type, *ecru_py_task_type, *ecru_py_token_type, *ecru_py_io_type;
 ecru_task *ecru_py_task_of(PyObject *task);
+
+/// A type made from its spec, as an attribute of the module. returns: 0; -1 with an exception.
+int ecru_py_add_type(PyObject *module, PyType_Spec *spec);
+
+/// Of the caller, as its thread state says in sys._current_frames: a goroutine's own; of a thread's first, and elsewhere, the thread's. Never 0.
+unsigned long ecru_py_identity(void);
+
+typedef struct LockObject {
+  PyObject_HEAD
+  ecru_semaphore *semaphore;
+  PyObject *weakrefs;
+  _Atomic bool held;        ///< false while it is on its way to the next; for forked children
+  PyThread_type_lock alone; ///< instead of the semaphore in a forked child, which has threads only
+} LockObject;
+
+/// For tp_new and tp_dealloc of what begins with a LockObject. begin: returns a status, with an exception.
+int ecru_py_lock_begin(LockObject *l);
+void ecru_py_lock_dealloc(LockObject *l);
+int ecru_py_lock_reinit(LockObject *l);
+/// timeout, in seconds, < 0: none. returns: 0; ECRU_EAGAIN not in time, or not at all at once; ECRU_EINTR with an exception; another status.
+int ecru_py_acquire(ecru_semaphore *semaphore, bool blocking, double timeout);
+int ecru_py_lock_take(LockObject *l, bool blocking, double timeout);
+/// Whatever happens to the current token, and to the thread. returns: 0; ECRU_EINTR taken, with an exception that came meanwhile; another: not taken.
+int ecru_py_lock_take_shielded(LockObject *l);
+/// returns: 0; ECRU_EPERM nobody has it; ECRU_EINTR with an exception.
+int ecru_py_lock_give(LockObject *l);
+/// Lock.acquire's arguments. returns: 0; -1 with an exception.
+int ecru_py_parse_acquire(PyObject *const *given, Py_ssize_t count, PyObject *keywords, bool *blocking, double *timeout);
+PyObject *ecru_py_acquired(int status); ///< True, False or NULL
+/// A loop that asks whether something is there, under a lock nobody else holds, would keep out who brings it. returns: 0; ECRU_EINTR with an exception.
+int ecru_py_let_others(void);
 
 /// What a method with METH_FASTCALL | METH_KEYWORDS was given, by name; NULL what was not. The first `required` must be. returns: 0; -1 with a TypeError.
 int ecru_py_arguments(PyObject **out, const char *const *names, Py_ssize_t required, PyObject *const *args, Py_ssize_t count, PyObject *keywords);

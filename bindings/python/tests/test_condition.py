@@ -1,5 +1,6 @@
 """Condition: threading's, for goroutines and OS threads at once; a cancelled waiter loses nothing."""
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from sync_helpers import in_thread, parked
 
 import ecru
+from ecru import _native
 
 
 @pytest.mark.parametrize("make_lock", [ecru.Lock, ecru.RLock])
@@ -109,3 +111,47 @@ def test_condition_between_threads_and_goroutines() -> None:
         group.go(in_thread, lambda: work(1))
         group.go(in_thread, lambda: work(2))
     assert turns == [0, 1, 2] * 100
+
+
+@pytest.mark.parametrize("make_lock", [ecru.Lock, ecru.RLock])
+def test_conditions_of_threading_have_the_lock_again_when_cancelled(make_lock: Callable[[], Any]) -> None:
+    condition = threading.Condition(make_lock())
+    owned = []
+
+    def work() -> None:
+        with condition:
+            state = condition._release_save()  # type: ignore[attr-defined]  # as in its wait
+            try:
+                ecru.Chan[None]().recv()
+            finally:
+                condition._acquire_restore(state)  # type: ignore[attr-defined]
+                owned.append(condition._is_owned())  # type: ignore[attr-defined]
+
+    task = parked(work)
+    with condition:
+        task.cancel()
+        ecru.yield_()
+        assert not task.done
+    assert isinstance(task.exception(), ecru.Cancelled)
+    assert owned == [True]
+
+
+@pytest.mark.parametrize("make_lock", [ecru.Lock, ecru.RLock])
+def test_condition_what_a_signal_raises_comes_with_the_lock(make_lock: Callable[[], Any]) -> None:
+    condition = ecru.Condition(make_lock())
+
+    def interrupt() -> None:
+        with condition:
+            condition.notify()
+            for _ in range(3):
+                ecru.yield_()  # the first waits for the lock
+            _native.interrupt_first(KeyError("stands for Ctrl-C"))
+            for _ in range(3):
+                ecru.yield_()
+
+    with condition:
+        ecru.go(interrupt)
+        with pytest.raises(KeyError):
+            condition.wait()
+        assert condition._is_owned()
+    assert not condition._lock.locked()

@@ -151,6 +151,47 @@ def test_l2_a_bounded_semaphore_takes_no_more_back() -> None:
     assert semaphore.value == 2
 
 
+def test_l2_a_bounded_semaphore_of_none_takes_nothing() -> None:
+    semaphore = ecru.BoundedSemaphore(0)
+    assert not semaphore.acquire(False)
+    assert semaphore.value == 0
+    with pytest.raises(ValueError, match="too many times"):
+        semaphore.release()
+    assert not semaphore.acquire(False)
+
+
+def test_semaphore_counts_far_and_no_further() -> None:
+    semaphore = ecru.Semaphore(1 << 61)
+    semaphore.release(1 << 60)
+    assert semaphore.value == 3 << 60
+    with pytest.raises(ValueError, match="too many times"):
+        semaphore.release(sys.maxsize)
+    with pytest.raises(OverflowError):
+        semaphore.release(sys.maxsize + 1)
+    with pytest.raises(OverflowError):
+        ecru.Semaphore(sys.maxsize + 1)
+    assert semaphore.value == 3 << 60
+
+
+def test_semaphores_can_be_derived_from() -> None:
+    class Places(ecru.BoundedSemaphore):
+        def __init__(self, value: int, name: str) -> None:
+            super().__init__(value)
+            self.name = name
+
+    places = Places(2, "table")
+    with places, places:
+        assert (places.value, places.name) == (0, "table")
+        with pytest.raises(TypeError):
+            places.acquire(True, 1, 2)  # type: ignore[call-arg]
+        with pytest.raises(ValueError, match="number"):
+            places.acquire(timeout=float("nan"))
+        with pytest.raises(RuntimeError, match="once"):
+            places.__init__(1, "bar")  # type: ignore[misc]
+    with pytest.raises(ValueError, match="[Ii]nvalid"):
+        Places.__new__(Places).acquire()
+
+
 def test_semaphore_cancelled_waiters_lose_nothing() -> None:
     semaphore = ecru.Semaphore(0)
     first, second = parked(semaphore.acquire), parked(semaphore.acquire)

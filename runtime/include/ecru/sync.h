@@ -155,6 +155,9 @@ ECRU_API int ecru_semaphore_try_acquire(ecru_semaphore *semaphore, int64_t n);
 /// effects: any thread; never parks. returns: 0; ECRU_EPERM fewer than n are out (nothing changes); ECRU_EINVAL NULL, n
 /// <= 0. since: 0.1
 ECRU_API int ecru_semaphore_release(ecru_semaphore *semaphore, int64_t n);
+/// How many permits nobody has. While somebody waits they are fewer than the first one wants.
+/// effects: any thread; never parks; what is returned may be past already. returns: the number; 0 if semaphore is NULL. since: 0.1
+ECRU_API int64_t ecru_semaphore_available(ecru_semaphore *semaphore);
 
 // ---- barrier ------------------------------------------------------------------------------------------------------
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import BrokenBarrierError
 
-from ecru._mutex import Mutex
-from ecru._native import Chan, Closed, Token
+from ecru._native import Chan, Closed, Mutex, Token
 from ecru._sync._waits import closes
 
 

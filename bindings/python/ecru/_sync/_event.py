@@ -6,8 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ParamSpec
 
-from ecru._mutex import Mutex
-from ecru._native import Chan, Closed, go
+from ecru._native import Chan, Closed, Mutex, go
 from ecru._sync._waits import closes
 
 P = ParamSpec("P")

@@ -1,4 +1,4 @@
-"""Queues: a channel; or a list, with a semaphore for its items and one for its free places."""
+"""Queues: a channel; or a list, with a channel of what is there and a semaphore for the free places."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from contextlib import suppress
 from queue import Empty, Full
 from typing import Generic, TypeVar, cast
 
-from ecru._mutex import Mutex
-from ecru._native import Chan, Closed, select
+from ecru._native import Chan, Closed, Mutex, Semaphore, select
 from ecru._sync._event import WaitGroup
-from ecru._sync._semaphore import Semaphore
-from ecru._sync._waits import receives
+from ecru._sync._waits import receives, sends
 
 T = TypeVar("T")
+_EVERYBODY = 1 << 40
 
 
 if sys.version_info >= (3, 13):
@@ -64,17 +63,7 @@ class Queue(Generic[T]):
             raise ShutDown from None
 
     def _put(self, item: T, block: bool, timeout: float | None) -> None:
-        if not block:
-            sent = self._chan.try_send(item)
-        elif timeout is None:
-            self._chan.send(item)
-            return
-        else:
-            result = select(((self._chan, item),), timeout=timeout)
-            sent = result is not None
-            if result and not result[2]:
-                raise Closed
-        if not sent:
+        if not sends(self._chan, item, block, timeout):
             raise Full
 
     def _get(self, block: bool, timeout: float | None) -> T:
@@ -172,8 +161,7 @@ class LifoQueue(Queue[T]):
 
     def _free_place(self) -> None:
         if self._places:
-            with suppress(Closed):
-                self._places.release()
+            self._places.release()
 
     def _push(self, item: T) -> None:
         self._items.append(item)
@@ -186,7 +174,7 @@ class LifoQueue(Queue[T]):
         with self._mutex, suppress(Closed):
             self._ready.close()
             if self._places:
-                self._places._permits.close()
+                self._places.release(_EVERYBODY)  # who waits finds it closed
         if immediate:
             with suppress(Closed):
                 while self._ready.try_recv()[1]:
