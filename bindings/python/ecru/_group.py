@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from itertools import islice, repeat
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from ecru._native import Cancelled, Chan, Mutex, Task, Token, check, current, select, spawn
+from ecru import _native
+from ecru._native import Cancelled, Chan, Task, Token, check, current, select
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -21,38 +22,10 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class Crew:
-    """Goroutines under one token, a child of the one that is current where the crew is made. No block: who has it ends
-    it.
-    """
+class Crew(_native.Crew):
+    """A native crew with an end. No block: who has it ends it."""
 
-    __slots__ = ("_mutex", "_over", "_prune_at", "_tasks", "token")
-
-    def __init__(self) -> None:
-        self.token = Token()
-        self._tasks: deque[Task[Any]] = deque()
-        self._mutex = Mutex()
-        self._prune_at = 64
-        self._over = False
-
-    def start(self, f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Task[T]:
-        """f(*args, **kwargs) in a goroutine under the crew's token, whoever calls. Raises Cancelled if the token has
-        fired.
-        """
-        with self.token:
-            check()
-            with self._mutex:
-                if self._over:
-                    raise RuntimeError("it has ended")
-                task = spawn(f, *args, **kwargs)
-                self._tasks.append(task)
-                if len(self._tasks) >= self._prune_at:
-                    self._prune()
-        return task
-
-    def _prune(self) -> None:
-        self._tasks = deque(task for task in self._tasks if not task.done)
-        self._prune_at = 2 * len(self._tasks) + 64
+    __slots__ = ()
 
     def join(self) -> list[BaseException]:
         """Waits for all, also for those they start meanwhile, whatever the current token. Cancels them when
@@ -61,25 +34,14 @@ class Crew:
         Returns the interruptions: what signal handlers raised.
         """
         interruptions: list[BaseException] = []
-        with Token(shield=True):
-            while task := self._next():
-                while not self._joined(task, interruptions):
-                    self.token.cancel()
-        return interruptions
-
-    @staticmethod
-    def _joined(task: Task[Any], interruptions: list[BaseException]) -> bool:
-        try:
-            task.join()
-        except BaseException as error:
-            interruptions.append(error)
-            return False
-        return True
-
-    def _next(self) -> Task[Any] | None:
-        with self._mutex:
-            self._over = not self._tasks
-            return None if self._over else self._tasks.popleft()
+        while True:
+            try:
+                self.wait()
+            except BaseException as error:
+                interruptions.append(error)
+                self.token.cancel()
+            else:
+                return interruptions
 
     def stop(self) -> None:
         """Cancels all and waits for their end; then raises what interrupted that, if anything did."""
@@ -109,6 +71,12 @@ class _Places:
     def leave(self) -> None:
         self._left.try_send(None)
 
+    def run(self, f: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        try:
+            return f(*args, **kwargs)
+        finally:
+            self.leave()
+
 
 class TaskGroup:
     """`with TaskGroup() as group: group.go(f, x)`: the block ends when everything started in the group has ended.
@@ -127,13 +95,13 @@ class TaskGroup:
         self._supervisor = supervisor
         self._crew: Crew | None = None
         self._errors: list[BaseException] = []
-        self._failed: list[Task[Any] | None] = []
+        self._failed: list[Task[Any]] = []
         self._gave_up = False
 
     def __enter__(self) -> Self:
         if self._crew is not None:
             raise RuntimeError("a task group is entered once")
-        self._crew = Crew()
+        self._crew = Crew(self._has_failed)
         if self._limit is not None:
             self._places = _Places(self._limit, self._crew.token)
         self._crew.token.enter()
@@ -160,35 +128,34 @@ class TaskGroup:
         fired.
         """
         crew = self._running()
-        if self._places is not None:
-            self._places.take()
-        return self._start(crew, f, args, kwargs)
+        if self._places is None:
+            return crew.start(f, *args, **kwargs)
+        self._places.take()
+        return self._start(crew, self._places, f, args, kwargs)
 
     def try_go(self, f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Task[T] | None:
         """go that never parks: None if `limit` of them run."""
         crew = self._running()
-        if self._places is not None and not self._places.try_take():
+        if self._places is None:
+            return crew.start(f, *args, **kwargs)
+        if not self._places.try_take():
             return None
-        return self._start(crew, f, args, kwargs)
+        return self._start(crew, self._places, f, args, kwargs)
 
-    def _start(self, crew: Crew, f: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Task[T]:
+    @staticmethod
+    def _start(
+        crew: Crew, places: _Places, f: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Task[T]:
+        """f in a goroutine that has taken its place."""
         try:
-            return crew.start(self._run, f, args, kwargs)
+            return crew.start(places.run, f, args, kwargs)
         except BaseException:
-            if self._places is not None:
-                self._places.leave()
+            places.leave()
             raise
 
-    def _run(self, f: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
-        try:
-            return f(*args, **kwargs)
-        except BaseException as error:
-            self._failed.append(current())  # no local variable: it would be a cycle through the traceback
-            self._note(error)
-            raise
-        finally:
-            if self._places is not None:
-                self._places.leave()
+    def _has_failed(self, task: Task[Any], error: BaseException) -> None:
+        self._failed.append(task)
+        self._note(error)
 
     def _note(self, error: BaseException) -> None:
         if isinstance(error, Cancelled):
@@ -207,10 +174,8 @@ class TaskGroup:
             crew.token.cancel()
         self._errors += crew.join()
         crew.token.leave()
-        with Token(shield=True):
-            while self._failed:
-                if task := self._failed.pop():
-                    task.exception()  # it has been looked at
+        look_at(self._failed)
+        self._failed.clear()
         errors, self._errors = self._errors, []
         try:
             return self._conclude(error, errors)
@@ -372,8 +337,10 @@ def _map(f: Callable[..., T], arguments: Iterator[tuple[Any, ...]], limit: int |
         look_at(window)
 
 
-def look_at(tasks: Iterable[Task[Any]]) -> None:
-    """Their errors are nobody's: the first was raised, or they are not wanted any more."""
+def look_at(tasks: Collection[Task[Any]]) -> None:
+    """Their errors are nobody's: they were raised, or are not wanted any more."""
+    if not tasks:
+        return
     with Token(shield=True):
         for task in tasks:
             task.exception()

@@ -17,6 +17,8 @@
 #include <ecru/ecru.h>
 
 typedef struct TaskObject TaskObject;
+typedef struct CrewObject CrewObject;
+typedef struct muster muster;
 
 /// What the arrive hook is given: one to a goroutine, on its own stack.
 typedef struct mark {
@@ -74,6 +76,17 @@ void ecru_py_after_fork(void);
 /// After ECRU_EINTR, in the first goroutine: runs signal handlers. returns: 0 go on; -1 with an exception.
 int ecru_py_interrupted(void);
 
+/// A Task of a vectorcall, not started. Makes sure that the thread runs goroutines. returns: a new reference; NULL with an exception.
+TaskObject *ecru_py_new_task(PyObject *const *args, Py_ssize_t count, PyObject *names);
+/// token: NULL: the current one. crew: NULL, or the one whose muster the goroutine leaves at its end. returns: a status.
+int ecru_py_start_task(TaskObject *t, ecru_token *token, CrewObject *crew);
+/// Those that could not begin for want of memory have failed with that.
+void ecru_py_find_lost(void);
+
+muster *ecru_py_muster_of(CrewObject *c);
+void ecru_py_crew_leave(muster *m); ///< needs no GIL
+void ecru_py_crew_failed(CrewObject *c, PyObject *task, PyObject *error);
+
 /// Calls what may park. status: an int lvalue; ECRU_EINTR with an exception set if a signal handler raised one.
 #define ECRU_PY_WAIT(status, call)                                   \
   do {                                                               \
@@ -96,6 +109,7 @@ int ecru_py_instant(PyObject *seconds, int64_t *instant_ns);
 
 int ecru_py_add_home(PyObject *module);
 int ecru_py_add_task(PyObject *module);
+int ecru_py_add_crew(PyObject *module); ///< after add_token
 int ecru_py_add_chan(PyObject *module);
 int ecru_py_add_token(PyObject *module);
 int ecru_py_add_sync(PyObject *module);

@@ -10,6 +10,7 @@ struct TaskObject {
   PyObject *fn, *args, *names, *context; // until it begins: a vectorcall's
   PyObject *result, *error;              // once done
   PyObject *name, *weakrefs;
+  CrewObject *crew;                      // until it ends; NULL: none
   TaskObject *lost;                      // home.lost: the next one
   uint64_t id;
   bool done, observed;
@@ -60,9 +61,9 @@ static void call(TaskObject *t) {
   Py_DECREF(context);
 }
 
-/// Those that could not begin for want of memory have failed with that.
-static void find_lost(home *h) {
-  while (h->lost) {
+void ecru_py_find_lost(void) {
+  home *h = ecru_py_home();
+  while (h && h->lost) {
     TaskObject *t = h->lost;
     h->lost = t->lost;
     PyErr_NoMemory();
@@ -71,6 +72,8 @@ static void find_lost(home *h) {
     Py_CLEAR(t->args);
     Py_CLEAR(t->names);
     Py_CLEAR(t->context);
+    if (t->crew) ecru_py_crew_failed(t->crew, (PyObject *)t, t->error);
+    Py_CLEAR(t->crew);
     if (Py_REFCNT(t) == 1) report(t);
     Py_DECREF(t);
   }
@@ -98,27 +101,32 @@ static int begin(void *argument, void **unused) {
   (void)unused;
   TaskObject *t = argument;
   home *h = ecru_py_home();
+  muster *its_crew = t->crew ? ecru_py_muster_of(t->crew) : NULL;
   mark m = {.task = (PyObject *)t};
   if (ecru_py_begin(h, &m) < 0) {
     t->done = true; // result() says that there was no memory
     t->lost = h->lost; // nothing is attached to give the reference back with
     h->lost = t;
+    if (its_crew) ecru_py_crew_leave(its_crew);
     return 0;
   }
-  if (h->lost) find_lost(h);
+  ecru_py_find_lost();
   t->id = m.id;
   call(t);
   if (ecru_py_home() != h) end_child(t);
+  if (t->error && t->crew) ecru_py_crew_failed(t->crew, (PyObject *)t, t->error);
   if (t->error && !t->observed) end_all(t);
+  Py_CLEAR(t->crew);
   t->done = true;
   if (Py_REFCNT(t) == 1) report(t);
   m.task = NULL; // destructors that run from here on may ask for it
   Py_DECREF(t);
   ecru_py_end(h, &m);
+  if (its_crew) ecru_py_crew_leave(its_crew);
   return 0;
 }
 
-static TaskObject *new_task(PyObject *const *args, Py_ssize_t count, PyObject *names) {
+static TaskObject *create(PyObject *const *args, Py_ssize_t count, PyObject *names) {
   if (count < 1 || !PyCallable_Check(args[0])) {
     PyErr_Format(PyExc_TypeError, "a callable is needed, not %s", count < 1 ? "nothing" : Py_TYPE(args[0])->tp_name);
     return NULL;
@@ -128,6 +136,7 @@ static TaskObject *new_task(PyObject *const *args, Py_ssize_t count, PyObject *n
   t->task = NULL;
   t->names = t->result = t->error = t->name = t->weakrefs = NULL;
   t->lost = NULL;
+  t->crew = NULL;
   t->id = 0;
   t->done = t->observed = false;
   t->fn = Py_NewRef(args[0]);
@@ -143,39 +152,47 @@ static TaskObject *new_task(PyObject *const *args, Py_ssize_t count, PyObject *n
   return NULL;
 }
 
-static PyObject *spawn(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names) {
-  (void)module;
-  home *h = ecru_py_ensure_home();
-  if (!h) return NULL;
-  if (h->lost) find_lost(h);
-  TaskObject *t = new_task(args, count, names);
-  if (!t) return NULL;
+TaskObject *ecru_py_new_task(PyObject *const *args, Py_ssize_t count, PyObject *names) {
+  if (!ecru_py_ensure_home()) return NULL;
+  ecru_py_find_lost();
+  return create(args, count, names);
+}
+
+static ecru_go_options hosted(ecru_token *token) {
   ecru_go_options options = ECRU_GO_OPTIONS;
   options.flags = ECRU_HOSTED;
   options.stack_bytes = ecru_py_stack_bytes();
+  options.token = token;
+  return options;
+}
+
+int ecru_py_start_task(TaskObject *t, ecru_token *token, CrewObject *crew) {
+  ecru_go_options options = hosted(token);
+  t->crew = (CrewObject *)Py_XNewRef((PyObject *)crew);
   Py_INCREF(t);
   int status = ecru_spawn_with(&t->task, &options, begin, t);
-  if (status != 0) {
-    Py_DECREF(t);
-    Py_DECREF(t);
-    return ecru_py_raise(status);
-  }
-  t->id = ecru_task_id(t->task);
-  return (PyObject *)t;
+  if (status == 0) t->id = ecru_task_id(t->task);
+  else Py_DECREF(t);
+  return status;
+}
+
+static PyObject *spawn(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+  (void)module;
+  TaskObject *t = ecru_py_new_task(args, count, names);
+  if (!t) return NULL;
+  int status = ecru_py_start_task(t, NULL, NULL);
+  if (status == 0) return (PyObject *)t;
+  Py_DECREF(t);
+  return ecru_py_raise(status);
 }
 
 static void begin_alone(void *argument) { (void)begin(argument, NULL); }
 
 static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names) {
   (void)module;
-  home *h = ecru_py_ensure_home();
-  if (!h) return NULL;
-  if (h->lost) find_lost(h);
-  TaskObject *t = new_task(args, count, names);
+  TaskObject *t = ecru_py_new_task(args, count, names);
   if (!t) return NULL;
-  ecru_go_options options = ECRU_GO_OPTIONS;
-  options.flags = ECRU_HOSTED;
-  options.stack_bytes = ecru_py_stack_bytes();
+  ecru_go_options options = hosted(NULL);
   int status = ecru_go_with(&options, begin_alone, t);
   if (status == 0) Py_RETURN_NONE;
   Py_DECREF(t);
@@ -186,8 +203,7 @@ static int join(TaskObject *t) {
   int status = 0;
   if (!t->task) return ECRU_EINVAL;
   ECRU_PY_WAIT(status, ecru_task_join(t->task, NULL, NULL));
-  home *h = ecru_py_home();
-  if (h && h->lost) find_lost(h);
+  ecru_py_find_lost();
   return status;
 }
 
@@ -247,6 +263,7 @@ static int task_traverse(TaskObject *t, visitproc visit, void *arg) {
   Py_VISIT(t->result);
   Py_VISIT(t->error);
   Py_VISIT(t->name);
+  Py_VISIT(t->crew);
   return 0;
 }
 static int task_clear(TaskObject *t) {
@@ -257,6 +274,7 @@ static int task_clear(TaskObject *t) {
   Py_CLEAR(t->result);
   Py_CLEAR(t->error);
   Py_CLEAR(t->name);
+  Py_CLEAR(t->crew);
   return 0;
 }
 static void task_finalize(PyObject *self) { report((TaskObject *)self); }

@@ -620,3 +620,37 @@ def test_t4_random_groups_end_and_lose_no_error(tree: Node, seconds: float | Non
             found = flat(error)
     assert forest.alive == 0
     assert sorted(map(id, found)) == sorted(map(id, forest.raised))
+
+
+def test_a_group_keeps_nothing_of_those_that_have_ended() -> None:
+    class Result:
+        pass
+
+    with ecru.TaskGroup() as group:
+        results = [weakref.ref(group.go(Result).result()) for _ in range(20)]
+        assert not any(result() for result in results)
+
+
+def test_t3_goroutines_of_other_threads_are_waited_for() -> None:
+    gate, started = ecru.Event(), ecru.Semaphore(0)
+    ended = []
+
+    def late() -> None:
+        gate.wait()
+        ended.append(None)
+
+    def start() -> None:
+        for _ in range(10):
+            group.go(late)
+        started.release()
+
+    with ecru.TaskGroup() as group:
+        threads = [threading.Thread(target=ecru.run, args=(start,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in threads:
+            started.acquire()
+        ecru.go(gate.set)
+    assert len(ended) == 40
+    for thread in threads:
+        thread.join()

@@ -188,7 +188,7 @@ def test_semaphores_can_be_derived_from() -> None:
             places.acquire(timeout=float("nan"))
         with pytest.raises(RuntimeError, match="once"):
             places.__init__(1, "bar")  # type: ignore[misc]
-    with pytest.raises(ValueError, match="[Ii]nvalid"):
+    with pytest.raises(ValueError, match=r"[Ii]nvalid"):
         Places.__new__(Places).acquire()
 
 
