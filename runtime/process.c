@@ -229,12 +229,18 @@ ecru_io *ecru_process_pipe(ecru_process *process, int stream) {
 
 int64_t ecru_process_id(ecru_process *process) { return process ? process->id : ECRU_EINVAL; }
 
+/// Whether nobody here will learn how it ends: it is a child of our parent's (G14).
+static bool is_lost(const ecru_process *process) {
+  return !ecru__event_is_set(&process->ended) && ecru__uv_handle_is_lost(&process->handle);
+}
+
 int ecru_process_wait(ecru_process *process, int *code, int *signal) {
   if (!process) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
   int status = ecru__canceled(w);
   ecru__clock_hold(); // K7
+  if (status == 0 && is_lost(process)) status = ECRU_ECLOSED;
   if (status == 0) status = ecru__event_wait(&w, &process->ended, ECRU__WAIT_PROCESS, process);
   ecru__clock_let_go();
   ecru__leave(w);

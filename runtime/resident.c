@@ -49,6 +49,7 @@ static void end_now(uv_loop_t *loop, ecru__uv_job *job) {
 void ecru__resident_end(ecru__resident *resident, int reason) {
   resident->end.run = end_now;
   ecru__uv_submit(&resident->handle, &resident->end); // else its loop has closed it, or is about to
+  if (ecru__worker_forked() || ecru__uv_handle_is_lost(&resident->handle)) return; // its loop is the parent's
   ecru__worker *w = ecru__event_is_set(&resident->closed) ? NULL : ecru__enter();
   if (w) {
     ecru__event_wait_shielded(&w, &resident->closed, reason, resident);

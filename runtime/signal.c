@@ -53,6 +53,11 @@ static int open_all(uv_loop_t *loop, ecru__resident *resident) {
   return 0;
 }
 
+/// In a child forked since: no loop will close them, but libuv's table of signals must not keep them.
+static void forget_all(ecru_subscription *s) {
+  for (int i = 0; i < s->resident.handles; i++) uv_signal_stop(&s->uv[i]);
+}
+
 static bool can_be_had(int signal) {
   return signal > 0 && signal < NSIG && signal != SIGKILL && signal != SIGSTOP && signal != SIGSEGV && signal != SIGBUS && signal != SIGFPE &&
          signal != SIGILL;
@@ -105,6 +110,7 @@ int ecru_signal_token(ecru_subscription **subscription, ecru_token **token, cons
 
 void ecru_subscription_end(ecru_subscription *subscription) {
   if (!subscription) return;
+  if (ecru__uv_handle_is_lost(&subscription->resident.handle)) forget_all(subscription);
   ecru__resident_end(&subscription->resident, ECRU__WAIT_SIGNAL);
   ecru_chan_release(subscription->chan);
   ecru_token_release(subscription->token);

@@ -26,6 +26,7 @@ struct ecru__uv_loop {
   uint32_t calls, handles;      // lock: hub's: invariant 2
   ecru__uv_handle *list;        // loop's thread: its handles
   uint64_t thread_id;           // set once: the application's loop's
+  uint32_t generation;          // set once: hub's
   bool open;                    // lock: hub's: jobs may be submitted
   bool ending;                  // lock: hub's: invariant 4
   _Atomic uint32_t ended;       // atomic: 1: the thread is about to end; 2: nobody waits for it, it frees this itself
@@ -41,6 +42,7 @@ static struct {
   bool starting;                // lock: somebody makes `own`
   bool down;                    // lock: no loop of our own may be made any more
   _Atomic uint32_t pool_threads; // atomic: 0: libuv's pool has not been started by us
+  uint32_t generation;          // forks between the first process and this one: a loop of another generation has no thread here (G14)
 } hub;
 
 // ---- libuv's pool ------------------------------------------------------------------------------------------------------
@@ -143,6 +145,7 @@ static int make_own(ecru__uv_loop **made) {
   }
   l->loop = &l->own;
   l->async.data = l;
+  l->generation = hub.generation;
   l->open = true;
   l->worker.is_foreign = 1;
   l->worker.epoch = atomic_load_explicit(&ecru__sched.epoch, memory_order_relaxed); // never listed
@@ -230,6 +233,7 @@ int ecru_uv_attach(uv_loop_t *loop) {
   if (!l) return ECRU_ENOMEM;
   l->loop = loop;
   l->async.data = l;
+  l->generation = hub.generation;
   l->open = true;
   l->thread_id = ecru__thread_id();
   int status = ecru_uv_status(uv_async_init(loop, &l->async, run_jobs));
@@ -479,10 +483,17 @@ void ecru__uv_event_set(ecru__event *event) {
   ecru__leave(w);
 }
 
+bool ecru__uv_handle_is_lost(const ecru__uv_handle *handle) {
+  ecru__lock_take(&hub.lock);
+  bool lost = handle->loop && handle->loop->generation != hub.generation;
+  ecru__lock_drop(&hub.lock);
+  return lost;
+}
+
 bool ecru__uv_submit(ecru__uv_handle *handle, ecru__uv_job *job) {
   if (ecru__worker_forked()) return false; // the lock may be a thread's that is not there, as the loop's is not (G14)
   ecru__lock_take(&hub.lock);
-  bool open = handle->loop && handle->loop->open;
+  bool open = handle->loop && handle->loop->open && handle->loop->generation == hub.generation;
   if (open) submit_locked(handle->loop, job);
   ecru__lock_drop(&hub.lock);
   return open;
@@ -530,4 +541,16 @@ int ecru_uv_status(int uv_error) {
   }
 }
 
-void ecru__uv_in_child(void) { memset(&hub, 0, sizeof hub); }
+static void stop_signal(uv_handle_t *handle, void *unused) {
+  (void)unused;
+  if (uv_handle_get_type(handle) == UV_SIGNAL) uv_signal_stop((uv_signal_t *)handle);
+}
+
+/// libuv's table of signals is the process's: left in it, our parent's subscriptions would send this process's signals down its pipe, to the parent.
+/// (An application's loop is its own affair: uv_loop_fork.)
+void ecru__uv_in_child(void) {
+  if (hub.own) uv_walk(&hub.own->own, stop_signal, NULL);
+  uint32_t generation = hub.generation + 1;
+  memset(&hub, 0, sizeof hub);
+  hub.generation = generation;
+}

@@ -58,7 +58,9 @@ void ecru__uv_handle_let_go(ecru__uv_handle *handle);
 void ecru__uv_take_signal(ecru_uv_call *call, int signal);
 /// Loop's thread: ecru__event_set, but without a look at the runtime if nobody waits: it may be stopped.
 void ecru__uv_event_set(ecru__event *event);
-/// Runs the job on the handle's loop. returns: false: that has closed it.
+/// Whether a forked child has it from its parent: its loop has no thread here, and nothing will come of it (G14).
+bool ecru__uv_handle_is_lost(const ecru__uv_handle *handle);
+/// Runs the job on the handle's loop. returns: false: that has closed it, or is lost.
 bool ecru__uv_submit(ecru__uv_handle *handle, ecru__uv_job *job);
 /// Whether anybody's call or handle may still wake somebody (D1); how many threads of this process libuv has because of us.
 bool ecru__uv_is_busy(void);

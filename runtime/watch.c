@@ -73,7 +73,8 @@ static int next_event(ecru_watch *watch, ecru_watch_event *event) {
   int status = ecru_check();
   if (status == 0) status = ecru_chan_try_recv(watch->events, event);
   if (status != ECRU_EAGAIN) return status;
-  if (!atomic_exchange_explicit(&watch->lost, false, memory_order_acquire)) return ecru_chan_recv(watch->events, event);
+  if (!atomic_exchange_explicit(&watch->lost, false, memory_order_acquire))
+    return ecru__uv_handle_is_lost(&watch->resident.handle) ? ECRU_ECLOSED : ecru_chan_recv(watch->events, event);
   *event = (ecru_watch_event){.what = ECRU_WATCH_LOST};
   return 0;
 }

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <ecru/ecru.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -213,3 +214,80 @@ static void fork_while_busy(void *unused) {
   ecru_io_release(b);
 }
 TEST(io_forked, a_child_is_told_and_never_hangs) { with_procs(2, fork_while_busy); } // G14: locks may be held at the moment of the fork
+
+// ---- starting anew -----------------------------------------------------------------------------------------------------
+
+static ecru_subscription *subscription;
+static char directory[] = "/tmp/ecru-forked-XXXXXX";
+static ecru_watch_event next_event(ecru_watch *watch, int expected) {
+  ecru_watch_event event = {.size = sizeof event};
+  CHECK_EQ(ecru_watch_next(watch, &event), expected);
+  return event;
+}
+static void use_what_the_parent_had(void) {
+  int code = -1;
+  CHECK_EQ(ecru_process_wait(cat, &code, NULL), ECRU_ECLOSED);
+  CHECK_EQ(ecru_process_kill(cat, SIGKILL), ECRU_ESRCH);
+  ecru_process_release(cat);
+  next_event(watched, ECRU_ECLOSED);
+  ecru_watch_destroy(watched);
+  ecru_subscription_end(subscription);
+}
+static bool is_default(int signal) {
+  struct sigaction action;
+  CHECK_EQ(sigaction(signal, NULL, &action), 0);
+  return action.sa_handler == SIG_DFL;
+}
+/// The same for the child's own.
+static void use_new_ones(void) {
+  int code = -1, descriptor;
+  char file[64];
+  ecru_process *process;
+  ecru_watch *watch;
+  CHECK_EQ(ecru_process_start(NULL, &process, (const char *const[]){"true", NULL}), 0);
+  CHECK_EQ(ecru_process_wait(process, &code, NULL), 0);
+  CHECK_EQ(code, 0);
+  ecru_process_release(process);
+  CHECK_EQ(ecru_watch_create(&watch, directory), 0);
+  snprintf(file, sizeof file, "%s/file", directory);
+  CHECK((descriptor = open(file, O_CREAT | O_WRONLY, 0600)) >= 0);
+  CHECK_STR(next_event(watch, 0).name, "file");
+  close(descriptor);
+  ecru_watch_destroy(watch);
+}
+static void fork_with_a_loop(void *unused) {
+  (void)unused;
+  int signal = SIGUSR1, code = 0, killed = 0;
+  ecru_chan *signals;
+  CHECK_EQ(ecru_process_start(NULL, &cat, (const char *const[]){"sleep", "100", NULL}), 0);
+  CHECK_EQ(ecru_watch_create(&watched, directory), 0);
+  CHECK_EQ(ecru_chan_create(&signals, sizeof(int), 1), 0);
+  CHECK_EQ(ecru_signal_notify(&subscription, signals, &signal, 1), 0);
+  pid_t child = fork();
+  if (child == 0) {
+    CHECK_EQ(ecru_restart_in_child(), 0);
+    CHECK(is_default(SIGUSR1));
+    use_what_the_parent_had();
+    use_new_ones();
+    _exit(0);
+  }
+  expect_child(child);
+  CHECK_STR(next_event(watched, 0).name, "file"); // the parent's still stand
+  ecru_watch_destroy(watched);
+  CHECK_EQ(kill(getpid(), SIGUSR1), 0);
+  CHECK_EQ(ecru_chan_recv(signals, &signal), 0);
+  ecru_subscription_end(subscription);
+  ecru_chan_release(signals);
+  CHECK_EQ(ecru_process_kill(cat, SIGKILL), 0);
+  CHECK_EQ(ecru_process_wait(cat, &code, &killed), 0);
+  CHECK_EQ(killed, SIGKILL);
+  ecru_process_release(cat);
+}
+TEST(io_forked, a_child_that_starts_anew_loses_its_parents_loop_and_has_its_own) { // G14, I6
+  char file[64];
+  CHECK(mkdtemp(directory) != NULL);
+  with_procs(1, fork_with_a_loop);
+  snprintf(file, sizeof file, "%s/file", directory);
+  CHECK_EQ(unlink(file), 0);
+  CHECK_EQ(rmdir(directory), 0);
+}

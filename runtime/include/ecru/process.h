@@ -59,7 +59,7 @@ ECRU_API int ecru_process_start(const ecru_process_options *options, ecru_proces
 /// owns: borrowed: valid while the process' handle is. returns: NULL: it is none. since: 0.1
 ECRU_API ecru_io *ecru_process_pipe(ecru_process *process, int stream);
 /// Waits for its end. *code: what it exited with (0 if a signal ended it); *signal: the signal that ended it, or 0 (each may be NULL). May be called by many, and again.
-/// effects: any thread; parks. returns: 0; ECRU_ECANCELED, ECRU_ETIMEDOUT; ECRU_ECLOSED the runtime was stopped before it ended; ECRU_EINVAL. since: 0.1
+/// effects: any thread; parks. returns: 0; ECRU_ECANCELED, ECRU_ETIMEDOUT; ECRU_ECLOSED the runtime was stopped before it ended, or it is a child of the parent of this forked process; ECRU_EINVAL. since: 0.1
 ECRU_API int ecru_process_wait(ecru_process *process, int *code, int *signal);
 /// Sends it a signal, a moment later. effects: any thread; never parks; allocates. returns: 0; ECRU_ESRCH it has ended; ECRU_EINVAL; ECRU_ENOMEM. since: 0.1
 ECRU_API int ecru_process_kill(ecru_process *process, int signal);

@@ -1,7 +1,8 @@
 /// ecru/signal.h: signals as messages and as cancellation (rules I6, I8).
 ///
 /// While a signal is subscribed to, it no longer does to the process what it would do (end it, for most); when the last subscription is gone, it
-/// does so again. Signals of faults (SIGSEGV, SIGBUS, SIGFPE, SIGILL) and SIGKILL, SIGSTOP cannot be subscribed to.
+/// does so again. So it is in a forked child that starts anew (ecru_restart_in_child), where its parent's subscriptions are over; one that does not, and
+/// executes no other program either, passes what it gets on to its parent. Signals of faults (SIGSEGV, SIGBUS, SIGFPE, SIGILL) and SIGKILL, SIGSTOP cannot be subscribed to.
 #ifndef ECRU_SIGNAL_H
 #define ECRU_SIGNAL_H
 #include <ecru/base.h>

@@ -21,7 +21,7 @@ ECRU_BEGIN
 /// returns: 0; ECRU_EINVAL NULL; ECRU_ENOENT, ECRU_EACCES ...; ECRU_EMFILE, ECRU_ENOSPC too many watches; ECRU_ECANCELED, ECRU_ETIMEDOUT; ECRU_ENOMEM, ECRU_ETHREADS. since: 0.1
 ECRU_API int ecru_watch_create(ecru_watch **watch, const char *path);
 /// Takes the next event, parking until there is one; 64 are kept. One change may give several. effects: any thread; parks.
-/// returns: 0; ECRU_EINVAL; ECRU_ECANCELED, ECRU_ETIMEDOUT; ECRU_ECLOSED the runtime was stopped meanwhile; or why the system gave up watching. since: 0.1
+/// returns: 0; ECRU_EINVAL; ECRU_ECANCELED, ECRU_ETIMEDOUT; ECRU_ECLOSED the runtime was stopped meanwhile, or this is a forked child of who made it; or why the system gave up watching. since: 0.1
 ECRU_API int ecru_watch_next(ecru_watch *watch, ecru_watch_event *event);
 /// Ends it and frees it; nobody may wait for it any more. NULL is ignored. effects: any thread but the loop's; parks (shielded). since: 0.1
 ECRU_API void ecru_watch_destroy(ecru_watch *watch);
