@@ -72,7 +72,7 @@ static void reach(ecru_io *listener, const char *network, const char *host) {
   write_text(a, "x");
   expect_text(b, "x");
   release_two((two){a, b});
-  CHECK_EQ(test_open_fds(), before);
+  UNTIL(test_open_fds() == before); // a leak stays; what another thread has open for a moment does not
 }
 
 static void reach_names(void *unused) {
