@@ -1,6 +1,14 @@
-/// platform/signal.h: faults, told before they end the process, and a signal that asks for a report. Mechanism: signal/posix.c.
+/// platform/signal.h: faults, told before they end the process, and a signal that asks for a report. Mechanisms: signal/posix.c,
+/// signal/vectored.c (where Ctrl+Break is the signal).
 #ifndef ECRU_PLATFORM_SIGNAL_H
 #define ECRU_PLATFORM_SIGNAL_H
+#include <signal.h>
+
+#if defined(_WIN32) // numbers that libuv and mingw-w64 do not make up: never sent
+#define SIGBUS 7
+#define SIGCHLD 17
+#define SIGSTOP 19
+#endif
 
 /// Installs handlers of SIGSEGV and SIGBUS (once): explain(address) may write to stderr what is known about a fault at address; then
 /// the handler installed before takes over (by default: the process dies of the signal). explain must be async-signal-safe.

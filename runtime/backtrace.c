@@ -25,7 +25,6 @@
 
 enum {
   OWN_FRAMES = 8,             // at most so many are ours: from the walk to ecru__switch_away
-  LIVE_BYTES = 1024,          // what may be in use below a suspended context (ucontext keeps a record there)
   INSPECTION_BYTES = 1024,    // what an inspection needs of the goroutine's stack
   UNWINDER_BYTES = 8 << 10,   // what it needs if the unwinder runs there, too
 };
@@ -65,9 +64,8 @@ __attribute__((noinline)) void *ecru__inspected(void *value, ecru__goroutine *g)
   __sanitizer_finish_switch_fiber(g->asan_fake_stack, &low, &bytes);
 #endif
   request->shown_after = __builtin_return_address(0);
-  char *top = (char *)(((uintptr_t)request->return_context - LIVE_BYTES) & ~(uintptr_t)15);
-  ECRU__VALGRIND_CALL_ON(top);
-  ecru__ctx_call(top, walk, request);
+  ECRU__VALGRIND_CALL_ON((char *)request->return_context - ECRU__CTX_SKIP_BYTES);
+  ecru__ctx_call(request->return_context, walk, request);
   if (request->snapshot->count == 0 && room(g) > UNWINDER_BYTES) walk(request);
 #ifdef ECRU__ASAN
   __sanitizer_start_switch_fiber(&g->asan_fake_stack, low, bytes);

@@ -7,7 +7,6 @@
 
 #include "runtime/dns.h"
 
-#include <netdb.h>
 #include <string.h>
 
 #include "platform/memory.h"

@@ -10,11 +10,11 @@
 #include <ecru/sync.h>
 #include <ecru/token.h>
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "platform/memory.h"
+#include "platform/signal.h"
 #include "runtime/clock.h"
 #include "runtime/io.h"
 #include "runtime/uv.h"

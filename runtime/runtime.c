@@ -456,9 +456,8 @@ int ecru_on_thread_stack(ecru_fn fn, void *argument) {
   g->waiter.is_thread = ECRU__THREAD; // what it waits for while there it waits for natively: its frames lie on this thread's stack
   ecru__leave(w);
   ECRU__ASAN_LEAVE(&call.fake_stack, w->native_stack_low, w->native_stack_bytes);
-  void *top = (void *)(((uintptr_t)w->native - 256) & ~(uintptr_t)15);
-  ECRU__VALGRIND_CALL_ON(top);
-  ecru__ctx_call(top, native_call, &call);
+  ECRU__VALGRIND_CALL_ON((char *)w->native - ECRU__CTX_SKIP_BYTES);
+  ecru__ctx_call(w->native, native_call, &call);
   ECRU__ASAN_ARRIVE(call.fake_stack);
   w->on_native = 0;
   g->waiter.is_thread = 0;

@@ -3,10 +3,10 @@
 #include <ecru/signal.h>
 #include <ecru/token.h>
 
-#include <signal.h>
 #include <string.h>
 
 #include "platform/memory.h"
+#include "platform/signal.h"
 #include "runtime/chan.h"
 #include "runtime/resident.h"
 

@@ -37,8 +37,16 @@ static depot depots[LOG2_MAX + 1];
 /// stack needs anyway).
 size_t ecru__stack_guard_bytes(uint32_t log2) {
   enum { SHARE_LOG2 = 4, MOST = 64 << 10 };
-  size_t page = ecru__vm_page(), share = (size_t)1 << (log2 - SHARE_LOG2);
-  return share < page ? page : share < MOST ? share : MOST < page ? page : MOST;
+  size_t least = ecru__vm_guard_least(), share = (size_t)1 << (log2 - SHARE_LOG2);
+  return share < least ? least : share < MOST ? share : MOST < least ? least : MOST;
+}
+
+/// Whether a stack of this size leaves as much as is expected of one of `bytes` bytes; where guards are larger it may have to be a larger one.
+static bool is_enough(uint32_t log2, size_t bytes) {
+  size_t whole = (size_t)1 << log2;
+  if (whole < bytes) return false;
+  size_t page = ecru__vm_page(), expected_guard = bytes / 16 < page ? page : bytes / 16;
+  return whole - ecru__stack_guard_bytes(log2) + expected_guard >= bytes;
 }
 
 static slab *slab_create(uint32_t log2) {
@@ -59,7 +67,7 @@ static slab *slab_create(uint32_t log2) {
     ecru__stack *stack = &s->stacks[i];
     stack->low = s->base + i * stack_bytes;
     stack->log2 = log2;
-    if (ecru__vm_guard(stack->low, guard) != 0) { // never an unguarded stack: what is guarded can be used, no more
+    if (ecru__vm_guard(stack->low, guard, stack_bytes) != 0) { // never an unguarded stack: what is guarded can be used, no more
       s->count = i;
       break;
     }
@@ -87,7 +95,7 @@ static bool grow(depot *d, uint32_t log2) {
 
 static uint32_t log2_of(size_t bytes) {
   uint32_t log2 = LOG2_MIN;
-  while (log2 <= LOG2_MAX && ((size_t)1 << log2) < bytes) log2++;
+  while (log2 <= LOG2_MAX && !is_enough(log2, bytes)) log2++;
   return log2;
 }
 

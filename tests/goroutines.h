@@ -13,9 +13,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <sys/syscall.h>
-#endif
 
 #include "test.h"
 
@@ -66,11 +63,7 @@ static inline void await(ecru_chan *chan, long count) {
 #else
 #define OPAQUE __attribute__((noinline, unused))
 #endif
-#ifdef SYS_gettid
-OPAQUE static long thread_here(void) { return syscall(SYS_gettid); }
-#else
-OPAQUE static long thread_here(void) { return (long)pthread_self(); }
-#endif
+OPAQUE static long thread_here(void) { return test_thread_id(); }
 OPAQUE static int errno_here(void) { return errno; }
 OPAQUE static void set_errno_here(int value) { errno = value; }
 
@@ -99,15 +92,6 @@ static inline pthread_t start_thread(void *(*fn)(void *), void *argument) {
 }
 static inline void join_one_thread(void *thread) { CHECK_EQ(pthread_join(*(pthread_t *)thread, NULL), 0); }
 static inline void join_thread(pthread_t thread) { CHECK_EQ(ecru_blocking(join_one_thread, &thread), 0); }
-
-/// Resident memory of this process.
-static inline long resident_bytes(void) {
-  long size = 0, resident = -1;
-  FILE *file = fopen("/proc/self/statm", "r");
-  if (file && fscanf(file, "%ld %ld", &size, &resident) != 2) resident = -1;
-  if (file) fclose(file);
-  return resident < 0 ? -1 : resident * sysconf(_SC_PAGESIZE);
-}
 
 // ---- goroutines held by two threads -------------------------------------------------------------------------------
 

@@ -7,22 +7,18 @@
 /// Environment: ECRU_TEST_SEED, ECRU_TEST_SCALE (percent), ECRU_TEST_SECONDS (then a test still running is reported with a
 /// dump of all goroutines and ended; 0: never). Nothing here uses stdio in a failing test: a check may fail on a small
 /// stack, in any thread, in a forked child.
+#include "system.h"
 #include "test.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 64, EXIT_SKIPPED = 77 };
 
 // Weak: a contract test of the platform layer links no runtime.
 __attribute__((weak)) int ecru_stop(void);
@@ -33,7 +29,8 @@ static test_case *first_case, *last_case;
 static const char *running_name = "";     // set once, before the test runs
 static _Atomic int seed_asked;            // whether the failure message shows the seed
 static _Atomic int ending;                // the first failure or skip wins, later ones wait for the end
-static volatile sig_atomic_t death_child; // process to end together with this one
+
+const char *test_running_name(void) { return running_name; }
 
 void test_register(test_case *entry) {
   if (last_case)
@@ -45,7 +42,7 @@ void test_register(test_case *entry) {
 
 // ---- messages -----------------------------------------------------------------------------------------------------
 
-static void write_all(const char *text, size_t bytes) {
+void test_write(const char *text, size_t bytes) {
   while (bytes > 0) {
     ssize_t written = write(STDERR_FILENO, text, bytes);
     if (written <= 0 && errno != EINTR) return;
@@ -53,12 +50,12 @@ static void write_all(const char *text, size_t bytes) {
   }
 }
 
-static void write_text(const char *text) { write_all(text, strlen(text)); }
+static void write_text(const char *text) { test_write(text, strlen(text)); }
 
 static void claim_the_end(void) {
   int expected = 0;
   if (atomic_compare_exchange_strong(&ending, &expected, 1)) return;
-  for (;;) pause();
+  for (;;) test_system_pause();
 }
 
 void test_fail(const char *file, int line, const char *format, ...) {
@@ -146,132 +143,35 @@ long test_scaled(long full) {
   return scaled > 0 ? scaled : 1;
 }
 
-static int entries_of(const char *directory) {
-  DIR *stream = opendir(directory);
-  if (!stream) return -1;
-  int entries = 0;
-  for (struct dirent *entry; (entry = readdir(stream));)
-    if (entry->d_name[0] != '.') entries++;
-  closedir(stream);
-  return entries;
-}
-
-int test_open_fds(void) {
-  int entries = entries_of("/proc/self/fd");
-  return entries < 0 ? -1 : entries - 1; // without the directory stream itself
-}
-
-int test_threads(void) { return entries_of("/proc/self/task"); }
-
-// ---- deaths -------------------------------------------------------------------------------------------------------
-
-static void run_doomed(void (*fn)(void), int stderr_fd) {
-  struct rlimit no_core = {0, 0};
-  setrlimit(RLIMIT_CORE, &no_core);
-  dup2(stderr_fd, STDERR_FILENO);
-  close(stderr_fd);
-  fn();
-  fflush(NULL);
-  _exit(0);
-}
-
-static int ending_of(int wait_status) {
-  return WIFSIGNALED(wait_status) ? -WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
-}
-
-void test_death_at(const char *file, int line, const char *what, void (*fn)(void), int expected,
-                   const char *substring) {
-  int ends[2];
-  if (pipe(ends) != 0) test_fail(file, line, "pipe: %s", strerror(errno));
-  fflush(NULL);
-  pid_t child = fork();
-  if (child < 0) test_fail(file, line, "fork: %s", strerror(errno));
-  if (child == 0) {
-    close(ends[0]);
-    run_doomed(fn, ends[1]);
-  }
-  death_child = child;
-  close(ends[1]);
-
-  size_t used = 0, room = 1 << 16;
-  char *text = malloc(room + 1);
-  for (ssize_t got;;) {
-    if (used == room) text = realloc(text, (room *= 2) + 1);
-    got = read(ends[0], text + used, room - used);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    used += (size_t)got;
-  }
-  text[used] = 0;
-  close(ends[0]);
-  int wait_status = 0;
-  while (waitpid(child, &wait_status, 0) < 0 && errno == EINTR) {
-  }
-  death_child = 0;
-
-  int actual = ending_of(wait_status);
-  int holds = actual == expected && (!substring || strstr(text, substring));
-  if (!holds) {
-    write_text("---- stderr of the child\n");
-    write_all(text, used);
-    write_text("---- end\n");
-    test_fail(file, line, "%s ended with %d, expected %d with \"%s\" on stderr", what, actual, expected,
-              substring ? substring : "");
-  }
-  free(text);
-}
-
 // ---- running ------------------------------------------------------------------------------------------------------
 
-static void too_long(int signal_number) {
+static void too_long(void) {
   write_text("still running: ");
   write_text(running_name);
   write_text("\n");
-  if (death_child > 0) kill((pid_t)death_child, SIGKILL);
-  signal(signal_number, SIG_DFL); // the dump is not signal-safe: if it hangs, the second alarm ends the process
-  alarm(3);
-  if (ecru_dump) ecru_dump(STDERR_FILENO, 0);
-  _exit(EXIT_FAILED);
 }
 
-static void watch_the_time(void) {
-  const char *given = getenv("ECRU_TEST_SECONDS");
-  unsigned seconds = given ? (unsigned)strtoul(given, NULL, 10) : 0;
-  if (!seconds) return;
-  struct sigaction action;
-  memset(&action, 0, sizeof action);
-  action.sa_handler = too_long;
-  action.sa_flags = SA_RESTART;
-  sigaction(SIGALRM, &action, NULL);
-  alarm(seconds);
+static void dump_all(void) {
+  if (ecru_dump) ecru_dump(STDERR_FILENO, 0);
 }
 
 static int run_here(const test_case *test) {
   static char name[256];
   snprintf(name, sizeof name, "%s.%s", test->suite, test->name);
   running_name = name;
-  watch_the_time();
+  const char *given = getenv("ECRU_TEST_SECONDS");
+  unsigned seconds = given ? (unsigned)strtoul(given, NULL, 10) : 0;
+  if (seconds) test_system_watch(seconds, too_long, dump_all);
   test->run();
   int status = ecru_stop ? ecru_stop() : 0;
   if (status != 0) test_fail(__FILE__, __LINE__, "ecru_stop: %d %s", status, name_of_status(status));
   return 0;
 }
 
-static int run_in_child(const test_case *test) {
-  fflush(NULL);
-  pid_t child = fork();
-  if (child < 0) return EXIT_FAILED;
-  if (child == 0) exit(run_here(test)); // exit, not _exit: leak checkers look now
-  int wait_status = 0;
-  while (waitpid(child, &wait_status, 0) < 0 && errno == EINTR) {
-  }
-  return ending_of(wait_status);
-}
-
 static int run_all(void) {
   int passed = 0, failed = 0, skipped = 0;
   for (const test_case *test = first_case; test; test = test->next) {
-    int how = run_in_child(test);
+    int how = test_system_run(test, run_here);
     const char *verdict = how == 0 ? "pass" : how == EXIT_SKIPPED ? "skip" : "FAIL";
     printf("%s %s.%s", verdict, test->suite, test->name);
     if (how != 0 && how != EXIT_SKIPPED && how != EXIT_FAILED)
@@ -300,6 +200,7 @@ static const test_case *find(const char *name) {
 }
 
 int main(int argc, char **argv) {
+  test_system_begin(argv[0]);
   if (argc == 1) return run_all();
   if (argc == 2 && strcmp(argv[1], "--list") == 0) return list();
   const test_case *test = argc == 2 ? find(argv[1]) : NULL;

@@ -12,6 +12,7 @@
 #ifndef ECRU_TESTS_TEST_H
 #define ECRU_TESTS_TEST_H
 #include <errno.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #ifndef EXFULL
@@ -64,6 +65,11 @@ long test_scaled(long full);
 /// Number of open descriptors / threads of this process, for tests that must leak none. -1: unknown here.
 int test_open_fds(void);
 int test_threads(void);
+/// The system's number of the calling thread; memory of this process that is there, -1: unknown here.
+long test_thread_id(void);
+long test_resident_bytes(void);
+/// What malloc has given out and has not got back; 0: unknown here.
+size_t test_heap_bytes(void);
 
 void test_register(test_case *entry);
 __attribute__((noreturn, format(printf, 3, 4))) void test_fail(const char *file, int line, const char *format, ...);

@@ -144,7 +144,7 @@ FUNCTION(ecru__ctx_make)
         .cfi_endproc
 END(ecru__ctx_make)
 
-// void ecru__ctx_call(void *stack_top [x0], void (*fn)(void *) [x1], void *argument [x2])
+// void ecru__ctx_call(void *context [x0], void (*fn)(void *) [x1], void *argument [x2])
 FUNCTION(ecru__ctx_call)
         .cfi_startproc
         hint    #34
@@ -158,7 +158,7 @@ END(ecru__ctx_call)
 // gdb takes a frame whose caller lies elsewhere for a corrupt stack, but not where gcc's split stacks do the same thing
 // under this name.
 LOCAL_FUNCTION(__morestack)
-        mov     sp, x0
+        sub     sp, x0, #1024           // ECRU__CTX_SKIP_BYTES
         mov     x0, x2
         blr     x1
         mov     sp, x29

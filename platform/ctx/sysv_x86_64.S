@@ -111,7 +111,7 @@ LOCAL_FUNCTION(ecru__ctx_start)
         .cfi_endproc
 END(ecru__ctx_start)
 
-// void ecru__ctx_call(void *stack_top [rdi], void (*fn)(void *) [rsi], void *argument [rdx])
+// void ecru__ctx_call(void *context [rdi], void (*fn)(void *) [rsi], void *argument [rdx])
 FUNCTION(ecru__ctx_call)
         .cfi_startproc
         pushq   %rbp
@@ -123,7 +123,7 @@ END(ecru__ctx_call)
 // gdb takes a frame whose caller lies elsewhere for a corrupt stack, but not where gcc's split stacks do the same thing
 // under this name.
 LOCAL_FUNCTION(__morestack)
-        movq    %rdi, %rsp
+        leaq    -1024(%rdi), %rsp       // ECRU__CTX_SKIP_BYTES
         movq    %rdx, %rdi
         callq   *%rsi
         movq    %rbp, %rsp

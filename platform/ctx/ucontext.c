@@ -72,15 +72,15 @@ static void run_call(unsigned high, unsigned low) {
   call->fn(call->argument);
 }
 
-/// How much below stack_top makecontext is told of: it only computes the top from it.
+/// How much of the stack makecontext is told of: it only computes the top from it.
 enum { CALL_STACK_BYTES = 4096 };
 
-void ecru__ctx_call(void *stack_top, void (*fn)(void *argument), void *argument) {
+void ecru__ctx_call(void *context, void (*fn)(void *argument), void *argument) {
   struct call call;
   call.fn = fn;
   call.argument = argument;
   if (getcontext(&call.callee) != 0) abort();
-  call.callee.uc_stack.ss_sp = (char *)stack_top - CALL_STACK_BYTES;
+  call.callee.uc_stack.ss_sp = (char *)((uintptr_t)context & ~(uintptr_t)15) - ECRU__CTX_SKIP_BYTES - CALL_STACK_BYTES;
   call.callee.uc_stack.ss_size = CALL_STACK_BYTES;
   call.callee.uc_link = &call.caller;
   makecontext(&call.callee, (void (*)(void))run_call, 2, high_half(&call), low_half(&call));

@@ -210,7 +210,7 @@ static int open_handle(ecru__poller *poller, watch *w, const ecru__pollee *polle
   if (!handle) return ECRU_ENOMEM;
   int status = ecru__io_set_blocking(pollee->descriptor, false, &was_blocking);
   if (status == 0) {
-    int failed = uv_poll_init(&poller->loop, handle, (int)pollee->descriptor);
+    int failed = uv_poll_init_socket(&poller->loop, handle, (uv_os_sock_t)pollee->descriptor);
     status = failed == 0 ? 0 : failed == UV_EPERM ? ECRU_EPERM : failed == UV_EBADF ? ECRU_EBADF : ECRU_ENOMEM;
     if (was_blocking && (pollee->fleeting || status != 0)) ecru__io_set_blocking(pollee->descriptor, true, NULL);
   }

@@ -48,6 +48,21 @@ static _Atomic(void (*)(int)) teller; // atomic: set at every start of the runti
 
 void ecru__unwind_tell(void (*told)(int forced)) { atomic_store_explicit(&teller, told, memory_order_relaxed); }
 
+#if defined(_WIN32)
+#include <windows.h>
+
+/// On Windows gcc throws by the system's exceptions. Handler of a context's first frame (ctx/win64_x86_64.S), also in the search phase: going on
+/// where it was raised is what has the C++ runtime call std::terminate. Without it the system would end the process without a word.
+EXCEPTION_DISPOSITION ecru__unwind_end(EXCEPTION_RECORD *record, void *frame, CONTEXT *registers, void *dispatcher);
+EXCEPTION_DISPOSITION ecru__unwind_end(EXCEPTION_RECORD *record, void *frame, CONTEXT *registers, void *dispatcher) {
+  (void)frame, (void)registers, (void)dispatcher;
+  const DWORD gcc_throw = 0x20474343; // libgcc's STATUS_GCC_THROW
+  if (record->ExceptionCode != gcc_throw || record->ExceptionFlags != 0) return ExceptionContinueSearch; // 0: not unwinding, and may go on
+  void (*told)(int) = atomic_load_explicit(&teller, memory_order_relaxed);
+  if (told) told(0);
+  return ExceptionContinueExecution;
+}
+#else
 #if defined(__clang__)
 #define NAMED_IN_ASSEMBLY __attribute__((used, visibility("hidden")))
 #else
@@ -64,3 +79,4 @@ NAMED_IN_ASSEMBLY _Unwind_Reason_Code ecru__unwind_personality(int version, _Unw
   if (told && actions & (_UA_SEARCH_PHASE | _UA_FORCE_UNWIND)) told((actions & _UA_FORCE_UNWIND) != 0);
   return _URC_CONTINUE_UNWIND;
 }
+#endif

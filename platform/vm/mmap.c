@@ -47,6 +47,8 @@ size_t ecru__vm_page(void) {
   return page;
 }
 
+size_t ecru__vm_guard_least(void) { return ecru__vm_page(); }
+
 static void *map(size_t bytes) {
   void *address = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return address == MAP_FAILED ? NULL : address;
@@ -113,7 +115,9 @@ void *ecru__vm_reserve(size_t bytes, size_t align) {
   return address;
 }
 
-int ecru__vm_guard(void *address, size_t bytes) {
+int ecru__vm_guard(void *address, size_t bytes, size_t stack_bytes) {
+  assert(bytes <= stack_bytes);
+  (void)stack_bytes; // all the memory can be used as it is
   assert((uintptr_t)address % ecru__vm_page() == 0 && bytes % ecru__vm_page() == 0);
   if (ecru__fault(ECRU__FAULT_GUARD)) return ECRU_ENOMEM;
   int saved_errno = errno;

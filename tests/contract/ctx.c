@@ -166,7 +166,39 @@ TEST(ctx, live_values_survive) {
   destroy(context);
 }
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && defined(_WIN32)
+enum { INTEGER_REGISTERS = 8, FLOAT_REGISTERS = 10 };
+
+/// Fills every callee-saved register from `in`, switches, and stores them to `out`.
+static __attribute__((noinline)) void *switch_with_registers(void **save, void *to, void *value, const uint64_t *in,
+                                                             uint64_t *out) {
+  void *got;
+  struct {
+    const uint64_t *in;
+    uint64_t *out;
+    void *(*go)(void **, void *, void *);
+  } plan = {in, out, ecru__ctx_switch};
+  register void *r8 __asm__("r8") = value;
+  register void *r10 __asm__("r10") = &plan;
+  __asm__ volatile("push %%rbp; push %%rbx; push %%rdi; push %%rsi; push %%r12; push %%r13; push %%r14; push %%r15\n\t"
+                   "mov %%rsp, %%rax; and $-16, %%rsp; push %%rax; push %%r10; sub $32, %%rsp\n\t"
+                   "mov 16(%%r10), %%rax; mov (%%r10), %%r10\n\t"
+                   "movq 64(%%r10), %%xmm6; movq 72(%%r10), %%xmm7; movq 80(%%r10), %%xmm8; movq 88(%%r10), %%xmm9; movq 96(%%r10), %%xmm10; movq 104(%%r10), %%xmm11; movq 112(%%r10), %%xmm12; movq 120(%%r10), %%xmm13; movq 128(%%r10), %%xmm14; movq 136(%%r10), %%xmm15\n\t"
+                   "mov (%%r10), %%rbx; mov 8(%%r10), %%rbp; mov 16(%%r10), %%rdi; mov 24(%%r10), %%rsi\n\t"
+                   "mov 32(%%r10), %%r12; mov 40(%%r10), %%r13; mov 48(%%r10), %%r14; mov 56(%%r10), %%r15\n\t"
+                   "call *%%rax\n\t"
+                   "add $32, %%rsp; pop %%r10; mov 8(%%r10), %%r10\n\t"
+                   "movq %%xmm6, 64(%%r10); movq %%xmm7, 72(%%r10); movq %%xmm8, 80(%%r10); movq %%xmm9, 88(%%r10); movq %%xmm10, 96(%%r10); movq %%xmm11, 104(%%r10); movq %%xmm12, 112(%%r10); movq %%xmm13, 120(%%r10); movq %%xmm14, 128(%%r10); movq %%xmm15, 136(%%r10)\n\t"
+                   "mov %%rbx, (%%r10); mov %%rbp, 8(%%r10); mov %%rdi, 16(%%r10); mov %%rsi, 24(%%r10)\n\t"
+                   "mov %%r12, 32(%%r10); mov %%r13, 40(%%r10); mov %%r14, 48(%%r10); mov %%r15, 56(%%r10)\n\t"
+                   "pop %%rsp; pop %%r15; pop %%r14; pop %%r13; pop %%r12; pop %%rsi; pop %%rdi; pop %%rbx; pop %%rbp"
+                   : "=a"(got), "+c"(save), "+d"(to), "+r"(r8), "+r"(r10)
+                   :
+                   : "memory", "cc", "r9", "r11", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
+                     "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+  return got;
+}
+#elif defined(__x86_64__)
 enum { INTEGER_REGISTERS = 6, FLOAT_REGISTERS = 0 };
 
 /// Fills every callee-saved register from `in`, switches, and stores them to `out`.
@@ -393,6 +425,9 @@ TEST(ctx, a_context_moves_between_threads) {
 
 static alignas(16) char big_stack[STACK_BYTES], other_stack[STACK_BYTES];
 
+/// A suspended context on a stack of STACK_BYTES.
+static void *context_on(char *stack) { return ecru__ctx_make(stack + STACK_BYTES, STACK_BYTES, count_entry); }
+
 struct visit {
   int is_on_big_stack, is_on_other_stack, is_aligned;
   struct context *context;
@@ -411,7 +446,7 @@ static void visit_fn(void *argument) { note_stack(argument); }
 TEST(ctx, call_runs_on_the_given_stack_and_returns) {
   struct visit visit = {0};
   volatile long live = 42;
-  ecru__ctx_call(big_stack + STACK_BYTES, visit_fn, &visit);
+  ecru__ctx_call(context_on(big_stack), visit_fn, &visit);
   CHECK_EQ(visit.is_on_big_stack, 1);
   CHECK_EQ(visit.is_aligned, 1);
   CHECK_EQ(live, 42);
@@ -421,14 +456,14 @@ TEST(ctx, call_runs_on_the_given_stack_and_returns) {
 
 static void nested_fn(void *argument) {
   struct visit *visit = argument;
-  ecru__ctx_call(other_stack + STACK_BYTES, visit_fn, visit);
+  ecru__ctx_call(context_on(other_stack), visit_fn, visit);
   CHECK_EQ(visit->is_on_other_stack, 1);
   note_stack(visit);
 }
 
 TEST(ctx, calls_nest) {
   struct visit visit = {0};
-  ecru__ctx_call(big_stack + STACK_BYTES, nested_fn, &visit);
+  ecru__ctx_call(context_on(big_stack), nested_fn, &visit);
   CHECK_EQ(visit.is_on_big_stack, 1);
 }
 
@@ -440,7 +475,7 @@ static void switching_fn(void *argument) {
 
 static void call_entry(void *value) {
   struct visit visit = {.context = value};
-  ecru__ctx_call(big_stack + STACK_BYTES, switching_fn, &visit);
+  ecru__ctx_call(context_on(big_stack), switching_fn, &visit);
   for (;;) suspend(visit.context, (void *)(intptr_t)(visit.is_on_big_stack + 1));
 }
 
@@ -459,6 +494,6 @@ static void rounding_fn(void *argument) {
 TEST(ctx, call_is_transparent_to_the_control_words) {
   int seen = -1;
   fesetround(FE_DOWNWARD);
-  ecru__ctx_call(big_stack + STACK_BYTES, rounding_fn, &seen);
+  ecru__ctx_call(context_on(big_stack), rounding_fn, &seen);
   CHECK_EQ(seen, FE_DOWNWARD);
 }

@@ -105,7 +105,7 @@ static void check_guard(int kind) {
   char *address = ecru__vm_reserve(8 * page, page);
   memset(address, 7, 8 * page); // guards also over memory in use
   errno = EXFULL;
-  CHECK_EQ(ecru__vm_guard(address + 2 * page, 2 * page), 0);
+  CHECK_EQ(ecru__vm_guard(address + 2 * page, 2 * page, 2 * page), 0);
   CHECK_EQ(errno, EXFULL);
   for (int is_write = 0; is_write < 2; is_write++) {
     CHECK_EQ(faults(address + 2 * page - 1, is_write), 0);
@@ -136,7 +136,7 @@ TEST(vm, madvise_guards_cost_no_mappings) { // G9
   size_t page = ecru__vm_page();
   char *address = ecru__vm_reserve(2 * GUARDS * page, page);
   long before = maps();
-  for (size_t i = 0; i < GUARDS; i++) CHECK_EQ(ecru__vm_guard(address + 2 * i * page, page), 0);
+  for (size_t i = 0; i < GUARDS; i++) CHECK_EQ(ecru__vm_guard(address + 2 * i * page, page, page), 0);
   CHECK_EQ(maps(), before);
   ecru__vm_release(address, 2 * GUARDS * page);
 }
@@ -156,7 +156,7 @@ TEST(vm, a_used_up_map_budget_is_an_error) { // G8: never silently unguarded
   size_t guarded = 0;
   int status = 0;
   errno = EXFULL;
-  for (; guarded < pairs && status == 0; guarded += status == 0) status = ecru__vm_guard(address + 2 * guarded * page, page);
+  for (; guarded < pairs && status == 0; guarded += status == 0) status = ecru__vm_guard(address + 2 * guarded * page, page, page);
   CHECK_EQ(status, ECRU_ENOMEM);
   CHECK_EQ(errno, EXFULL);
   CHECK(guarded > pairs / 2);
@@ -174,7 +174,7 @@ TEST(vm, locked_memory_is_guarded_and_trimmed_too) {
   size_t page = ecru__vm_page();
   char *address = ecru__vm_reserve(4 * page, page);
   if (mlock(address, 4 * page) != 0) SKIP("may not lock memory");
-  CHECK_EQ(ecru__vm_guard(address, page), 0);
+  CHECK_EQ(ecru__vm_guard(address, page, page), 0);
   CHECK_EQ(faults(address, 1), 1);
   address[page] = 1;
   ecru__vm_trim(address + page, 3 * page);
@@ -188,7 +188,7 @@ static void check_trim(int kind) {
   require_guard(kind);
   size_t page = ecru__vm_page();
   char *address = ecru__vm_reserve(8 * page, page);
-  CHECK_EQ(ecru__vm_guard(address, page), 0);
+  CHECK_EQ(ecru__vm_guard(address, page, page), 0);
   memset(address + page, 7, 7 * page);
   errno = EXFULL;
   ecru__vm_trim(address, 7 * page);

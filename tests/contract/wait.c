@@ -1,10 +1,10 @@
 /// tests/contract/wait.c: what platform/wait.h promises.
 #include "platform/wait.h"
 #include "platform/clock.h"
+#include "platform/vm.h"
 #include "test.h"
 #include <errno.h>
 #include <pthread.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #define MILLISECONDS INT64_C(1000000)
@@ -123,8 +123,10 @@ TEST(wait, no_wake_is_lost) {
 }
 
 TEST(wait, waking_freed_memory_does_nothing) {
-  void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  munmap(page, 4096);
+  size_t bytes = (size_t)1 << 20;
+  void *page = ecru__vm_reserve(bytes, ecru__vm_page());
+  CHECK(page != NULL);
+  ecru__vm_release(page, bytes);
   errno = EXFULL;
   ecru__wake_one(page);
   ecru__wake_all(page);

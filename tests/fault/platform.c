@@ -35,9 +35,9 @@ TEST(fault, mappings_and_guards_fail) {
   char *address = ecru__vm_reserve(page, page);
   CHECK(address != NULL);
   ecru__fault_set(ECRU__FAULT_GUARD, 1, 0);
-  CHECK_EQ(ecru__vm_guard(address, page), ECRU_ENOMEM);
+  CHECK_EQ(ecru__vm_guard(address, page, page), ECRU_ENOMEM);
   address[0] = 1; // no guard
-  CHECK_EQ(ecru__vm_guard(address, page), 0);
+  CHECK_EQ(ecru__vm_guard(address, page, page), 0);
   ecru__vm_release(address, page);
 }
 

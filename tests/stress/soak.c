@@ -208,7 +208,7 @@ static quiet run_round(ecru_waitgroup *left, int64_t ns) {
   quiet q;
   UNTIL(counters_now().goroutines == 3); // the servers and this one
   q.descriptors = test_open_fds();
-  q.resident = resident_bytes();
+  q.resident = test_resident_bytes();
   q.allocated = (long)mallinfo2().uordblks;
   return q;
 }

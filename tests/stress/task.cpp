@@ -7,10 +7,6 @@
 #include <string>
 #include <thread>
 #include <unistd.h>
-#ifdef __linux__
-#include <sys/syscall.h>
-#endif
-#include <pthread.h>
 
 #include "test.h"
 
@@ -18,11 +14,7 @@ using namespace std::chrono_literals;
 
 static std::atomic<long> migrations;
 
-#ifdef SYS_gettid
-__attribute__((noinline)) static long thread_here() { return syscall(SYS_gettid); }
-#else
-__attribute__((noinline)) static long thread_here() { return (long)pthread_self(); }
-#endif
+__attribute__((noinline)) static long thread_here() { return test_thread_id(); }
 
 /// A goroutine's private dice, and the ways it can park.
 struct walker {

@@ -6,10 +6,6 @@
 #include <stdexcept>
 #include <string>
 #include <unistd.h>
-#ifdef __linux__
-#include <sys/syscall.h>
-#endif
-#include <pthread.h>
 
 #include "test.h"
 
@@ -35,11 +31,7 @@ void finish(ecru_chan *chan) { CHECK_EQ(ecru_chan_send(chan, nullptr), 0); }
 void await(ecru_chan *chan, int count) {
   for (int i = 0; i < count; i++) CHECK_EQ(ecru_chan_recv(chan, nullptr), 0);
 }
-#ifdef SYS_gettid
-__attribute__((noinline)) long thread_here() { return syscall(SYS_gettid); }
-#else
-__attribute__((noinline)) long thread_here() { return (long)pthread_self(); }
-#endif
+__attribute__((noinline)) long thread_here() { return test_thread_id(); }
 
 // ---- two pinned goroutines on two threads: whom they wake goes on there --------------------------------------------
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
+#include <sys/syscall.h>
 #include <termios.h>
 
 #include "tests/sockets.h"

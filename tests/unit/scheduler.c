@@ -809,13 +809,13 @@ TEST(scheduler, lowering_maxprocs_loses_nobody) { // G5
 static void wait_in_crowd(void *chan) { CHECK_EQ(ecru_chan_recv(chan, NULL), ECRU_ECLOSED); }
 static void park_a_crowd(void *unused) {
   (void)unused;
-  long count = test_scaled(CROWD_MOST), before = resident_bytes();
+  long count = test_scaled(CROWD_MOST), before = test_resident_bytes();
   if (ecru__vm_guard_kind() == ECRU__GUARD_MPROTECT && count > 20000) count = 20000; // the map budget allows no more
   ecru_chan *gate = chan_of(0, 0);
   for (long i = 0; i < count; i++) go(wait_in_crowd, gate);
   UNTIL(counters_now().waiting == (uint64_t)count);
   CHECK_EQ(counters_now().goroutines, count + 1);
-  long each = (resident_bytes() - before) / count;
+  long each = (test_resident_bytes() - before) / count;
   if (MEMORY_IS_OURS && count > 10000 && before > 0) CHECK(each < 6000); // one page, and what is shared
   CHECK_EQ(ecru_chan_close(gate), 0);
   UNTIL(counters_now().goroutines == 1);

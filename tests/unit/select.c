@@ -1,7 +1,6 @@
 /// tests/unit/select.c: select by rule (S1-S4, C10). Crowds and races over time: stress/chan.c.
 #include "chans.h"
 
-#include <malloc.h>
 #include <math.h>
 
 static ecru_case case_of(uint32_t kind, void *object, void *value) { return (ecru_case){kind, 77, object, value}; }
@@ -737,9 +736,9 @@ static void check_no_growth(void *unused) {
   (void)unused;
   ecru_chan *never = chan_of(sizeof(int), 0);
   struct stream in = {chan_of(sizeof(int), 0), chan_of(0, 0), test_scaled(100000)};
-  struct mallinfo2 before = {0};
+  size_t before = 0;
   for (int round = 0; round < 2; round++) { // the first warms up
-    before = mallinfo2();
+    before = test_heap_bytes();
     int value;
     for (long i = 0; i < in.count; i++) {
       ecru_case cases[] = {recv_case(in.chan, &value), recv_case(never, &value), send_case(never, &value)};
@@ -753,7 +752,7 @@ static void check_no_growth(void *unused) {
     }
     await(in.done, 1);
   }
-  CHECK(mallinfo2().uordblks <= before.uordblks + 4096);
+  CHECK(test_heap_bytes() <= before + 4096);
   ecru_chan_release(in.chan);
   ecru_chan_release(in.done);
   ecru_chan_release(never);

@@ -205,7 +205,7 @@ static long use_deeply(long before) {
   gate = chan_of(0, 0);
   for (int i = 0; i < DEEP; i++) go(be_deep, NULL);
   await(done, DEEP);
-  long used = resident_bytes() - before;
+  long used = test_resident_bytes() - before;
   CHECK(used > (long)DEEP * (200 << 10));
   CHECK_EQ(ecru_chan_close(gate), 0);
   UNTIL(counters_now().goroutines == 1);
@@ -215,18 +215,18 @@ static long use_deeply(long before) {
 }
 static void give_back(void *unused) {
   (void)unused;
-  long before = resident_bytes();
+  long before = test_resident_bytes();
   for (int i = 0; i < 3; i++) {
     long used = use_deeply(before);
     ecru__stacks_trim(ECRU_FOREVER, 0);
-    CHECK(resident_bytes() - before < used / 2); // a few stay at hand
+    CHECK(test_resident_bytes() - before < used / 2); // a few stay at hand
   }
 }
 static void give_back_unasked(void *unused) {
   (void)unused;
-  long before = resident_bytes();
+  long before = test_resident_bytes();
   long used = use_deeply(before);
-  while (resident_bytes() - before >= used / 2) CHECK_EQ(ecru_sleep(50 * ECRU_MILLISECOND), 0);
+  while (test_resident_bytes() - before >= used / 2) CHECK_EQ(ecru_sleep(50 * ECRU_MILLISECOND), 0);
 }
 static void need_own_memory(void) {
   if (SANITIZED) SKIP("the memory is a sanitizer's");

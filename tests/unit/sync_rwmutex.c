@@ -14,14 +14,14 @@ static void read_lock(void) { CHECK_EQ(ecru_rwmutex_read_lock(mutex), 0); }
 static void read_unlock(void) { CHECK_EQ(ecru_rwmutex_read_unlock(mutex), 0); }
 
 /// Notes its letter when it is in, stays a millisecond, notes it as a capital when it goes.
-static void write(void *letter) {
+static void write_once(void *letter) {
   lock();
   note(*(char *)letter);
   CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
   note(*(char *)letter - 'a' + 'A');
   unlock();
 }
-static void read(void *letter) {
+static void read_once(void *letter) {
   read_lock();
   note(*(char *)letter);
   CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
@@ -32,12 +32,12 @@ static void read(void *letter) {
 static void share(void *unused) {
   (void)unused;
   create();
-  start(read, "a");
-  start(read, "b");
+  start(read_once, "a");
+  start(read_once, "b");
   all_others_parked();
-  start(write, "w");
+  start(write_once, "w");
   all_others_parked();
-  start(read, "c"); // behind the writer
+  start(read_once, "c"); // behind the writer
   all_others_parked();
   CHECK_STR(history, "ab");
   CHECK_EQ(ecru_rwmutex_try_read_lock(mutex), ECRU_EAGAIN);
@@ -54,15 +54,15 @@ static void alternate(void *unused) {
   (void)unused;
   create();
   lock();
-  start(write, "v");
+  start(write_once, "v");
   all_others_parked();
-  start(write, "w");
-  start(read, "a");
-  start(read, "b");
+  start(write_once, "w");
+  start(read_once, "a");
+  start(read_once, "b");
   all_others_parked();
   unlock(); // the readers that wait by now, then a writer, not all writers first
   all_others_parked();
-  start(read, "c"); // came later: after the first writer
+  start(read_once, "c"); // came later: after the first writer
   join_crew();
   CHECK(strncmp(history, "ab", 2) == 0 || strncmp(history, "ba", 2) == 0);
   CHECK_STR(history + 4, "vVcCwW");
@@ -84,8 +84,8 @@ static void cancelled_writer(void *unused) {
   ecru_token *token = token_until(ECRU_FOREVER);
   start_under(token, give_up_waiting, NULL);
   all_others_parked();
-  start(read, "a");
-  start(read, "b");
+  start(read_once, "a");
+  start(read_once, "b");
   all_others_parked();
   CHECK_STR(history, "");
   cancel(token);
@@ -132,7 +132,7 @@ static void misuse_contended(void *unused) {
   (void)unused;
   create();
   lock();
-  start(read, "a"); // from now on everything goes the slow way
+  start(read_once, "a"); // from now on everything goes the slow way
   all_others_parked();
   unlock();
   join_crew();

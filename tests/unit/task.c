@@ -40,7 +40,7 @@ static ecru_chan *int_chan(size_t capacity) {
   return chan;
 }
 
-static void tell(ecru_chan *chan, int status) { CHECK_EQ(ecru_chan_send(chan, &status), 0); }
+static void tell_of(ecru_chan *chan, int status) { CHECK_EQ(ecru_chan_send(chan, &status), 0); }
 
 static void check_join(ecru_task *task, int expected) {
   int status = 12345;
@@ -80,13 +80,13 @@ static void has_states(void *argument) {
   ecru_chan *chan = int_chan(0);
   ecru_task *task = spawn(told, chan);
   CHECK_EQ(ecru_task_state(task), ECRU_TASK_RUNNING);
-  tell(chan, ECRU_EIO);
+  tell_of(chan, ECRU_EIO);
   check_join(task, ECRU_EIO);
   CHECK_EQ(ecru_task_state(task), ECRU_TASK_FAILED);
   ecru_task_release(task);
 
   task = spawn(told, chan);
-  tell(chan, 3);
+  tell_of(chan, 3);
   check_join(task, 3);
   CHECK_EQ(ecru_task_state(task), ECRU_TASK_DONE); // a positive status is a success
 
@@ -108,7 +108,7 @@ static void many_joiners(void *argument) {
   ecru_task *task = spawn(told, chan), *joiners[JOINERS];
   for (int i = 0; i < JOINERS; i++) joiners[i] = spawn(joins_other, task);
   ecru_yield();
-  tell(chan, 42);
+  tell_of(chan, 42);
   for (int i = 0; i < JOINERS; i++) {
     int status = 0;
     void *result = NULL;
@@ -134,7 +134,7 @@ TEST(task, foreign_threads_join_one) { // T1, G10
   ecru_task *task = spawn(told, chan);
   pthread_t threads[THREADS];
   for (int i = 0; i < THREADS; i++) CHECK_EQ(pthread_create(&threads[i], NULL, join_in_thread, task), 0);
-  tell(chan, 42);
+  tell_of(chan, 42);
   for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
   ecru_task_release(task);
   ecru_chan_release(chan);
@@ -170,7 +170,7 @@ static void own_thread_task(void *argument) {
   ecru_chan *chan = int_chan(0);
   ecru_task *task = NULL;
   CHECK_EQ(ecru_spawn_with(&task, &options, told, chan), 0);
-  tell(chan, 5);
+  tell_of(chan, 5);
   check_join(task, 5);
   ecru_task_release(task);
   ecru_chan_release(chan);
@@ -452,7 +452,7 @@ static void join_times_out(void *argument) {
   CHECK_EQ(status, 12345);
   CHECK_EQ(ecru_token_leave(), 0);
   CHECK_EQ(ecru_task_state(task), ECRU_TASK_RUNNING); // the task runs on
-  tell(chan, 0);
+  tell_of(chan, 0);
   check_join(task, 0);
   ecru_task_release(task);
   ecru_chan_release(chan);
@@ -496,7 +496,7 @@ static void selects_task(void *argument) {
   CHECK_EQ(ecru_task_state(quick), ECRU_TASK_FAILED);
   ecru_task_release(quick); // being picked has observed it
   CHECK_EQ(atomic_load(&reports), 0);
-  tell(chan, 0);
+  tell_of(chan, 0);
   CHECK_EQ(ecru_select(cases, 1, 0), 0);
   ecru_task_release(slow);
   ecru_chan_release(chan);
@@ -551,7 +551,7 @@ static void reports_at_end(void *argument) {
   uint64_t id = ecru_task_id(task);
   ecru_task_release(task);
   CHECK_EQ(atomic_load(&seen.calls), 0);
-  tell(chan, ECRU_EIO);
+  tell_of(chan, ECRU_EIO);
   while (atomic_load(&seen.calls) == 0) CHECK_EQ(ecru_yield(), 0);
   CHECK_EQ(seen.id, id);
   CHECK_EQ(seen.status, ECRU_EIO);

@@ -2,7 +2,6 @@
 #include "test.h"
 
 #include <ecru/ecru.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -144,9 +143,9 @@ TEST(token, a_family_of_100000_fires) { // K1
 TEST(token, a_released_child_holds_no_memory) { // K1
   ecru_token *parent = child_of(NULL);
   for (int i = 0; i < 1000; i++) ecru_token_release(child_of(parent));
-  size_t before = mallinfo2().uordblks;
+  size_t before = test_heap_bytes();
   for (int i = 0; i < 100000; i++) ecru_token_release(child_of(i % 2 ? parent : NULL));
-  CHECK(mallinfo2().uordblks < before + 65536);
+  CHECK(test_heap_bytes() < before + 65536);
   ecru_token_release(parent);
 }
 

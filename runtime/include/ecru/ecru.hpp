@@ -136,7 +136,7 @@ template <class T> struct outcome {
   void rethrow(int status) const {
     if (exception) std::rethrow_exception(exception);
     check(status);
-    if (!value) raise(ECRU_ECANCELED);
+    if (!value) ecru::raise(ECRU_ECANCELED);
   }
 };
 template <> struct outcome<void> {
@@ -157,7 +157,7 @@ template <> struct outcome<void> {
   void rethrow(int status) const {
     if (exception) std::rethrow_exception(exception);
     check(status);
-    if (!value) raise(ECRU_ECANCELED);
+    if (!value) ecru::raise(ECRU_ECANCELED);
   }
 };
 
