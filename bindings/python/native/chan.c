@@ -89,12 +89,35 @@ static int chan_traverse(ChanObject *c, visitproc visit, void *arg) {
     (c)->inside--;                 \
   } while (0)
 
-static PyObject *chan_send(ChanObject *c, PyObject *value) {
+/// One case of a select, by the instant. returns: 0; ECRU_EAGAIN: not in time; another status.
+static int wait_until(ChanObject *c, ecru_case *one, int64_t instant) {
+  int status;
+  CHAN_WAIT(c, status, ecru_select_until(one, 1, 0, instant));
+  if (status == 0) return one->status;
+  return status == ECRU_ETIMEDOUT && ecru_check() == 0 ? ECRU_EAGAIN : status;
+}
+
+int ecru_py_chan_put(ChanObject *c, PyObject *value, int64_t instant) {
   int status;
   Py_INCREF(value);
-  CHAN_WAIT(c, status, ecru_chan_send(c->chan, &value));
+  if (instant == ECRU_FOREVER) CHAN_WAIT(c, status, ecru_chan_send(c->chan, &value));
+  else if (instant == AT_ONCE) status = ecru_chan_try_send(c->chan, &value);
+  else status = wait_until(c, &(ecru_case){.kind = ECRU_CASE_SEND, .object = c->chan, .value = &value}, instant);
+  if (status != 0) Py_DECREF(value);
+  return status;
+}
+
+int ecru_py_chan_get(ChanObject *c, PyObject **value, int64_t instant) {
+  int status;
+  if (instant == ECRU_FOREVER) CHAN_WAIT(c, status, ecru_chan_recv(c->chan, value));
+  else if (instant == AT_ONCE) status = ecru_chan_try_recv(c->chan, value);
+  else status = wait_until(c, &(ecru_case){.kind = ECRU_CASE_RECV, .object = c->chan, .value = value}, instant);
+  return status;
+}
+
+static PyObject *chan_send(ChanObject *c, PyObject *value) {
+  int status = ecru_py_chan_put(c, value, ECRU_FOREVER);
   if (status == 0) Py_RETURN_NONE;
-  Py_DECREF(value);
   if (status == ECRU_EAGAIN) return PyErr_SetString(PyExc_BlockingIOError, "the channel is full"), NULL;
   return ecru_py_raise(status);
 }
@@ -102,24 +125,20 @@ static PyObject *chan_send(ChanObject *c, PyObject *value) {
 static PyObject *chan_recv(ChanObject *c, PyObject *unused) {
   (void)unused;
   PyObject *value;
-  int status;
-  CHAN_WAIT(c, status, ecru_chan_recv(c->chan, &value));
+  int status = ecru_py_chan_get(c, &value, ECRU_FOREVER);
   return status == 0 ? value : ecru_py_raise(status);
 }
 
 static PyObject *chan_next(ChanObject *c) {
   PyObject *value;
-  int status;
-  CHAN_WAIT(c, status, ecru_chan_recv(c->chan, &value));
+  int status = ecru_py_chan_get(c, &value, ECRU_FOREVER);
   if (status == 0) return value;
   return status == ECRU_ECLOSED ? NULL : ecru_py_raise(status);
 }
 
 static PyObject *chan_try_send(ChanObject *c, PyObject *value) {
-  Py_INCREF(value);
-  int status = ecru_chan_try_send(c->chan, &value);
+  int status = ecru_py_chan_put(c, value, AT_ONCE);
   if (status == 0) Py_RETURN_TRUE;
-  Py_DECREF(value);
   if (status == ECRU_EAGAIN) Py_RETURN_FALSE;
   return ecru_py_raise(status);
 }
@@ -138,15 +157,14 @@ static PyObject *pair_of(PyObject *value, bool ok) {
 static PyObject *chan_recv2(ChanObject *c, PyObject *unused) {
   (void)unused;
   PyObject *value;
-  int status;
-  CHAN_WAIT(c, status, ecru_chan_recv(c->chan, &value));
+  int status = ecru_py_chan_get(c, &value, ECRU_FOREVER);
   if (status == 0) return pair_of(value, true);
   return status == ECRU_ECLOSED ? pair_of(Py_NewRef(Py_None), false) : ecru_py_raise(status);
 }
 static PyObject *chan_try_recv(ChanObject *c, PyObject *unused) {
   (void)unused;
   PyObject *value;
-  int status = ecru_chan_try_recv(c->chan, &value);
+  int status = ecru_py_chan_get(c, &value, AT_ONCE);
   if (status == 0) return pair_of(value, true);
   return status == ECRU_EAGAIN ? pair_of(Py_NewRef(Py_None), false) : ecru_py_raise(status);
 }

@@ -115,6 +115,7 @@ int ecru_py_add_token(PyObject *module);
 int ecru_py_add_sync(PyObject *module);
 int ecru_py_add_rlock(PyObject *module);
 int ecru_py_add_semaphore(PyObject *module);
+int ecru_py_add_queue(PyObject *module); ///< after add_chan
 int ecru_py_add_io(PyObject *module);
 int ecru_py_add_net(PyObject *module);
 int ecru_py_add_stream(PyObject *module);
@@ -131,6 +132,11 @@ PyObject *ecru_py_current_task(void); ///< borrowed, or NULL
 
 /// inside: calls that may run without the GIL, by which something may leave the buffer unseen by a collection under way.
 typedef struct ChanObject { PyObject_HEAD ecru_chan *chan; PyObject *weakrefs; Py_ssize_t inside; } ChanObject;
+#define AT_ONCE INT64_MIN ///< instead of an instant: without waiting
+/// The GIL is held. returns: 0 (put: a reference was taken; get: *value is the caller's); ECRU_EAGAIN not in time, or no room where that fails;
+/// ECRU_ECLOSED; ECRU_EINTR with an exception; another status.
+int ecru_py_chan_put(ChanObject *c, PyObject *value, int64_t instant);
+int ecru_py_chan_get(ChanObject *c, PyObject **value, int64_t instant);
 typedef struct TokenObject { PyObject_HEAD ecru_token *token; int entered; } TokenObject;
 typedef struct IOObject { PyObject_HEAD ecru_io *io; int64_t deadline[2]; /* of reading, of writing: set_deadline's */ } IOObject;
 extern PyTypeObject *ecru_py_chan_type, *ecru_py_task_type, *ecru_py_token_type, *ecru_py_io_type;

@@ -1,9 +1,12 @@
 """Queues: the queue module's, for goroutines and OS threads at once; a cancelled waiter loses nothing."""
 
+import gc
 import heapq
 import queue
 import threading
+import weakref
 from collections import Counter, deque
+from functools import partial
 from typing import Any
 
 import pytest
@@ -203,3 +206,50 @@ def test_queues_do_what_a_list_does(make: Any, maxsize: int, program: list[tuple
         assert q.qsize() == len(model.items)
     for task in [*getting, *(task for _, task in putting)]:
         cancelled(task)
+
+
+def test_queue_misuse() -> None:
+    q = ecru.Queue[int](1)
+    with pytest.raises(RuntimeError, match="once"):
+        q.__init__(2)  # type: ignore[misc]
+    raw = ecru.Queue.__new__(ecru.Queue)
+    for call in (lambda: raw.put(1), raw.get, lambda: raw.put_nowait(1), raw.get_nowait):
+        with pytest.raises(RuntimeError, match="not initialised"):
+            call()
+    for wrong in (lambda: q.put(), lambda: q.put(1, True, None, 4), lambda: q.get(timeout="x")):  # type: ignore[call-arg,arg-type]
+        with pytest.raises(TypeError):
+            wrong()
+    assert q.empty()
+    q.join()
+
+
+def test_queues_that_hold_themselves_are_collected() -> None:
+    q = ecru.Queue[Any]()
+    q.put(q)
+    gone = weakref.ref(q)
+    del q
+    gc.collect()
+    assert gone() is None
+
+
+def test_an_item_that_could_not_be_put_is_not_kept() -> None:
+    class Item:
+        pass
+
+    q, item = ecru.Queue[Any](1), Item()
+    gone = weakref.ref(item)
+    q.put(None)
+    with pytest.raises(queue.Full):
+        q.put(item, timeout=0.001)
+    with pytest.raises(queue.Full):
+        q.put_nowait(item)
+    cancelled(parked(partial(q.put, item)))
+    q.shutdown()
+    with pytest.raises(ecru.ShutDown):
+        q.put(item)
+    del item
+    gc.collect()
+    assert gone() is None
+    assert q.get() is None
+    q.task_done()
+    q.join()

@@ -474,4 +474,7 @@ def test_ten_thousand_goroutines_and_random_cancels_lose_nothing(seed: int) -> N
     while not q.empty():
         consume(-1)
     assert put == got
-    assert q._unfinished.count == put.total()
+    for _ in range(put.total()):
+        q.task_done()
+    with pytest.raises(ValueError, match="too many times"):
+        q.task_done()

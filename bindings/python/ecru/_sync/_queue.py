@@ -6,11 +6,11 @@ import heapq
 import sys
 from contextlib import suppress
 from queue import Empty, Full
-from typing import Generic, TypeVar, cast
+from typing import TypeVar
 
-from ecru._native import Chan, Closed, Mutex, Semaphore, select
-from ecru._sync._event import WaitGroup
-from ecru._sync._waits import receives, sends
+from ecru import _native
+from ecru._native import Closed, Mutex, Semaphore
+from ecru._sync._waits import receives
 
 T = TypeVar("T")
 _EVERYBODY = 1 << 40
@@ -24,80 +24,11 @@ else:
         """The queue is shut down: there was a put, or a get with nothing left."""
 
 
-class Queue(Generic[T]):
+class Queue(_native.Queue[T]):
     """A queue as queue.Queue, first in, first out; maxsize <= 0: without bound.
 
     put and get raise Cancelled when the current token fires; then nothing was put or taken.
     """
-
-    def __init__(self, maxsize: int = 0) -> None:
-        self.maxsize = maxsize
-        self._unfinished = WaitGroup()
-        self._shut = False
-        self._make()
-
-    def _make(self) -> None:
-        self._chan: Chan[T] = Chan(self.maxsize if self.maxsize > 0 else None)
-
-    def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
-        """Puts item, parking for timeout seconds at most while it is full. Raises queue.Full, ShutDown, ValueError."""
-        _check(timeout)
-        self._unfinished.add()
-        try:
-            self._put(item, block, timeout)
-        except Closed:
-            self._unfinished.done()
-            raise ShutDown from None
-        except BaseException:
-            self._unfinished.done()
-            raise
-
-    def get(self, block: bool = True, timeout: float | None = None) -> T:
-        """Takes an item, parking for timeout seconds at most while it is empty. Raises queue.Empty, ShutDown,
-        ValueError.
-        """
-        _check(timeout)
-        try:
-            return self._get(block, timeout)
-        except Closed:
-            raise ShutDown from None
-
-    def _put(self, item: T, block: bool, timeout: float | None) -> None:
-        if not sends(self._chan, item, block, timeout):
-            raise Full
-
-    def _get(self, block: bool, timeout: float | None) -> T:
-        if block and timeout is None:
-            return self._chan.recv()
-        if not block:
-            item, ok = self._chan.try_recv()
-        else:
-            result = select((self._chan,), timeout=timeout)
-            if result and not result[2]:
-                raise Closed
-            item, ok = (result[1], True) if result else (None, False)
-        if not ok:
-            raise Empty
-        return cast(T, item)
-
-    def put_nowait(self, item: T) -> None:
-        """put that never parks."""
-        self.put(item, block=False)
-
-    def get_nowait(self) -> T:
-        """get that never parks."""
-        return self.get(block=False)
-
-    def task_done(self) -> None:
-        """What was got is dealt with. ValueError if that was said of all that was put."""
-        try:
-            self._unfinished.done()
-        except ValueError:
-            raise ValueError("task_done() called too many times") from None
-
-    def join(self) -> None:
-        """Parks until task_done was called for each item that was put. Raises Cancelled."""
-        self._unfinished.wait()
 
     def shutdown(self, immediate: bool = False) -> None:
         """No more can be put; what is there can be got (immediate: is dropped); then ShutDown is raised. Idempotent."""
@@ -106,7 +37,7 @@ class Queue(Generic[T]):
         if immediate:
             with suppress(Closed):
                 while self._chan.try_recv()[1]:
-                    self._unfinished.done()
+                    self.task_done()
 
     def qsize(self) -> int:
         """How many items there are."""
@@ -132,32 +63,58 @@ def _check(timeout: float | None) -> None:
 class LifoQueue(Queue[T]):
     """A Queue from which the last item comes first."""
 
-    def _make(self) -> None:
+    def __init__(self, maxsize: int = 0) -> None:
+        super().__init__(maxsize, elsewhere=True)
         self._items: list[T] = []
         self._mutex = Mutex()
-        self._ready: Chan[None] = Chan(None)  # an element for each of the items
-        self._places = Semaphore(self.maxsize) if self.maxsize > 0 else None
+        self._places = Semaphore(maxsize) if maxsize > 0 else None
 
-    def _put(self, item: T, block: bool, timeout: float | None) -> None:
-        if self._places and not self._places.acquire(block, timeout if block else None):
-            raise Full
+    def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
+        """As Queue's."""
+        _check(timeout)
+        self._begin()
         try:
-            with self._mutex:
-                if self._ready.closed:
-                    raise Closed
-                self._push(item)
-                self._ready.try_send(None)
+            self._put(item, block, timeout if block else None)
+        except Closed:
+            self.task_done()
+            raise ShutDown from None
         except BaseException:
-            self._free_place()
+            self.task_done()
             raise
 
-    def _get(self, block: bool, timeout: float | None) -> T:
-        if not receives(self._ready, block, timeout if block else None):
-            raise Empty
+    def put_nowait(self, item: T) -> None:
+        """put that never parks."""
+        self.put(item, block=False)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> T:
+        """As Queue's."""
+        _check(timeout)
+        try:
+            if not receives(self._chan, block, timeout):
+                raise Empty
+        except Closed:
+            raise ShutDown from None
         with self._mutex:
             item = self._pop()
         self._free_place()
         return item
+
+    def get_nowait(self) -> T:
+        """get that never parks."""
+        return self.get(block=False)
+
+    def _put(self, item: T, block: bool, timeout: float | None) -> None:
+        if self._places and not self._places.acquire(block, timeout):
+            raise Full
+        try:
+            with self._mutex:
+                if self._chan.closed:
+                    raise Closed
+                self._push(item)
+                self._chan.try_send(None)
+        except BaseException:
+            self._free_place()
+            raise
 
     def _free_place(self) -> None:
         if self._places:
@@ -172,19 +129,15 @@ class LifoQueue(Queue[T]):
     def shutdown(self, immediate: bool = False) -> None:
         """As Queue's."""
         with self._mutex, suppress(Closed):
-            self._ready.close()
+            self._chan.close()
             if self._places:
                 self._places.release(_EVERYBODY)  # who waits finds it closed
         if immediate:
             with suppress(Closed):
-                while self._ready.try_recv()[1]:
+                while self._chan.try_recv()[1]:
                     with self._mutex:
                         self._pop()
-                    self._unfinished.done()
-
-    def qsize(self) -> int:
-        """How many items there are."""
-        return len(self._ready)
+                    self.task_done()
 
 
 class PriorityQueue(LifoQueue[T]):

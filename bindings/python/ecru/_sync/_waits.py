@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from _thread import get_ident
-from typing import TypeVar
 
 from ecru._native import Chan, Closed, current, select
-
-T = TypeVar("T")
 
 
 def me() -> int:
@@ -24,19 +21,6 @@ def receives(chan: Chan[None], blocking: bool, timeout: float | None) -> bool:
         chan.recv()
         return True
     result = select((chan,), timeout=timeout)
-    if result and not result[2]:
-        raise Closed
-    return result is not None
-
-
-def sends(chan: Chan[T], value: T, blocking: bool, timeout: float | None) -> bool:
-    """Whether the value went in time. Raises Closed."""
-    if not blocking:
-        return chan.try_send(value)
-    if timeout is None:
-        chan.send(value)
-        return True
-    result = select(((chan, value),), timeout=timeout)
     if result and not result[2]:
         raise Closed
     return result is not None
