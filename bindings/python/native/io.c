@@ -10,7 +10,6 @@ PyObject *ecru_py_io_of(PyTypeObject *type, ecru_io *handle) {
     return NULL;
   }
   io->io = handle;
-  io->deadline[0] = io->deadline[1] = ECRU_FOREVER;
   return (PyObject *)io;
 }
 
@@ -45,7 +44,6 @@ static PyObject *io_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
   if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|p:IO", keywords, &fd, &keep_open)) return NULL;
   IOObject *io = (IOObject *)type->tp_alloc(type, 0);
   if (!io) return NULL;
-  io->deadline[0] = io->deadline[1] = ECRU_FOREVER;
   int status = ecru_io_adopt(&io->io, fd, keep_open ? ECRU_IO_KEEP_OPEN : 0u);
   if (status == 0) return (PyObject *)io;
   io->io = NULL;
@@ -60,93 +58,89 @@ static void io_dealloc(IOObject *io) {
   Py_DECREF(type);
 }
 
-static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
-
-/// Limits the directions to the instant, or to the deadline set for each if that is earlier.
-static int set_deadlines(IOObject *io, unsigned directions, int64_t instant) {
-  int status = 0;
-  if (directions & ECRU_IO_READ) status = ecru_io_set_deadline(io->io, ECRU_IO_READ, earlier(instant, io->deadline[0]));
-  if (status == 0 && directions & ECRU_IO_WRITE) status = ecru_io_set_deadline(io->io, ECRU_IO_WRITE, earlier(instant, io->deadline[1]));
-  return status;
-}
-
-int ecru_py_begin_limit(limit *l, IOObject *io, unsigned directions, PyObject *timeout) {
+int ecru_py_begin_limit(limit *l, PyObject *timeout) {
   int64_t instant;
-  return ecru_py_instant(timeout, &instant) < 0 ? -1 : ecru_py_limit_until(l, io, directions, instant);
+  return ecru_py_instant(timeout, &instant) < 0 ? -1 : ecru_py_limit_until(l, instant);
 }
-int ecru_py_limit_until(limit *l, IOObject *io, unsigned directions, int64_t instant) {
-  l->io = NULL;
-  if (instant == ECRU_FOREVER) return 0;
-  int status = set_deadlines(io, directions, instant);
-  if (status != 0) {
-    ecru_py_raise(status);
-    return -1;
-  }
-  *l = (limit){io, directions};
-  return 0;
+int ecru_py_limit_until(limit *l, int64_t instant) {
+  l->entered = instant != ECRU_FOREVER;
+  if (!l->entered) return 0;
+  (void)ecru_py_waits_here(); // the first has a token of its own
+  int status = ecru_deadline_enter(instant);
+  if (status != 0) ecru_py_raise(status);
+  return status == 0 ? 0 : -1;
 }
-PyObject *ecru_py_end_limit(limit *l, int64_t status) {
-  if (l->io) (void)set_deadlines(l->io, l->directions, ECRU_FOREVER);
-  if (status == ECRU_ETIMEDOUT && ecru_check() == 0) {
-    PyErr_SetString(PyExc_TimeoutError, "timed out");
-    return NULL;
-  }
-  return ecru_py_raise((int)status);
+void ecru_py_end_limit(const limit *l) {
+  if (l->entered) (void)ecru_token_leave();
+}
+PyObject *ecru_py_io_failed(int64_t status) {
+  if (status != ECRU_ETIMEDOUT || ecru_check() != 0) return ecru_py_raise((int)status);
+  return PyErr_SetString(PyExc_TimeoutError, "timed out"), NULL;
+}
+
+Py_ssize_t ecru_py_parse_recv(PyObject *const *given, Py_ssize_t count, PyObject *keywords, PyObject **timeout) {
+  static const char *const names[] = {"bytes", "timeout", NULL};
+  PyObject *args[2];
+  if (ecru_py_arguments(args, names, 1, given, count, keywords) < 0) return -1;
+  *timeout = args[1];
+  Py_ssize_t most = PyNumber_AsSsize_t(args[0], PyExc_OverflowError);
+  if (most < 0 && !PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "negative buffersize in recv");
+  return most < 0 ? -1 : most;
 }
 
 PyObject *ecru_py_io_recv(IOObject *io, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {
-  static const char *const names[] = {"bytes", "timeout", NULL};
-  PyObject *args[2];
-  if (ecru_py_arguments(args, names, 1, given, count, keywords) < 0) return NULL;
-  Py_ssize_t most = PyNumber_AsSsize_t(args[0], PyExc_OverflowError);
-  if (most == -1 && PyErr_Occurred()) return NULL;
-  if (most < 0) return PyErr_SetString(PyExc_ValueError, "negative buffersize in recv"), NULL;
+  PyObject *timeout;
+  Py_ssize_t most = ecru_py_parse_recv(given, count, keywords, &timeout);
+  if (most < 0) return NULL;
   limit l;
   PyObject *data = PyBytes_FromStringAndSize(NULL, most);
-  if (!data || ecru_py_begin_limit(&l, io, ECRU_IO_READ, args[1]) < 0) {
+  if (!data || ecru_py_begin_limit(&l, timeout) < 0) {
     Py_XDECREF(data);
     return NULL;
   }
   int64_t got;
   ECRU_PY_WAIT(got, ecru_io_read(io->io, PyBytes_AS_STRING(data), (size_t)most));
+  ecru_py_end_limit(&l);
   if (got == ECRU_EMSGSIZE) got = most; // a datagram's beginning, as recv(2)
-  if (l.io || got < 0) {
-    PyObject *failed = ecru_py_end_limit(&l, got < 0 ? got : ECRU_EINTR);
-    if (got < 0) {
-      Py_DECREF(data);
-      return failed;
-    }
+  if (got < 0) {
+    Py_DECREF(data);
+    return ecru_py_io_failed(got);
   }
   if (got != most) (void)_PyBytes_Resize(&data, (Py_ssize_t)got);
   return data;
 }
 
-PyObject *ecru_py_io_recv_into(IOObject *io, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {
+int ecru_py_parse_recv_into(PyObject *const *given, Py_ssize_t count, PyObject *keywords, Py_buffer *view, PyObject **timeout) {
   static const char *const names[] = {"buffer", "bytes", "timeout", NULL};
   PyObject *args[3];
-  Py_buffer view;
-  if (ecru_py_arguments(args, names, 1, given, count, keywords) < 0) return NULL;
+  if (ecru_py_arguments(args, names, 1, given, count, keywords) < 0) return -1;
+  *timeout = args[2];
   Py_ssize_t most = args[1] ? PyNumber_AsSsize_t(args[1], PyExc_OverflowError) : 0;
-  if (most == -1 && PyErr_Occurred()) return NULL;
-  if (most < 0) return PyErr_SetString(PyExc_ValueError, "negative buffersize in recv_into"), NULL;
-  if (PyObject_GetBuffer(args[0], &view, PyBUF_WRITABLE) < 0) return NULL;
-  if (most > view.len) {
-    PyBuffer_Release(&view);
-    return PyErr_SetString(PyExc_ValueError, "buffer too small for requested bytes"), NULL;
-  }
-  if (most == 0) most = view.len;
+  if (most == -1 && PyErr_Occurred()) return -1;
+  if (most < 0) return PyErr_SetString(PyExc_ValueError, "negative buffersize in recv_into"), -1;
+  if (PyObject_GetBuffer(args[0], view, PyBUF_WRITABLE) < 0) return -1;
+  if (most > 0 && most <= view->len) view->len = most;
+  if (most <= view->len) return 0;
+  PyBuffer_Release(view);
+  return PyErr_SetString(PyExc_ValueError, "buffer too small for requested bytes"), -1;
+}
+
+PyObject *ecru_py_io_recv_into(IOObject *io, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {
+  PyObject *timeout;
+  Py_buffer view;
   limit l;
-  if (ecru_py_begin_limit(&l, io, ECRU_IO_READ, args[2]) < 0) {
+  if (ecru_py_parse_recv_into(given, count, keywords, &view, &timeout) < 0) return NULL;
+  Py_ssize_t most = view.len;
+  if (ecru_py_begin_limit(&l, timeout) < 0) {
     PyBuffer_Release(&view);
     return NULL;
   }
   int64_t got;
   ECRU_PY_WAIT(got, ecru_io_read(io->io, view.buf, (size_t)most));
+  ecru_py_end_limit(&l);
   PyBuffer_Release(&view);
   if (got == ECRU_EMSGSIZE) got = most;
-  if (got < 0) return ecru_py_end_limit(&l, got);
-  if (l.io) (void)ecru_py_end_limit(&l, ECRU_EINTR);
-  return PyLong_FromLongLong(got);
+  return got < 0 ? ecru_py_io_failed(got) : PyLong_FromLongLong(got);
 }
 
 /// all: until everything is written; else what one write takes.
@@ -157,7 +151,7 @@ static PyObject *write_out(IOObject *io, PyObject *const *given, Py_ssize_t coun
   if (ecru_py_arguments(args, names, 1, given, count, keywords) < 0) return NULL;
   if (PyObject_GetBuffer(args[0], &view, PyBUF_SIMPLE) < 0) return NULL;
   limit l;
-  if (ecru_py_begin_limit(&l, io, ECRU_IO_WRITE, args[1]) < 0) {
+  if (ecru_py_begin_limit(&l, args[1]) < 0) {
     PyBuffer_Release(&view);
     return NULL;
   }
@@ -184,9 +178,9 @@ static PyObject *write_out(IOObject *io, PyObject *const *given, Py_ssize_t coun
       }
     }
   }
+  ecru_py_end_limit(&l);
   PyBuffer_Release(&view);
-  if (sent < 0) return ecru_py_end_limit(&l, sent);
-  if (l.io) (void)ecru_py_end_limit(&l, ECRU_EINTR);
+  if (sent < 0) return ecru_py_io_failed(sent);
   return all ? Py_NewRef(Py_None) : PyLong_FromLongLong(sent);
 }
 static PyObject *io_send(IOObject *io, PyObject *const *args, Py_ssize_t count, PyObject *keywords) {
@@ -215,11 +209,10 @@ static PyObject *io_wait(IOObject *io, PyObject *const *given, Py_ssize_t count,
   if (ecru_py_arguments(args, names, 1, given, count, keywords) < 0) return NULL;
   int directions = directions_of(args[0]), status;
   limit l;
-  if (directions < 0 || ecru_py_begin_limit(&l, io, (unsigned)directions, args[1]) < 0) return NULL;
+  if (directions < 0 || ecru_py_begin_limit(&l, args[1]) < 0) return NULL;
   ECRU_PY_WAIT(status, ecru_io_wait(io->io, (unsigned)directions));
-  if (status < 0) return ecru_py_end_limit(&l, status);
-  if (l.io) (void)ecru_py_end_limit(&l, ECRU_EINTR);
-  return text_of(status);
+  ecru_py_end_limit(&l);
+  return status < 0 ? ecru_py_io_failed(status) : text_of(status);
 }
 
 static PyObject *io_close(IOObject *io, PyObject *unused) {
@@ -256,9 +249,7 @@ static PyObject *io_set_deadline(IOObject *io, PyObject *const *given, Py_ssize_
   if (ecru_py_arguments(args, names, 1, given, count, keywords) < 0 || ecru_py_instant(args[0], &instant) < 0) return NULL;
   int directions = args[1] ? directions_of(args[1]) : ECRU_IO_READ | ECRU_IO_WRITE;
   if (directions < 0) return NULL;
-  if (directions & ECRU_IO_READ) io->deadline[0] = instant;
-  if (directions & ECRU_IO_WRITE) io->deadline[1] = instant;
-  int status = set_deadlines(io, (unsigned)directions, ECRU_FOREVER);
+  int status = ecru_io_set_deadline(io->io, (unsigned)directions, instant);
   return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
 }
 

@@ -138,7 +138,7 @@ typedef struct ChanObject { PyObject_HEAD ecru_chan *chan; PyObject *weakrefs; P
 int ecru_py_chan_put(ChanObject *c, PyObject *value, int64_t instant);
 int ecru_py_chan_get(ChanObject *c, PyObject **value, int64_t instant);
 typedef struct TokenObject { PyObject_HEAD ecru_token *token; int entered; } TokenObject;
-typedef struct IOObject { PyObject_HEAD ecru_io *io; int64_t deadline[2]; /* of reading, of writing: set_deadline's */ } IOObject;
+typedef struct IOObject { PyObject_HEAD ecru_io *io; } IOObject;
 extern PyTypeObject *ecru_py_chan_type, *ecru_py_task_type, *ecru_py_token_type, *ecru_py_io_type;
 ecru_task *ecru_py_task_of(PyObject *task);
 
@@ -179,11 +179,15 @@ int ecru_py_arguments(PyObject **out, const char *const *names, Py_ssize_t requi
 PyObject *ecru_py_io_of(PyTypeObject *type, ecru_io *handle);
 /// *type becomes the one given, if one is. returns: 0; -1 with a TypeError: it is no subclass of *type.
 int ecru_py_io_type_of(PyObject *given, PyTypeObject **type);
-/// Limits what comes next to `timeout` seconds from now, if it is a number. Its own expiry is a TimeoutError.
-typedef struct limit { IOObject *io; unsigned directions; } limit;
-int ecru_py_begin_limit(limit *l, IOObject *io, unsigned directions, PyObject *timeout);
-int ecru_py_limit_until(limit *l, IOObject *io, unsigned directions, int64_t instant); ///< runs no Python code
-PyObject *ecru_py_end_limit(limit *l, int64_t status);
+/// Limits what the caller alone waits for next to `timeout` seconds from now, if it is a number. Begun, it must be ended.
+typedef struct limit { bool entered; } limit;
+int ecru_py_begin_limit(limit *l, PyObject *timeout);
+int ecru_py_limit_until(limit *l, int64_t instant); ///< runs no Python code
+void ecru_py_end_limit(const limit *l);
+PyObject *ecru_py_io_failed(int64_t status); ///< a limit's own expiry, which has ended, and that of a deadline, is a TimeoutError
+/// recv's and recv_into's arguments. returns: how many bytes, and 0 with so long a view; -1 with an exception.
+Py_ssize_t ecru_py_parse_recv(PyObject *const *given, Py_ssize_t count, PyObject *keywords, PyObject **timeout);
+int ecru_py_parse_recv_into(PyObject *const *given, Py_ssize_t count, PyObject *keywords, Py_buffer *view, PyObject **timeout);
 PyObject *ecru_py_io_recv(IOObject *io, PyObject *const *args, Py_ssize_t count, PyObject *keywords);
 PyObject *ecru_py_io_recv_into(IOObject *io, PyObject *const *args, Py_ssize_t count, PyObject *keywords);
 PyObject *ecru_py_io_accept(IOObject *io, PyObject *const *args, Py_ssize_t count, PyObject *keywords);

@@ -67,13 +67,12 @@ PyObject *ecru_py_io_accept(IOObject *io, PyObject *const *given, Py_ssize_t cou
   PyTypeObject *type = ecru_py_io_type;
   limit l;
   if (ecru_py_arguments(args, names, 0, given, count, keywords) < 0 || ecru_py_io_type_of(args[1], &type) < 0) return NULL;
-  if (ecru_py_begin_limit(&l, io, ECRU_IO_READ, args[0]) < 0) return NULL;
+  if (ecru_py_begin_limit(&l, args[0]) < 0) return NULL;
   ecru_io *accepted = NULL;
   int status;
   ECRU_PY_WAIT(status, ecru_accept(io->io, &accepted, NULL));
-  if (status < 0) return ecru_py_end_limit(&l, status);
-  if (l.io) (void)ecru_py_end_limit(&l, ECRU_EINTR);
-  return ecru_py_io_of(type, accepted);
+  ecru_py_end_limit(&l);
+  return status < 0 ? ecru_py_io_failed(status) : ecru_py_io_of(type, accepted);
 }
 
 /// resolve(host, network="ip") -> [str]
@@ -98,27 +97,24 @@ static PyObject *resolve(PyObject *module, PyObject *args) {
 // ---- datagrams ---------------------------------------------------------------------------------------------------------
 
 static PyObject *receive_from(IOObject *io, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {
-  static const char *const names[] = {"bytes", "timeout", NULL};
-  PyObject *args[2];
-  if (ecru_py_arguments(args, names, 1, given, count, keywords) < 0) return NULL;
-  Py_ssize_t most = PyNumber_AsSsize_t(args[0], PyExc_OverflowError);
-  if (most == -1 && PyErr_Occurred()) return NULL;
-  if (most < 0) return PyErr_SetString(PyExc_ValueError, "negative buffersize in recv_from"), NULL;
+  PyObject *timeout;
+  Py_ssize_t most = ecru_py_parse_recv(given, count, keywords, &timeout);
+  if (most < 0) return NULL;
   PyObject *data = PyBytes_FromStringAndSize(NULL, most);
   limit l;
-  if (!data || ecru_py_begin_limit(&l, io, ECRU_IO_READ, args[1]) < 0) {
+  if (!data || ecru_py_begin_limit(&l, timeout) < 0) {
     Py_XDECREF(data);
     return NULL;
   }
   ecru_address from = {0};
   int64_t got;
   ECRU_PY_WAIT(got, ecru_receive_from(io->io, PyBytes_AS_STRING(data), (size_t)most, &from));
+  ecru_py_end_limit(&l);
   if (got == ECRU_EMSGSIZE) got = most; // a datagram's beginning, as recv_from(2)
   if (got < 0) {
     Py_DECREF(data);
-    return ecru_py_end_limit(&l, got);
+    return ecru_py_io_failed(got);
   }
-  if (l.io) (void)ecru_py_end_limit(&l, ECRU_EINTR);
   if (got != most && _PyBytes_Resize(&data, (Py_ssize_t)got) < 0) return NULL;
   return Py_BuildValue("NN", data, ecru_py_address_text(&from));
 }
@@ -132,16 +128,15 @@ static PyObject *send_to(IOObject *io, PyObject *const *given, Py_ssize_t count,
   if (ecru_py_arguments(args, names, 3, given, count, keywords) < 0) return NULL;
   const char *network = PyUnicode_AsUTF8(args[1]);
   if (!network || parse(&to, network, args[2]) < 0 || PyObject_GetBuffer(args[0], &view, PyBUF_SIMPLE) < 0) return NULL;
-  if (ecru_py_begin_limit(&l, io, ECRU_IO_WRITE, args[3]) < 0) {
+  if (ecru_py_begin_limit(&l, args[3]) < 0) {
     PyBuffer_Release(&view);
     return NULL;
   }
   int64_t sent;
   ECRU_PY_WAIT(sent, ecru_send_to(io->io, view.buf, (size_t)view.len, &to));
+  ecru_py_end_limit(&l);
   PyBuffer_Release(&view);
-  if (sent < 0) return ecru_py_end_limit(&l, sent);
-  if (l.io) (void)ecru_py_end_limit(&l, ECRU_EINTR);
-  return PyLong_FromLongLong(sent);
+  return sent < 0 ? ecru_py_io_failed(sent) : PyLong_FromLongLong(sent);
 }
 
 static PyMethodDef datagram_methods[] = {

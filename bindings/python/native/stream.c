@@ -25,7 +25,7 @@ static int claim(StreamObject *s) {
 static int begin(StreamObject *s, limit *l, PyObject *timeout) {
   int64_t instant;
   if (ecru_py_instant(timeout, &instant) < 0 || claim(s) < 0) return -1;
-  return ecru_py_limit_until(l, &s->base, ECRU_IO_READ, instant);
+  return ecru_py_limit_until(l, instant);
 }
 
 static size_t buffered(const StreamObject *s) { return s->end - s->begin; }
@@ -80,46 +80,34 @@ static PyObject *take(StreamObject *s, size_t bytes) {
 static PyObject *recv_some(StreamObject *s, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {
   if (claim(s) < 0) return NULL;
   if (s->begin == s->end) return ecru_py_io_recv(&s->base, given, count, keywords);
-  static const char *const names[] = {"bytes", "timeout", NULL};
-  PyObject *args[2];
-  if (ecru_py_arguments(args, names, 1, given, count, keywords) < 0) return NULL;
-  Py_ssize_t most = PyNumber_AsSsize_t(args[0], PyExc_OverflowError);
-  if (most == -1 && PyErr_Occurred()) return NULL;
-  if (most < 0) return PyErr_SetString(PyExc_ValueError, "negative buffersize in recv"), NULL;
+  PyObject *timeout; // none is needed
+  Py_ssize_t most = ecru_py_parse_recv(given, count, keywords, &timeout);
+  if (most < 0) return NULL;
   return take(s, (size_t)most < buffered(s) ? (size_t)most : buffered(s));
 }
 
 static PyObject *recv_into(StreamObject *s, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {
   if (claim(s) < 0) return NULL;
   if (s->begin == s->end) return ecru_py_io_recv_into(&s->base, given, count, keywords);
-  static const char *const names[] = {"buffer", "bytes", "timeout", NULL};
-  PyObject *args[3];
+  PyObject *timeout; // none is needed
   Py_buffer view;
-  if (ecru_py_arguments(args, names, 1, given, count, keywords) < 0) return NULL;
-  Py_ssize_t most = args[1] ? PyNumber_AsSsize_t(args[1], PyExc_OverflowError) : 0;
-  if (most == -1 && PyErr_Occurred()) return NULL;
-  if (PyObject_GetBuffer(args[0], &view, PyBUF_WRITABLE) < 0) return NULL;
-  bool good = most >= 0 && most <= view.len;
-  size_t bytes = most > 0 ? (size_t)most : (size_t)view.len;
-  if (bytes > buffered(s)) bytes = buffered(s);
-  if (good) {
-    memcpy(view.buf, s->ahead + s->begin, bytes);
-    consume(s, bytes);
-  }
+  if (ecru_py_parse_recv_into(given, count, keywords, &view, &timeout) < 0) return NULL;
+  size_t bytes = (size_t)view.len < buffered(s) ? (size_t)view.len : buffered(s);
+  memcpy(view.buf, s->ahead + s->begin, bytes);
+  consume(s, bytes);
   PyBuffer_Release(&view);
-  if (good) return PyLong_FromSize_t(bytes);
-  return PyErr_SetString(PyExc_ValueError, "recv_into: more bytes than the buffer has, or fewer than none"), NULL;
+  return PyLong_FromSize_t(bytes);
 }
 
 /// Ends a read that found less than it was to. got: 0 the end of input, or a status.
-static PyObject *fail(limit *l, int64_t got, const char *what) {
-  if (got < 0) return ecru_py_end_limit(l, got);
-  if (l->io) (void)ecru_py_end_limit(l, ECRU_EINTR);
+static PyObject *fail(const limit *l, int64_t got, const char *what) {
+  ecru_py_end_limit(l);
+  if (got < 0) return ecru_py_io_failed(got);
   PyErr_Format(PyExc_EOFError, "the stream ended before %s", what);
   return NULL;
 }
-static PyObject *succeed(StreamObject *s, limit *l, size_t bytes) {
-  if (l->io) (void)ecru_py_end_limit(l, ECRU_EINTR);
+static PyObject *succeed(StreamObject *s, const limit *l, size_t bytes) {
+  ecru_py_end_limit(l);
   return take(s, bytes);
 }
 
@@ -153,8 +141,8 @@ static int64_t find(StreamObject *s, const char *separator, size_t length, size_
   }
 }
 
-static PyObject *too_long(limit *l, size_t most) {
-  if (l->io) (void)ecru_py_end_limit(l, ECRU_EINTR);
+static PyObject *too_long(const limit *l, size_t most) {
+  ecru_py_end_limit(l);
   PyErr_Format(PyExc_ValueError, "no separator within %zu bytes", most);
   return NULL;
 }

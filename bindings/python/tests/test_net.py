@@ -17,6 +17,8 @@ from net_helpers import client_context, running
 from ecru import _native, net
 from ecru._native import Cancelled, Closed, spawn
 
+LONG = 30.0  # never reached
+
 
 @pytest.fixture
 def listener() -> Iterator[net.Listener]:
@@ -216,6 +218,64 @@ def test_a_token_ends_a_wait_and_nothing_is_lost() -> None:
         assert isinstance(task.exception(), Cancelled)
         b.sendall(b"cd")
         assert a.read_exactly(4) == b"abcd"
+
+
+def two_ends() -> tuple[_native.IO, _native.IO]:
+    here, there = socket.socketpair()
+    return _native.IO(here.detach()), _native.IO(there.detach())
+
+
+@pytest.mark.parametrize("others", [None, LONG])
+@pytest.mark.parametrize("short_first", [False, True])
+def test_each_readers_limit_is_its_own(others: float | None, short_first: bool) -> None:
+    a, b = two_ends()
+    limits = [0.01, others] if short_first else [others, 0.01]
+    readers = dict(zip(limits, [spawn(a.recv, 1, limit) for limit in limits], strict=True))
+    assert isinstance(readers[0.01].exception(), TimeoutError)
+    b.send(b"x")
+    assert readers[others].result() == b"x"
+    waiting = [spawn(a.wait, "r", limit) for limit in limits]
+    assert isinstance(waiting[limits.index(0.01)].exception(), TimeoutError)
+    a.close()
+    assert isinstance(waiting[limits.index(others)].exception(), Closed)
+    b.close()
+
+
+def test_each_writers_limit_is_its_own() -> None:
+    a, b = two_ends()
+    everything = bytes(1 << 22)
+    patient = spawn(a.sendall, everything)
+    _native.yield_()
+    assert isinstance(spawn(a.send, b"x", 0.01).exception(), TimeoutError)
+    assert isinstance(spawn(a.sendall, b"x", 0.01).exception(), TimeoutError)
+    received = 0
+    while received < len(everything):
+        received += len(b.recv(1 << 20))
+    patient.result()
+    a.close()
+    b.close()
+
+
+def test_each_acceptors_limit_is_its_own(listener: net.Listener) -> None:
+    patient = spawn(listener.accept)
+    assert isinstance(spawn(listener.accept, 0.01).exception(), TimeoutError)
+    with net.dial(listener.address), patient.result():
+        pass
+
+
+def test_a_deadline_ends_calls_with_a_later_limit() -> None:
+    a, b = two_ends()
+    waiting = spawn(a.recv, 1, LONG)
+    _native.yield_()
+    a.set_deadline(0.01)
+    assert isinstance(waiting.exception(), TimeoutError)
+    with pytest.raises(TimeoutError):
+        a.recv(1, LONG)
+    a.set_deadline(None)
+    b.send(b"x")
+    assert a.recv(1, LONG) == b"x"
+    a.close()
+    b.close()
 
 
 def test_the_callers_own_deadline_is_no_timeout_error(listener: net.Listener) -> None:
