@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -285,3 +286,24 @@ def test_http_clients_and_server_of_the_standard_library():
         server.shutdown()
         serving.join()
     assert sorted(answers) == sorted(b"/%d" % i for i in range(CLIENTS))
+
+
+@patched
+def test_a_socket_nobody_closed_leaves_its_number_to_others():
+    def use_and_drop() -> set[int]:
+        a, b = socket.socketpair()
+        receiver = go(a.recv, 1)
+        b.send(b"x")
+        join([receiver])
+        return {a.fileno(), b.fileno()}
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        dropped = use_and_drop()
+    reading, writing = os.pipe()
+    assert {reading, writing} == dropped
+    writer = go(lambda: time.sleep(0.01) or os.write(writing, b"y"))
+    assert os.read(reading, 1) == b"y"
+    join([writer])
+    os.close(reading)
+    os.close(writing)

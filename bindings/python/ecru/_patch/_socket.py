@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from ecru import _native
 from ecru._native import socket_recv, socket_recv_into, socket_send, socket_sendall
+from ecru._patch import _buffered
 from ecru._patch._registry import Registry
 
 _Result = TypeVar("_Result")
@@ -224,6 +225,19 @@ def _real_close(self: socket.socket, _ss: type[_socket.socket] = _base) -> None:
     _ss.close(self)
 
 
+def __del__(
+    self: socket.socket,
+    _fileno: Callable[[Any], int] = _base.fileno,
+    _end: Callable[[int], None] = _native.socket_end,
+    _finalize: Callable[[Any], None] = _base.__del__,  # type: ignore[attr-defined]
+) -> None:
+    """Closes it, as _socket's own does, if nobody has; the number is somebody else's then."""
+    fd = _fileno(self)
+    if fd >= 0:
+        _end(fd)
+    _finalize(self)
+
+
 def detach(self: socket.socket) -> int:
     """As socket.detach."""
     fd = _base.fileno(self)
@@ -242,13 +256,25 @@ _init = socket.socket.__init__
 _detach = socket.socket.detach
 _sendfile = socket.socket._sendfile_use_sendfile  # type: ignore[attr-defined]
 _METHODS = (
-    *(__init__, _accept, connect, connect_ex, settimeout, setblocking, _real_close, detach, _sendfile_use_sendfile),
+    *(
+        __init__,
+        __del__,
+        _accept,
+        connect,
+        connect_ex,
+        settimeout,
+        setblocking,
+        _real_close,
+        detach,
+        _sendfile_use_sendfile,
+    ),
     *(recv, recv_into, recvfrom, recvfrom_into, recvmsg, recvmsg_into),
     *(send, sendall, sendto, sendmsg, sendmsg_afalg),
 )
 
 
 def install(registry: Registry) -> None:
-    """Changes the methods of socket.socket that may wait."""
+    """Changes the methods of socket.socket that may wait, and gives makefile files that goroutines may share."""
+    registry.replace(socket, "io", _buffered.names())
     for method in _METHODS:
         registry.replace_if_there(socket.socket, method.__name__, method)

@@ -12,6 +12,7 @@ import stat
 import sys
 
 from ecru import _native
+from ecru._patch._buffered import Reader
 from ecru._patch._files import WaitingIO
 from ecru._patch._registry import Registry
 
@@ -41,7 +42,7 @@ def install(registry: Registry) -> None:
         return
     old = sys.stdin
     raw = WaitingIO(0, "rb", closefd=False)
-    buffered = io.BufferedReader(raw)
+    buffered = Reader(raw)
     registry.replace(
         sys, "stdin", io.TextIOWrapper(buffered, old.encoding, old.errors, line_buffering=bool(old.line_buffering))
     )

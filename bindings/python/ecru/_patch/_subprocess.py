@@ -9,13 +9,14 @@ from types import ModuleType
 from typing import Any
 
 from ecru._patch import _os
+from ecru._patch._buffered import Reader, Writer
 from ecru._patch._files import WaitingIO
 from ecru._patch._registry import Registry
 
 _wait = subprocess.Popen._wait  # type: ignore[attr-defined]
 
 
-def open_pipe(fd: int, mode: str, bufsize: int = -1) -> io.RawIOBase | io.BufferedReader | io.BufferedWriter:
+def open_pipe(fd: int, mode: str, bufsize: int = -1) -> io.RawIOBase | Reader | Writer:
     """As io.open of a pipe's end in binary."""
     raw = WaitingIO(fd, mode)
     if bufsize == 0:
@@ -24,7 +25,7 @@ def open_pipe(fd: int, mode: str, bufsize: int = -1) -> io.RawIOBase | io.Buffer
         text = "line buffering (buffering=1) isn't supported in binary mode, the default buffer size will be used"
         warnings.warn(text, RuntimeWarning, stacklevel=3)
     size = bufsize if bufsize > 1 else io.DEFAULT_BUFFER_SIZE
-    return io.BufferedReader(raw, size) if mode == "rb" else io.BufferedWriter(raw, size)
+    return Reader(raw, size) if mode == "rb" else Writer(raw, size)
 
 
 def wait(self: subprocess.Popen[Any], timeout: float | None) -> Any:

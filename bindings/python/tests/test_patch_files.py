@@ -1,0 +1,120 @@
+"""ecru.patch(): buffered files of sockets and pipes are shared by goroutines as threads share them."""
+
+import io
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from patched import patched
+
+LINES = [b"%d\n" % i for i in range(20)]
+BLOCK = 1 << 20  # more than the system takes at once
+
+
+def at_once(function: Callable[[int], Any], count: int) -> list[Any]:
+    """The function's results in as many threads; what one raised is raised here."""
+    results: list[Any] = []
+    errors: list[BaseException] = []
+
+    def call(i: int) -> None:
+        try:
+            results.append(function(i))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for error in errors:
+        raise error
+    return results
+
+
+def feed(end: socket.socket) -> None:
+    """One line after the other, each once all that can run wait for it."""
+    for line in LINES:
+        threading.Event().wait(0.001)
+        end.sendall(line)
+
+
+@patched
+def test_a_sockets_file_is_read_by_many():
+    a, b = socket.socketpair()
+    with a, b, a.makefile("rb") as file:
+        assert isinstance(file, io.BufferedReader)
+        threading.Thread(target=feed, args=(b,)).start()
+        assert sorted(at_once(lambda _: file.readline(), len(LINES))) == sorted(LINES)
+        threading.Thread(target=feed, args=(b,)).start()
+        assert sorted(at_once(lambda _: next(file), len(LINES))) == sorted(LINES)
+
+
+@patched
+def test_a_sockets_file_is_written_by_many():
+    a, b = socket.socketpair()
+    received = bytearray()
+
+    def drain() -> None:
+        while data := b.recv(1 << 16):
+            received.extend(data)
+
+    def write(i: int) -> None:
+        file.write(bytes([i]) * BLOCK)
+        file.flush()
+
+    drainer = threading.Thread(target=drain)
+    with a, b:
+        with a.makefile("wb") as file:
+            drainer.start()
+            at_once(write, 3)
+        a.shutdown(socket.SHUT_WR)
+        drainer.join()
+    assert sorted(received[i * BLOCK] for i in range(3)) == [0, 1, 2]
+    assert all(received[i * BLOCK : (i + 1) * BLOCK] == received[i * BLOCK : i * BLOCK + 1] * BLOCK for i in range(3))
+
+
+@patched
+def test_a_file_for_both_is_read_while_it_is_written():
+    a, b = socket.socketpair()
+    with a, b, a.makefile("rwb") as file:
+        assert isinstance(file, io.BufferedRWPair)
+        reader = threading.Thread(target=lambda: lines.append(file.readline()))
+        lines: list[bytes] = []
+        reader.start()
+        file.write(b"ping\n")
+        file.flush()
+        assert b.recv(100) == b"ping\n"
+        b.sendall(b"pong\n")
+        reader.join()
+        assert lines == [b"pong\n"]
+
+
+@patched
+def test_a_pipe_is_read_by_many():
+    code = "import sys, time\nfor i in range(20):\n    print(i, flush=True)\n    time.sleep(0.001)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        stdout = process.stdout
+        assert stdout is not None
+        assert sorted(at_once(lambda _: stdout.readline(), len(LINES))) == sorted(LINES)
+
+
+@patched
+def test_who_comes_again_within_a_read_is_told():
+    """The interpreter's rule for signal handlers and the like: better an error than a wait for oneself."""
+    a, b = socket.socketpair()
+
+    def handler(number: int, frame: object) -> None:
+        with pytest.raises(RuntimeError, match="reentrant"):
+            file.readline()
+        b.sendall(b"late\n")
+
+    signal.signal(signal.SIGALRM, handler)
+    with a, b, a.makefile("rb") as file:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        assert file.readline() == b"late\n"
