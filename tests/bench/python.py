@@ -12,12 +12,19 @@ spawn_join    start one that ends at once, wait for it; one at a time
 spawn1000     the same, but 1000 are started before they are waited for
 parked100k    start one, park it on a shared channel (gevent: event), wake it; bytes_per_item (resident pages and page
               tables) while all are parked. (10 000 threads, because of the system's limits.)
+lock          one acquire and release of a lock nobody else wants, in a with block
+rlock         the same of a lock its owner may take again
+semaphore     one round trip of two that wait for each other's permit, on two semaphores
+queue         one item that goes from a producer to a consumer through a queue of 100 (trio: a channel of 100)
+taskgroup     start one that ends at once, 1000 in each group; the end of the group
 echo          one request of 64 B on one of 100 connections; the server reads up to 512 B at a time and sends them back,
               by a goroutine, greenlet, task or thread a connection. The client is io_load.c; CPU is the server's.
 echo_patched  the same by a program with plain sockets and threads (tests/peers/python/plain.py), its modules patched
+echo_tls      echo over TLS; the client is tls_load.py
 requests200   one of 200 requests.get at once, by as many threads of a plain program, patched, of a server that takes
               200 ms for each; wall_ms is for all 200
 wsgi_hello    one request of a WSGI application under gunicorn with one worker and 64 connections; the client is wrk
+wsgi_own      the same by the library's own server, in one process (gevent: pywsgi)
 cpu_blocking  one call of a millisecond in C without the GIL, handed over by PROCS at a time
 """
 import pathlib
@@ -102,15 +109,80 @@ def parked(count: int) -> None:
     measure.end(count, bytes_per_item=memory / count)
 
 
-def echo(port: int) -> None:
-    def answer(connection: ecru.net.Conn) -> None:
-        while data := connection.recv(measure.BUFFER_BYTES):
-            connection.sendall(data)
-        connection.close()
+def with_lock(lock: ecru.Lock | ecru.RLock, count: int) -> None:
+    measure.begin()
+    for _ in range(count):
+        with lock:
+            pass
+    measure.end(count)
 
-    listener = ecru.net.listen(("127.0.0.1", port))
+
+def lock(count: int) -> None:
+    with_lock(ecru.Lock(), count)
+
+
+def rlock(count: int) -> None:
+    with_lock(ecru.RLock(), count)
+
+
+def semaphore(count: int) -> None:
+    ours, theirs = ecru.Semaphore(0), ecru.Semaphore(0)
+
+    def give_back() -> None:
+        for _ in range(count):
+            theirs.acquire()
+            ours.release()
+
+    measure.begin()
+    other = ecru.spawn(give_back)
+    for _ in range(count):
+        theirs.release()
+        ours.acquire()
+    other.result()
+    measure.end(count)
+
+
+def queue(count: int) -> None:
+    items: ecru.Queue[int] = ecru.Queue(measure.QUEUED)
+
+    def consume() -> None:
+        for _ in range(count):
+            items.get()
+
+    measure.begin()
+    other = ecru.spawn(consume)
+    for i in range(count):
+        items.put(i)
+    other.result()
+    measure.end(count)
+
+
+def taskgroup(count: int) -> None:
+    measure.begin()
+    for _ in range(count // measure.BATCH):
+        with ecru.TaskGroup() as group:
+            for _ in range(measure.BATCH):
+                group.go(nothing)
+    measure.end(count // measure.BATCH * measure.BATCH)
+
+
+def answer(connection: ecru.net.Conn) -> None:
+    while data := connection.recv(measure.BUFFER_BYTES):
+        connection.sendall(data)
+    connection.close()
+
+
+def serve(listener: ecru.net.Listener) -> None:
     while True:
         ecru.go(answer, listener.accept())
+
+
+def echo(port: int) -> None:
+    serve(ecru.net.listen(("127.0.0.1", port)))
+
+
+def echo_tls(port: int) -> None:
+    serve(ecru.net.listen(("127.0.0.1", port), tls=measure.server_context()))
 
 
 def echo_patched(port: int) -> None:
@@ -132,6 +204,12 @@ def wsgi(port: int) -> None:
     measure.gunicorn(GUNICORN_WORKER, port)
 
 
+def wsgi_own(port: int) -> None:
+    import hello
+
+    ecru.wsgi.serve(hello.application, ("127.0.0.1", port))
+
+
 def cpu_blocking(count: int) -> None:
     def work() -> None:
         for _ in range(count // measure.procs):
@@ -145,6 +223,7 @@ def cpu_blocking(count: int) -> None:
 
 measure.main({
     "pingpong": pingpong, "yield": yields, "spawn_join": spawn_join, "spawn1000": spawn1000, "parked100k": parked,
-    "echo": echo, "echo_patched": echo_patched, "requests200": requests200, "wsgi_hello": wsgi,
-    "cpu_blocking": cpu_blocking,
+    "lock": lock, "rlock": rlock, "semaphore": semaphore, "queue": queue, "taskgroup": taskgroup,
+    "echo": echo, "echo_patched": echo_patched, "echo_tls": echo_tls, "requests200": requests200,
+    "wsgi_hello": wsgi, "wsgi_own": wsgi_own, "cpu_blocking": cpu_blocking,
 })

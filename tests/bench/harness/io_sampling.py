@@ -1,9 +1,11 @@
 """Runs servers and clients: case by case, within a case round by round, within a round one implementation after the other. System calls
 are counted in a short run of its own behind the rounds, because counting costs time."""
 import os
+import pathlib
 import re
 import resource
 import subprocess
+import sys
 import tempfile
 
 from . import sampling, servers
@@ -11,6 +13,7 @@ from . import sampling, servers
 COUNTING_SECONDS, COUNTING_REQUESTS = 0.4, 20_000
 THREADS_OF_WRK = 1
 SPARE_DESCRIPTORS = 200
+TLS_LOAD = pathlib.Path(__file__).resolve().parent.parent / "tls_load.py"
 
 
 class Failed(Exception):
@@ -43,7 +46,15 @@ def per_request(use, requests):
 
 
 def echo(load, case, amount):
-    found = pairs(run_quietly([*load, case.connections, amount]))
+    return echoed([*load, case.connections, amount])
+
+
+def tls(load, case, amount):
+    return echoed([*load[:-1], sys.executable, "-B", TLS_LOAD, load[-1], case.connections, amount])
+
+
+def echoed(command):
+    found = pairs(run_quietly(command))
     if "requests" not in found:
         raise Failed("no answers")
     if "server_calls" in found:
@@ -103,7 +114,7 @@ def redis(load, case, amount):
     return values
 
 
-CLIENTS = {"echo": echo, "storm": storm, "idle": idle, "wrk": wrk, "redis": redis}
+CLIENTS = {"echo": echo, "tls": tls, "storm": storm, "idle": idle, "wrk": wrk, "redis": redis}
 
 
 def allow_descriptors(wanted):

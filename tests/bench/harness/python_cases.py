@@ -28,6 +28,7 @@ DETAILS = {  # under a case's name in the chart
 REQUESTS = ("cpu_ns_per_request", "requests_per_second", "p50_us", "p99_us")
 SCHEDULERS = ("gevent", "asyncio", "uvloop", "trio", "runloom", "go")
 ALL = (*SCHEDULERS, "greenlet", "threads")
+WITH_LOCKS = ("gevent", "asyncio", "uvloop", "trio", "threads")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Case:
     quick: float
     peers: tuple  # who has it beside ecru
     shown: tuple = ("cpu_ns_per_op",)  # metrics in table and chart; the JSON has all
-    client: str = "alone"  # or of io_sampling.py: echo, wrk
+    client: str = "alone"  # or of io_sampling.py: echo, tls, wrk
     connections: int = 0
     argument: str = ""  # path
     serves: str = ""  # Go's name of it
@@ -50,10 +51,17 @@ CASES = [
     Case("spawn_join", 100_000, 20_000, ALL),
     Case("spawn1000", 100_000, 20_000, ALL),
     Case("parked100k", 100_000, 10_000, ALL, ("cpu_ns_per_op", "bytes_per_item")),
+    Case("lock", 200_000, 50_000, WITH_LOCKS),
+    Case("rlock", 200_000, 50_000, ("gevent", "threads")),
+    Case("semaphore", 100_000, 20_000, WITH_LOCKS),
+    Case("queue", 100_000, 20_000, WITH_LOCKS),
+    Case("taskgroup", 100_000, 20_000, ("gevent", "asyncio", "uvloop", "trio")),
     Case("echo", 1.5, 0.7, (*SCHEDULERS, "asyncio-protocol", "uvloop-protocol", "threads"), REQUESTS, "echo", 100, serves="echo"),
     Case("echo_patched", 1.5, 0.7, ("gevent", "runloom", "threads"), REQUESTS, "echo", 100),
+    Case("echo_tls", 1.5, 0.7, ("gevent", "asyncio", "uvloop", "trio", "threads"), REQUESTS, "tls", 100),
     Case("requests200", 3, 1, ("gevent", "runloom", "threads"), ("wall_ms", "cpu_ns_per_request")),
     Case("wsgi_hello", 2, 1, ("gevent", "threads", "go"), REQUESTS, "wrk", 64, "/hello", serves="http"),
+    Case("wsgi_own", 2, 1, ("gevent",), REQUESTS, "wrk", 64, "/hello"),
     Case("cpu_blocking", 2_000, 300, ("gevent", "asyncio", "uvloop", "trio", "runloom", "threads"), ("wall_ns_per_op", "scaling"), scales=True),
 ]
 
@@ -67,11 +75,20 @@ TARGETS = [
     Better("spawn_join", 8, peer="gevent"),
     Better("spawn_join", 8, peer="asyncio"),
     Limit("parked100k", "bytes_per_item", 10 * 1024),
+    Better("lock", 2, peer="gevent"),
+    Better("rlock", 2, peer="gevent"),
+    Better("semaphore", 8, peer="gevent"),
+    Better("queue", 1.5, peer="gevent"),
+    Better("queue", 5, peer="asyncio"),
+    Limit("taskgroup", "cpu_ns_per_op", 1200),
+    Better("taskgroup", 8, peer="gevent"),
     Limit("echo", CPU, 4500),
     Better("echo", 1.3, metric=CPU, peer="uvloop"),
     Limit("echo_patched", CPU, 6000),
     Better("echo_patched", 1.5, metric=CPU, peer="gevent"),
+    Better("echo_tls", 1, metric=CPU, peer="gevent"),
     Better("requests200", 0.9, metric="wall_ms", peer="gevent"),
     Better("wsgi_hello", 1.5, metric=CPU, peer="gevent"),
+    Better("wsgi_own", 1.5, metric=CPU, peer="gevent"),
     Limit("cpu_blocking", "scaling", 1.7),
 ]

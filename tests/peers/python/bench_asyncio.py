@@ -1,5 +1,6 @@
 """asyncio's side of the Python benchmarks, and with another loop uvloop's (bench_uvloop.py)."""
 import asyncio
+import ssl
 
 import measure
 
@@ -62,6 +63,56 @@ async def parked(count: int) -> None:
     measure.end(count, bytes_per_item=memory / count)
 
 
+async def lock(count: int) -> None:
+    lock = asyncio.Lock()
+    measure.begin()
+    for _ in range(count):
+        async with lock:
+            pass
+    measure.end(count)
+
+
+async def semaphore(count: int) -> None:
+    ours, theirs = asyncio.Semaphore(0), asyncio.Semaphore(0)
+
+    async def give_back() -> None:
+        for _ in range(count):
+            await theirs.acquire()
+            ours.release()
+
+    measure.begin()
+    other = asyncio.create_task(give_back())
+    for _ in range(count):
+        theirs.release()
+        await ours.acquire()
+    await other
+    measure.end(count)
+
+
+async def queue(count: int) -> None:
+    items: asyncio.Queue[int] = asyncio.Queue(measure.QUEUED)
+
+    async def consume() -> None:
+        for _ in range(count):
+            await items.get()
+
+    measure.begin()
+    other = asyncio.create_task(consume())
+    for i in range(count):
+        await items.put(i)
+    await other
+    measure.end(count)
+
+
+async def taskgroup(count: int) -> None:
+    measure.begin()
+    for _ in range(count // measure.BATCH):
+        async with asyncio.TaskGroup() as group:
+            for _ in range(measure.BATCH):
+                group.create_task(nothing())
+    measure.end(count // measure.BATCH * measure.BATCH)
+
+
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(measure.BUFFER_BYTES):
         writer.write(data)
@@ -69,9 +120,13 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     writer.close()
 
 
-async def echo(port: int) -> None:
-    server = await asyncio.start_server(answer, "127.0.0.1", port, backlog=measure.BACKLOG)
+async def echo(port: int, context: ssl.SSLContext | None = None) -> None:
+    server = await asyncio.start_server(answer, "127.0.0.1", port, backlog=measure.BACKLOG, ssl=context)
     await server.serve_forever()
+
+
+async def echo_tls(port: int) -> None:
+    await echo(port, measure.server_context())
 
 
 class Answer(asyncio.Protocol):
@@ -100,7 +155,8 @@ async def cpu_blocking(count: int) -> None:
 
 CASES = {
     "pingpong": pingpong, "yield": yields, "spawn_join": spawn_join, "spawn1000": spawn1000, "parked100k": parked,
-    "echo": echo, "echo_protocol": echo_protocol, "cpu_blocking": cpu_blocking,
+    "lock": lock, "semaphore": semaphore, "queue": queue, "taskgroup": taskgroup,
+    "echo": echo, "echo_protocol": echo_protocol, "echo_tls": echo_tls, "cpu_blocking": cpu_blocking,
 }
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What the standard library's threads cost, unpatched."""
+import contextlib
 import queue
+import socket
 import threading
 import time
 
@@ -69,6 +71,69 @@ def parked(count: int) -> None:
     measure.end(count, bytes_per_item=memory / count)
 
 
+def with_lock(lock, count: int) -> None:
+    measure.begin()
+    for _ in range(count):
+        with lock:
+            pass
+    measure.end(count)
+
+
+def lock(count: int) -> None:
+    with_lock(threading.Lock(), count)
+
+
+def rlock(count: int) -> None:
+    with_lock(threading.RLock(), count)
+
+
+def semaphore(count: int) -> None:
+    ours, theirs = threading.Semaphore(0), threading.Semaphore(0)
+
+    def give_back() -> None:
+        for _ in range(count):
+            theirs.acquire()
+            ours.release()
+
+    measure.begin()
+    other = threading.Thread(target=give_back)
+    other.start()
+    for _ in range(count):
+        theirs.release()
+        ours.acquire()
+    other.join()
+    measure.end(count)
+
+
+def through_queue(count: int) -> None:
+    items: queue.Queue[int] = queue.Queue(measure.QUEUED)
+
+    def consume() -> None:
+        for _ in range(count):
+            items.get()
+
+    measure.begin()
+    other = threading.Thread(target=consume)
+    other.start()
+    for i in range(count):
+        items.put(i)
+    other.join()
+    measure.end(count)
+
+
+def echo_tls(port: int) -> None:
+    """The handshake is the connection's thread's; a client that goes away is no error."""
+    context = measure.server_context()
+
+    def answer(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secure:
+            plain.answer(secure)
+
+    with measure.listening(port) as listener:
+        while True:
+            plain.start_thread(answer, listener.accept()[0])
+
+
 def requests200(rounds: int) -> None:
     plain.requests200(rounds, measure.slow_server())
 
@@ -89,5 +154,6 @@ def cpu_blocking(count: int) -> None:
 
 measure.main({
     "pingpong": pingpong, "spawn_join": spawn_join, "spawn1000": spawn1000, "parked100k": parked, "echo": plain.echo,
-    "echo_patched": plain.echo, "requests200": requests200, "wsgi_hello": wsgi, "cpu_blocking": cpu_blocking,
+    "echo_patched": plain.echo, "echo_tls": echo_tls, "requests200": requests200, "wsgi_hello": wsgi, "cpu_blocking": cpu_blocking,
+    "lock": lock, "rlock": rlock, "semaphore": semaphore, "queue": through_queue,
 })

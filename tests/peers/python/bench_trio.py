@@ -69,11 +69,70 @@ async def parked(count: int) -> None:
     measure.end(count, bytes_per_item=memory / count)
 
 
-async def echo(port: int) -> None:
-    async def answer(stream: trio.SocketStream) -> None:
-        while data := await stream.receive_some(measure.BUFFER_BYTES):
-            await stream.send_all(data)
+async def lock(count: int) -> None:
+    lock = trio.Lock()
+    measure.begin()
+    for _ in range(count):
+        async with lock:
+            pass
+    measure.end(count)
 
+
+async def semaphore(count: int) -> None:
+    ours, theirs = trio.Semaphore(0), trio.Semaphore(0)
+
+    async def give_back() -> None:
+        for _ in range(count):
+            await theirs.acquire()
+            ours.release()
+
+    measure.begin()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(give_back)
+        for _ in range(count):
+            theirs.release()
+            await ours.acquire()
+    measure.end(count)
+
+
+async def queue(count: int) -> None:
+    to_other, items = trio.open_memory_channel[int](measure.QUEUED)
+
+    async def consume() -> None:
+        async for _ in items:
+            pass
+
+    measure.begin()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(consume)
+        for i in range(count):
+            await to_other.send(i)
+        to_other.close()
+    measure.end(count)
+
+
+async def taskgroup(count: int) -> None:
+    await spawn_batches(count, measure.BATCH)
+
+
+async def answer(stream: trio.abc.Stream) -> None:
+    while data := await stream.receive_some(measure.BUFFER_BYTES):
+        await stream.send_all(data)
+
+
+async def echo_tls(port: int) -> None:
+    await trio.serve_ssl_over_tcp(quietly, port, measure.server_context(), host="127.0.0.1", https_compatible=True, backlog=measure.BACKLOG)
+
+
+async def quietly(stream: trio.abc.Stream) -> None:
+    """A client that goes away is no error; one does before the handshake, to see whether the server listens."""
+    try:
+        await answer(stream)
+    except trio.BrokenResourceError:
+        pass
+
+
+async def echo(port: int) -> None:
     await trio.serve_tcp(answer, port, host="127.0.0.1", backlog=measure.BACKLOG)
 
 
@@ -95,5 +154,6 @@ async def driven(case: object) -> None:
 
 measure.main({
     "pingpong": pingpong, "yield": yields, "spawn_join": spawn_join, "spawn1000": spawn1000, "parked100k": parked,
-    "echo": echo, "cpu_blocking": cpu_blocking,
+    "lock": lock, "semaphore": semaphore, "queue": queue, "taskgroup": taskgroup, "echo": echo, "echo_tls": echo_tls,
+    "cpu_blocking": cpu_blocking,
 }, lambda case: trio.run(driven, case))

@@ -7,14 +7,17 @@ import hashlib
 import os
 import pathlib
 import socket
+import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 HERE = pathlib.Path(__file__).resolve().parent
-BATCH = 1000  # of spawn1000
+BATCH = 1000  # of spawn1000, taskgroup
+QUEUED = 100  # of queue
 BUFFER_BYTES = 512  # of the echo servers
 BACKLOG = 1024
 
@@ -56,6 +59,16 @@ def compute() -> None:
 
 def listening(port: int) -> socket.socket:
     return socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
+
+
+def server_context(kind: type[ssl.SSLContext] = ssl.SSLContext) -> ssl.SSLContext:
+    """TLS with a certificate of its own."""
+    context = kind(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile() as both:
+        options = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+        subprocess.run(["openssl", "req", "-x509", *options, "-keyout", "-", "-out", "-"], stdout=both, stderr=subprocess.DEVNULL, check=True)
+        context.load_cert_chain(both.name)
+    return context
 
 
 def slow_server() -> str:
