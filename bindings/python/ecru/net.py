@@ -169,6 +169,7 @@ class TLSConn(Conn):
 
     __slots__ = (
         "_ahead",
+        "_ended",
         "_engine",
         "_fed",
         "_incoming",
@@ -184,7 +185,7 @@ class TLSConn(Conn):
     tls: ssl.SSLObject
 
     def _begin(self, context: ssl.SSLContext, server_side: bool, server_hostname: str | None) -> None:
-        self._ready = False
+        self._ready = self._ended = False
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
         self._engine = _native.Lock()  # the SSLObject: never held across a wait
@@ -262,11 +263,17 @@ class TLSConn(Conn):
                 self._ready = True
 
     def _receive(self, most: int) -> bytes:
-        self.handshake()
+        """Waits before it asks the engine, if that cannot have anything: what it says then is an exception."""
+        if not self._ready:
+            self.handshake()
+        if not (self._ended or self._incoming.pending or self.tls.pending()):
+            self._feed(self._fed)
         try:
-            return self._drive(self.tls.read, most)  # type: ignore[no-any-return]
+            data: bytes = self._drive(self.tls.read, most)
         except ssl.SSLZeroReturnError:
-            return b""
+            data = b""
+        self._ended = not data
+        return data
 
     def _take(self, count: int) -> bytes:
         data = bytes(self._ahead[:count])
@@ -359,9 +366,13 @@ class TLSConn(Conn):
 
     def sendall(self, data: Buffer, timeout: _Seconds = None) -> None:
         """All of it; no other sendall interleaves."""
-        self.handshake(timeout)
+        if timeout is not None:
+            with _Limit(timeout):
+                return self.sendall(data)
+        if not self._ready:
+            self.handshake()
         view = memoryview(data).cast("B")
-        with _Limit(timeout), self._writing:
+        with self._writing:
             for at in range(0, len(view), _CHUNK_BYTES):
                 self._drive(self.tls.write, view[at : at + _CHUNK_BYTES])
 
