@@ -49,6 +49,7 @@ def test_a_sockets_file_is_read_by_many():
     a, b = socket.socketpair()
     with a, b, a.makefile("rb") as file:
         assert isinstance(file, io.BufferedReader)
+        assert repr(file) == f"<_io.BufferedReader name={a.fileno()}>"
         threading.Thread(target=feed, args=(b,)).start()
         assert sorted(at_once(lambda _: file.readline(), len(LINES))) == sorted(LINES)
         threading.Thread(target=feed, args=(b,)).start()

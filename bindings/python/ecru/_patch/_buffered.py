@@ -75,6 +75,11 @@ _guard(Reader, _reads, *_READING, *_BOTH)
 _guard(Writer, _writes, *_WRITING, *_BOTH)
 _guard(Pair, _reads, *_READING, "close")
 _guard(Pair, _writes, *_WRITING, "close")
+Reader.__name__, Writer.__name__, Pair.__name__ = (
+    "_io.BufferedReader",
+    "_io.BufferedWriter",
+    "_io.BufferedRWPair",
+)  # repr
 
 
 def names() -> ModuleType:
