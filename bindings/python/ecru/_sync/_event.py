@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, ParamSpec
 
 from ecru._native import Chan, Closed, Mutex, go
@@ -25,8 +24,13 @@ class Event:
 
     def set(self) -> None:
         """Wakes all who wait, and lets all pass who come. Idempotent."""
-        with suppress(Closed):
-            self._chan.close()
+        chan = self._chan
+        if chan.closed:
+            return
+        try:  # noqa: SIM105 - a context manager takes as long as all else here
+            chan.close()
+        except Closed:
+            pass
 
     def clear(self) -> None:
         """Those who come now wait again. Idempotent."""
