@@ -220,14 +220,17 @@ static bool clean(PyThreadState *state) {
   Py_CLEAR(state->context);
   if (state->dict && PyDict_GET_SIZE(state->dict) > 0) PyDict_Clear(state->dict);
 #if PY_VERSION_HEX >= 0x030d0000
+  Py_CLEAR(state->threading_local_key); // first: where it is not, a destructor that uses a threading.local makes both anew
   Py_CLEAR(state->threading_local_sentinel);
-  Py_CLEAR(state->threading_local_key);
+  bool made_anew = state->threading_local_key || state->threading_local_sentinel;
+#else
+  bool made_anew = false;
 #endif
   Py_CLEAR(state->async_gen_firstiter);
   Py_CLEAR(state->async_gen_finalizer);
   Py_CLEAR(state->async_exc);
   bool empty = !state->dict || PyDict_GET_SIZE(state->dict) == 0; // else destructors have put something there again
-  return !cached && empty && !state->context && state->exc_info == &state->exc_state && state->gilstate_counter == 1;
+  return !cached && !made_anew && empty && !state->context && state->exc_info == &state->exc_state && state->gilstate_counter == 1;
 }
 
 int ecru_py_begin(home *h, mark *m) {
