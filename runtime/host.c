@@ -360,11 +360,24 @@ int ecru_host_interrupt_other(ecru_host *host) {
   return waited;
 }
 
-void ecru__hosts_watch(void) {
-  ecru__lock_take(&ecru__sched.lock); // none is left meanwhile
-  for (uint32_t i = 0; i < ECRU__HOSTS_LIMIT; i++) {
-    ecru__processor *p = atomic_load_explicit(&ecru__sched.hosts[i], memory_order_relaxed);
-    if (p && p->host && p->host->hooks.watch) p->host->hooks.watch(p->host->hooks.context);
-  }
+/// The host that has this processor, visited: it is not left meanwhile. NULL: none has.
+static ecru__host *visit(const ecru__processor *p, ecru__worker **w) {
+  ecru__lock_take(&ecru__sched.lock);
+  *w = p->host ? atomic_load_explicit(&p->owner, memory_order_relaxed) : NULL; // none yet: it is being entered
+  ecru__host *host = *w ? p->host : NULL;
+  if (host) ecru__host_visit(*w);
   ecru__lock_drop(&ecru__sched.lock);
+  return host;
+}
+
+void ecru__hosts_watch(void) {
+  for (uint32_t i = 0; i < ECRU__HOSTS_LIMIT; i++) {
+    ecru__processor *p = atomic_load_explicit(&ecru__sched.hosts[i], memory_order_acquire); // acquire: pairs with take_processor
+    if (!p) return; // they are made in order
+    ecru__worker *w;
+    ecru__host *host = visit(p, &w);
+    if (!host) continue;
+    if (host->hooks.watch) host->hooks.watch(host->hooks.context); // without the lock: it may wake the host
+    ecru__host_visited(w);
+  }
 }

@@ -28,6 +28,9 @@ R = TypeVar("R")
 GRACE = 10.0
 """Seconds that goroutines are given to end, once they are cancelled because `run` or the program ends."""
 
+GRACE_OF_INTERRUPTED = 1.0
+"""The same for one that computes and never waits, once Ctrl-C has ended the program."""
+
 
 def run(f: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Call `f(*args, **kwargs)` as the first goroutine of this thread, which runs others meanwhile; what it returns.
@@ -43,7 +46,7 @@ def run(f: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     try:
         return f(*args, **kwargs)
     finally:
-        _leave()
+        _leave(isinstance(sys.exc_info()[1], KeyboardInterrupt))
 
 
 def excepthook(task: Task[object], error: BaseException, /) -> None:
@@ -66,11 +69,11 @@ def dump(file: TextIO | None = None) -> None:
     print(_picture(), file=file or sys.stderr)
 
 
-def _leave() -> None:
+def _leave(interrupted: bool) -> None:
     _native.cancel_home()
     in_main = threading.current_thread() is threading.main_thread()
     if signal.getsignal(signal.SIGINT) is _on_sigint:
-        _native.end_home_in(GRACE)
+        _native.end_home_in(min(GRACE, GRACE_OF_INTERRUPTED) if interrupted else GRACE)
     ended = _drain(GRACE)
     _native.end_home_in(None)
     if not ended:
@@ -249,7 +252,7 @@ def _end_child(error: BaseException | None) -> None:
 def _at_exit() -> None:
     if _native.is_home():
         try:
-            _leave()
+            _leave(getattr(sys, "last_type", None) is KeyboardInterrupt)
         except KeyboardInterrupt:
             _report()
     alone = threading.active_count() == 1  # else the others would be told, and say so

@@ -41,6 +41,7 @@ typedef struct home {
   unsigned long thread_id; ///< set once: the system's
   pthread_t thread;     ///< set once
   _Atomic(PyThreadState *) running; ///< last's: whom the watcher tells of signals
+  _Atomic bool asleep;  ///< from the idle hook on until somebody goes on
   atomic_flag watching; ///< a lock: the watcher uses `running`
   _Atomic int64_t end_ns; ///< instant from which on who computes is interrupted; 0: none
   _Atomic bool ended;   ///< it has been
@@ -72,6 +73,9 @@ size_t ecru_py_stack_bytes(void);
 
 /// In a forked child, perhaps: the runtime starts anew at the next use. A goroutine that forked is the child's first then.
 void ecru_py_after_fork(void);
+
+/// Whether a signal has come that no handler in Python was called for yet. state: who runs on the main thread, or ran last. Needs no GIL.
+bool ecru_py_signal_waits(const PyThreadState *state);
 
 /// After ECRU_EINTR, in the first goroutine: runs signal handlers. returns: 0 go on; -1 with an exception.
 int ecru_py_interrupted(void);

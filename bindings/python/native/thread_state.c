@@ -97,6 +97,8 @@ static void look_after(void *context) {
   while (atomic_flag_test_and_set_explicit(&h->watching, memory_order_acquire)) {}
   PyThreadState *running = atomic_load_explicit(&h->running, memory_order_acquire);
   if (running) hand_on(h->first.state, running);
+  // acquire: pairs with the release in idle: h->host is set
+  bool waits = running && atomic_load_explicit(&h->asleep, memory_order_acquire) && ecru_py_signal_waits(running);
   int64_t end = atomic_load_explicit(&h->end_ns, memory_order_relaxed);
   if (end != 0 && running != h->first.state && ecru_now() >= end) {
     atomic_store_explicit(&h->end_ns, end + ECRU_SECOND, memory_order_relaxed); // time to clean up
@@ -105,6 +107,7 @@ static void look_after(void *context) {
   }
   // release: pairs with let_go
   atomic_flag_clear_explicit(&h->watching, memory_order_release);
+  if (waits) (void)ecru_host_interrupt_other(h->host); // its handler ran just before the thread slept, or in another thread
 }
 
 /// Another state is in `running`: returns when the watcher does not use the one before any more.
@@ -128,6 +131,7 @@ static void go_on(home *h, mark *m) {
     h->last->attached = now && now == h->last->state;
     if (!h->last->attached) now = NULL;
   }
+  if (h->slept) atomic_store_explicit(&h->asleep, false, memory_order_relaxed);
   h->slept = false;
   if (h->is_main) {
     hand_on(h->first.state, m->state);
@@ -158,6 +162,8 @@ static void idle(void *context) {
   h->last->attached = now && now == h->last->state;
   if (h->last->attached) (void)PyEval_SaveThread();
   h->slept = true;
+  // release: pairs with look_after. Before the wait in the kernel: a signal whose handler runs after this is seen by the watcher
+  atomic_store_explicit(&h->asleep, true, memory_order_release);
 }
 
 static void interrupted(void *context) {
@@ -460,6 +466,16 @@ bool ecru_py_waits_here(void) {
   return false;
 }
 
+/// Has the evaluation loop take back its note that a signal has come, which PyErr_CheckSignals leaves there.
+static int evaluate_nothing(void) {
+  static PyObject *nothing, *names;
+  if (!nothing) nothing = Py_CompileString("None", "<ecru>", Py_eval_input);
+  if (nothing && !names) names = PyDict_New();
+  PyObject *done = names ? PyEval_EvalCode(nothing, names, names) : NULL;
+  Py_XDECREF(done);
+  return done ? 0 : -1;
+}
+
 int ecru_py_interrupted(void) {
   home *h = here;
   if (h && h->pending && h->last == &h->first) {
@@ -469,7 +485,8 @@ int ecru_py_interrupted(void) {
     Py_DECREF(pending);
     return -1;
   }
-  return PyErr_CheckSignals();
+  if (PyErr_CheckSignals() < 0) return -1;
+  return h && h->is_main && ecru_py_signal_waits(h->last->state) ? evaluate_nothing() : 0;
 }
 
 // ---- what _home.py needs -----------------------------------------------------------------------------------------------

@@ -17,10 +17,17 @@ class Ended:
     code: int
 
 
-def run(code: str, *arguments: str, timeout: float = 40, flags: tuple[str, ...] = ()) -> Ended:
-    """Run code, with faulthandler, to its end."""
+def run(
+    code: str,
+    *arguments: str,
+    timeout: float = 40,
+    flags: tuple[str, ...] = (),
+    environment: dict[str, str] | None = None,
+) -> Ended:
+    """Run code, with faulthandler, to its end. environment: besides what this process has."""
     command = [sys.executable, "-X", "faulthandler", *flags, "-c", textwrap.dedent(code), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    variables = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=variables)
     return Ended(done.stdout.splitlines(), done.stderr, done.returncode)
 
 

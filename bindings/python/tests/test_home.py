@@ -317,6 +317,18 @@ def test_ctrl_c_reaches_the_main_goroutine(name):
     assert (ended.code, ended.err) == (7, "")
 
 
+def test_one_ctrl_c_ends_a_program_whose_goroutine_computes_for_ever():
+    ended = processes.interrupt("""
+        from ecru import _native as native
+        def compute():
+            print("ready")
+            while True: pass
+        native.spawn(compute).join()
+    """)
+    assert ended.err.endswith("KeyboardInterrupt\n")
+    assert ended.code == -2
+
+
 def test_ctrl_c_unwinds_everything():
     ended = processes.interrupt("""
         import ecru

@@ -10,6 +10,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import processes
+import pytest
 from patched import patched, run
 
 SLEEPERS, SLEEP_SECONDS = 100, 0.3
@@ -311,3 +313,32 @@ def test_who_asks_in_a_loop_without_waiting_keeps_nobody_out():
     threading.Timer(0.05, items.put, ("item",)).start()
     asking.join()
     assert found == ["item"]
+
+
+@pytest.mark.parametrize("what", ["time.sleep(1000)", "compute()"])
+def test_one_ctrl_c_ends_a_program_that_joins_a_thread(what: str) -> None:
+    ended = processes.interrupt(f"""
+        import ecru; ecru.patch()
+        import threading, time
+        def compute():
+            while True: pass
+        def body():
+            print("ready")
+            {what}
+        thread = threading.Thread(target=body)
+        thread.start()
+        thread.join()
+    """)
+    assert ended.code == -2, ended
+    assert ended.err.count("Traceback") == 1, ended.err
+    assert ended.err.endswith("KeyboardInterrupt\n")
+
+
+@patched
+def test_who_starts_a_thread_goes_on_before_it_computes() -> None:
+    order = []
+    thread = threading.Thread(target=order.append, args=("thread",))
+    thread.start()
+    order.append("starter")
+    thread.join()
+    assert order == ["starter", "thread"]

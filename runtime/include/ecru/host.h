@@ -15,7 +15,7 @@ typedef struct ecru_host_hooks {
   void (*idle)(void *context);                ///< the thread is about to sleep. On a small stack
   void (*interrupted)(void *context);         ///< its sleep ended for no reason of ecru's: a signal handler has run, or (seldom) none has. May call ecru_host_interrupt
   void *context;                              ///< first argument of all of them
-  void (*watch)(void *context);               ///< in a thread of ecru's, about every 10 ms, whatever the host does. Must return at once; is not called any more after ecru_host_leave
+  void (*watch)(void *context);               ///< in a thread of ecru's, about every 10 ms, whatever the host does. Must return at once; may call ecru_host_interrupt_other; is not called any more after ecru_host_leave
 } ecru_host_hooks;
 #define ECRU_HOST_HOOKS {sizeof(ecru_host_hooks), NULL, NULL, NULL, NULL, NULL}
 /// A host as others see it, as long as it is one.

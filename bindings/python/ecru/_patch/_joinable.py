@@ -39,15 +39,22 @@ class ThreadHandle:
         self._end.release()
 
     def join(self, timeout: float | None = None) -> None:
-        """Parks until it has ended, for timeout seconds at most (None or negative: no limit)."""
+        """Parks until it has ended, for timeout seconds at most (None or negative: no limit).
+
+        If Ctrl-C ends that the program's end does not wait for the thread, either, as up to 3.12.
+        """
         if self._done:
             return
         if not self._starting:
             raise RuntimeError("thread not started")
         if self.ident == _native.get_ident():
             raise RuntimeError("Cannot join current thread")
-        if self._end.acquire(True, -1 if timeout is None or timeout < 0 else min(timeout, threading.TIMEOUT_MAX)):
-            self._end.release()
+        try:
+            if self._end.acquire(True, -1 if timeout is None or timeout < 0 else min(timeout, threading.TIMEOUT_MAX)):
+                self._end.release()
+        except KeyboardInterrupt:
+            _unfinished.discard(self)
+            raise
 
 
 def _run(function: Callable[[], object], handle: ThreadHandle) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _thread
 import contextvars
+import functools
 import sys
 import threading
 from collections.abc import Callable
@@ -37,7 +38,7 @@ def _run(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[st
     finally:
         _running -= 1
         sentinel = _sentinels.pop(_native.get_ident(), None)
-        if sentinel is not None:
+        if sentinel is not None and sentinel.locked():  # threading lets go of it if an error ends a join
             sentinel.release()
 
 
@@ -83,6 +84,27 @@ def _set_sentinel() -> Any:
     """A lock that threading acquires, and that is released when the calling thread ends."""
     sentinel = _sentinels[_native.get_ident()] = _native.Lock()
     return sentinel
+
+
+class _Started(threading.Event):
+    """Thread._started: once it is set, who has started the thread goes on first. The thread may compute for long."""
+
+    def set(self) -> None:
+        super().set()
+        if _native.current() is not None:
+            with _native.Token(shield=True):
+                _native.yield_()
+
+
+def _start(original: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+    @functools.wraps(original)
+    def start(self: threading.Thread) -> None:
+        thread: Any = self
+        if thread._initialized and not thread._started.is_set():
+            thread._started = _Started()
+        original(self)
+
+    return start
 
 
 class _ForgetOnEnd:
@@ -142,6 +164,7 @@ def install(registry: Registry) -> None:
     registry.replace(threading, "_CRLock", _native.RLock)
     make: Any = threading._make_invoke_excepthook  # type: ignore[attr-defined]
     registry.replace(threading, "_make_invoke_excepthook", _without_cancelled(make))
+    registry.replace(threading.Thread, "start", _start(threading.Thread.start))
     if not hasattr(threading, "_DeleteDummyThreadOnDel"):
         init = _dummy_init(threading._DummyThread.__init__)
         registry.replace(threading._DummyThread, "__init__", init)
