@@ -241,6 +241,40 @@ TEST(stack, memory_is_given_back_after_a_while_by_itself) { // G8
   with_procs(1, give_back_unasked);
 }
 
+enum { LARGE = 8 << 20, CROWD = 1000 };
+static void be_there(void *unused) {
+  (void)unused;
+  finish(done);
+  CHECK_EQ(ecru_chan_recv(gate, NULL), ECRU_ECLOSED);
+}
+/// Bytes; 0: the system does not say.
+static long page_table_bytes(void) {
+  FILE *file = fopen("/proc/self/status", "r");
+  char line[256];
+  long kilobytes = 0;
+  while (file && fgets(line, sizeof line, file) && sscanf(line, "VmPTE: %ld", &kilobytes) != 1) {}
+  if (file) fclose(file);
+  return kilobytes << 10;
+}
+static void stand_on_large_ones(void *unused) {
+  (void)unused;
+  done = signals();
+  gate = chan_of(0, 0);
+  long before = page_table_bytes();
+  for (int i = 0; i < CROWD; i++) go_on(LARGE, be_there, NULL);
+  await(done, CROWD);
+  CHECK(page_table_bytes() - before < (long)CROWD * (6 << 10)); // one table of 4 KiB each, and one more to a slab of 8
+  CHECK_EQ(ecru_chan_close(gate), 0);
+  UNTIL(counters_now().goroutines == 1);
+  ecru_chan_release(gate);
+  ecru_chan_release(done);
+}
+TEST(stack, large_ones_need_one_page_table_each) { // G8
+  need_own_memory();
+  if (page_table_bytes() == 0 || ecru__vm_page() != 4096) SKIP("this system does not count page tables, or has others");
+  with_procs(1, stand_on_large_ones);
+}
+
 static void write_below(void *unused) {
   (void)unused;
   volatile char room[100 << 10];

@@ -1,5 +1,10 @@
 """Recursion as deep as the interpreter's limit, in a goroutine: an error, never a crash."""
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import processes
 import pytest
 from running import results
@@ -75,6 +80,17 @@ native.spawn(int).result()
     )
     assert ended.code == 0, ended.err
     assert ended.out[0] in SAID
+
+
+RECURSIONS_PROGRAM = Path(__file__).parent / "recursions.py"
+
+
+def test_whatever_it_goes_through_recursion_ends_with_recursion_error():
+    forms = re.findall(r"^def ((?:by|of)_\w+)", RECURSIONS_PROGRAM.read_text(), re.MULTILINE)
+    command = [sys.executable, "-X", "faulthandler", RECURSIONS_PROGRAM]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=55)
+    assert ended.stdout.splitlines() == [f"{form} RecursionError" for form in forms], ended.stderr
+    assert ended.returncode == 0
 
 
 NEEDS_STACK = {
