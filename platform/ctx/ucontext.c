@@ -4,11 +4,12 @@
 /// A suspended context is a record on its own stack: the ucontext, and the value its switch is to return. A fresh one's
 /// record lies at the top of its stack, so nothing is held outside and ecru__ctx_drop has nothing to do.
 ///
-/// Known differences: a switch costs two system calls, because swapcontext carries the signal mask along; unwinders do
+/// Known differences: a switch costs three system calls, because swapcontext carries the signal mask along, which is the thread's here; unwinders do
 /// not pass through ecru__ctx_call (nothing describes the way from one stack to the other).
 #include "platform/ctx.h"
 #include <assert.h>
 #include <fenv.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <ucontext.h>
@@ -21,11 +22,17 @@ struct record {
 
 _Static_assert(sizeof(struct record) + 16 <= ECRU__CTX_BYTES, "ECRU__CTX_BYTES is too small for this system's ucontext");
 
+/// What is continued in `registers` keeps the signal mask of the thread it is continued on.
+static void keep_mask(ucontext_t *registers) {
+  if (pthread_sigmask(SIG_SETMASK, NULL, &registers->uc_sigmask) != 0) abort();
+}
+
 void *ecru__ctx_switch(void **save, void *to, void *value) {
   struct record self;
   struct record *other = to;
   other->value = value;
   *save = &self;
+  keep_mask(&other->registers);
   if (swapcontext(&self.registers, &other->registers) != 0) abort();
   return self.value;
 }
@@ -70,6 +77,7 @@ struct call {
 static void run_call(unsigned high, unsigned low) {
   struct call *call = joined(high, low);
   call->fn(call->argument);
+  keep_mask(&call->caller); // fn may have gone to another thread
 }
 
 /// How much of the stack makecontext is told of: it only computes the top from it.

@@ -73,7 +73,7 @@ bool unwinds_through_calls() {
 _Unwind_Reason_Code count_frame(_Unwind_Context *frame, void *counter) {
   auto &count = *static_cast<intptr_t *>(counter);
   if (_Unwind_GetIP(frame) != 0) count++;
-  return count > 1000 ? _URC_NORMAL_STOP : _URC_NO_REASON;
+  return count > 1000 ? _URC_FOREIGN_EXCEPTION_CAUGHT : _URC_NO_REASON;
 }
 
 __attribute__((noinline)) intptr_t count_frames(int extra) {
