@@ -13,6 +13,7 @@ elseif(CMAKE_MATCH_2 STREQUAL "freebsd")
 elseif(CMAKE_MATCH_2 STREQUAL "linux")
   set(CMAKE_SYSTEM_NAME Linux)
   set(CMAKE_CROSSCOMPILING_EMULATOR env) # it runs here
+  set(CMAKE_C_STANDARD_LIBRARIES_INIT -lunwind) # which programs in C need for backtraces
 else()
   message(FATAL_ERROR "ECRU_ZIG_TARGET=${ECRU_ZIG_TARGET}: no such system here")
 endif()

@@ -1,7 +1,7 @@
 /// platform/symbol/elf.c: names of functions from the symbol tables of ELF files.
 ///
 /// The loader says which file an address belongs to: _dl_find_object (glibc 2.35) without a lock, so also in a fault
-/// handler; dladdr elsewhere. The file is mapped for the moment of the look-up and its .symtab searched, or .dynsym if it
+/// handler; a walk over all modules elsewhere. The file is mapped for the moment of the look-up and its .symtab searched, or .dynsym if it
 /// is stripped. That finds static functions and those of programs, which dladdr alone does not (it knows only what is
 /// exported). About 50 us a look-up in a file of 10,000 symbols: callers remember what they have asked.
 ///
@@ -39,6 +39,26 @@ bool ecru__symbol_is_signal_safe(void) {
 #endif
 }
 
+struct search { uintptr_t address; struct module *module; };
+
+/// One module of the loader's list. returns: whether the address lies in it.
+static int look_into(struct dl_phdr_info *loaded, size_t bytes, void *argument) {
+  (void)bytes;
+  struct search *search = argument;
+  const void *header = NULL;
+  bool found = false;
+  for (int i = 0; i < loaded->dlpi_phnum; i++) {
+    const ElfW(Phdr) *part_of_it = &loaded->dlpi_phdr[i];
+    uintptr_t start = loaded->dlpi_addr + part_of_it->p_vaddr;
+    if (part_of_it->p_type != PT_LOAD) continue;
+    if (part_of_it->p_offset == 0) header = (const void *)start;
+    found |= search->address - start < part_of_it->p_memsz;
+  }
+  const char *name = strcmp(loaded->dlpi_name, "/proc/self/exe") == 0 ? "" : loaded->dlpi_name; // musl's word for the program itself
+  if (found) *search->module = (struct module){name, header, loaded->dlpi_addr};
+  return found;
+}
+
 static bool find_module(const void *address, struct module *module) {
 #if defined(DLFO_STRUCT_HAS_EH_DBASE)
   struct dl_find_object object;
@@ -48,11 +68,8 @@ static bool find_module(const void *address, struct module *module) {
     return true;
   }
 #endif
-  Dl_info info;
-  struct link_map *map = NULL;
-  if (dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP) == 0 || !map) return false;
-  *module = (struct module){map->l_name, info.dli_fbase, map->l_addr};
-  return true;
+  struct search search = {(uintptr_t)address, module};
+  return dl_iterate_phdr(look_into, &search) != 0;
 }
 
 /// A mapped file.
