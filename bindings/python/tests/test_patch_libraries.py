@@ -17,6 +17,8 @@ import servers
 from http_servers import DELAY_SECONDS, SlowHandler, SlowServer
 from patched import patched
 
+import ecru
+
 CLIENTS = 50
 
 
@@ -101,6 +103,31 @@ def test_psycopg_queries_at_once():
 
     with servers.postgres() as server:
         assert at_once(query, 30) == list(range(30))
+
+
+@pytest.mark.skipif(servers.find("postgres") is None, reason="no PostgreSQL")
+@patched
+def test_psycopg2_queries_at_once():
+    import psycopg2
+    import psycopg2.extensions
+
+    def query(i: int) -> int:
+        connection = psycopg2.connect(server)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("create temporary table numbers (number integer)")
+            cursor.execute("insert into numbers values (%s)", (i,))
+            cursor.execute("select pg_sleep(%s)", (DELAY_SECONDS,))
+            cursor.execute("select number from numbers")
+            found = cursor.fetchone()[0]
+        connection.close()
+        return found
+
+    with servers.postgres() as server:
+        assert at_once(query, 30) == list(range(30))
+        connection = psycopg2.connect(server)
+        with pytest.raises(ecru.DeadlineExceeded), ecru.timeout(0.1):
+            connection.cursor().execute("select pg_sleep(2)")
+        assert connection.closed
 
 
 @patched

@@ -85,6 +85,48 @@ def test_blocked_signals_are_waited_for():
 
 
 @patched
+def test_signals_of_this_thread_alone_are_waited_for_too():
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGUSR2})
+    threading.Timer(0.05, signal.raise_signal, (signal.SIGUSR2,)).start()
+    assert signal.sigwait({signal.SIGUSR1, signal.SIGUSR2}) is signal.SIGUSR2
+    descriptors = len(os.listdir("/proc/self/fd"))
+    assert signal.sigtimedwait({signal.SIGUSR1}, 0.01) is None
+    assert signal.sigtimedwait({signal.SIGUSR1}, 0) is None
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+@patched
+def test_pause_parks_until_a_handler_was_called():
+    seen: list[object] = []
+    signal.signal(signal.SIGUSR1, lambda number, frame: seen.append(number))
+    threading.Timer(0.02, seen.append, ("meanwhile",)).start()
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    signal.pause()
+    assert seen == ["meanwhile", signal.SIGUSR1]
+
+
+@patched
+def test_several_pause_at_once_beside_a_wakeup_descriptor_of_the_programs():
+    import socket
+
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+    assert signal.set_wakeup_fd(writing.fileno()) == -1
+    seen: list[object] = []
+    signal.signal(signal.SIGUSR1, lambda number, frame: seen.append(number))
+    pausing = [threading.Thread(target=signal.pause) for _ in range(3)]
+    for thread in pausing:
+        thread.start()
+    time.sleep(0)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    for thread in pausing:
+        thread.join()
+    assert seen == [signal.SIGUSR1]
+    assert reading.recv(10) == bytes([signal.SIGUSR1])
+    assert signal.set_wakeup_fd(-1) == writing.fileno()
+
+
+@patched
 def test_a_signals_handler_runs_while_the_main_goroutine_waits():
     seen: list[int] = []
     signal.signal(signal.SIGUSR1, lambda number, frame: seen.append(number))

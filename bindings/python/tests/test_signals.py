@@ -89,3 +89,100 @@ def test_a_signal_another_thread_has_taken_is_seen():
         thread.join()
     """)
     assert (ended.out, ended.code, ended.err) == (["handled"], 0, "")
+
+
+# ---- many -----------------------------------------------------------------------------------------------------------
+
+STORM = """
+import collections, os, signal, subprocess, sys, time
+ROUNDS = 200
+handled = collections.Counter()
+reading, writing = os.pipe()
+def handle(number, frame):
+    handled[number] += 1
+    os.write(writing, b"x")
+def end(number, frame):
+    raise SystemExit
+signal.signal(signal.SIGUSR1, handle)
+signal.signal(signal.SIGUSR2, handle)
+signal.signal(signal.SIGTERM, end)
+code = f'''
+import os, signal
+for _ in range({ROUNDS}):
+    os.kill({os.getpid()}, signal.SIGUSR1)
+    os.kill({os.getpid()}, signal.SIGUSR2)
+    for _ in range(2): os.read({reading}, 1)
+os.kill({os.getpid()}, signal.SIGTERM)
+'''
+def storm():
+    subprocess.Popen([sys.executable, "-S", "-c", code], pass_fds=[reading])
+def compute():
+    while True: pass
+def let_others():
+    while True: native.yield_()
+"""
+MEANWHILE = {
+    "nothing of ecru's": "while True: time.sleep(100)",
+    "parked": "native.sleep(None)",
+    "short sleeps": "while True: native.sleep(0.0001)",
+    "yields": "native.go(let_others); let_others()",
+    "another yields": "native.spawn(let_others).join()",
+    "another computes": "native.spawn(compute).join()",
+    "patched": "ecru.patch(); import _thread; _thread.start_new_thread(let_others, ()); time.sleep(100)",
+    "a call of cffi": "while True: ecru._abi.lib.ecru_sleep(10**11)",
+}
+
+
+@pytest.mark.parametrize("name", MEANWHILE)
+def test_every_signal_is_handled_that_comes_after_the_one_before_was(name):
+    uses = (
+        ""
+        if "ecru's" in name
+        else "import ecru, ecru._abi\nfrom ecru import _native as native\nnative.go(native.sleep, None)\n"
+    )
+    code = f"""
+storm()
+try:
+    {MEANWHILE[name]}
+finally:
+    print(sorted(handled.values()), flush=True)
+"""
+    ended = processes.run(STORM + uses + code)
+    assert (ended.out, ended.code, ended.err) == (["[200, 200]"], 0, "")
+
+
+STORMY = """
+import ecru, os, signal, threading
+from ecru import _native as native
+calls = 0
+def handle(number, frame):
+    global calls
+    calls += 1
+signal.signal(signal.SIGUSR1, handle)
+over = False
+def strike():
+    global over
+    for _ in range(20_000): os.kill(os.getpid(), signal.SIGUSR1)
+    over = True
+threading.Thread(target=strike).start()
+chan = native.Chan()
+def give():
+    for n in range(20_000): chan.send(n)
+    chan.close()
+native.go(give)
+"""
+
+
+def test_what_goes_on_during_a_storm_of_signals_is_not_disturbed():
+    ended = processes.run(
+        STORMY
+        + """
+assert list(chan) == list(range(20_000))
+while not over: native.sleep(0.001)
+before = calls
+os.kill(os.getpid(), signal.SIGUSR1)
+assert calls > before > 0
+print("whole")
+"""
+    )
+    assert (ended.out, ended.code, ended.err) == (["whole"], 0, "")

@@ -61,8 +61,9 @@ class Patch:
         thread: _thread and threading: threads are goroutines, locks park. With it concurrent.futures' threads are, too.
         time: sleep. select: with selectors. dns: getaddrinfo and its like, in a pool of threads. socket, ssl: the
         classes themselves. queue: SimpleQueue. os: read, write and close, wait and its like, system. subprocess: pipes
-        and wait. signal: sigwait and its like. stdin: sys.stdin and input.
-        multiprocessing: semaphores and connections. drivers: psycopg waits in Python, where it would in C.
+        and wait. signal: pause, sigwait and its like. stdin: sys.stdin and input.
+        multiprocessing: semaphores and connections. drivers: psycopg waits in Python, where it would in C, and
+        psycopg2 by a callback.
 
         What was imported before is changed as far as it can be; EarlyImportWarning tells of the rest. RuntimeError:
         not in the main thread.
