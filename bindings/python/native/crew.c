@@ -56,13 +56,15 @@ static bool end(muster *m) {
 
 muster *ecru_py_muster_of(CrewObject *c) { return c->muster; }
 
-void ecru_py_crew_failed(CrewObject *c, PyObject *task, PyObject *error) {
-  if (!c->failed) return;
+bool ecru_py_crew_failed(CrewObject *c, PyObject *task, PyObject *error) {
+  if (!c->failed) return false;
   PyObject *failed = Py_NewRef(c->failed); // it may go meanwhile
   PyObject *told = PyObject_CallFunctionObjArgs(failed, task, error, NULL);
   if (!told) PyErr_WriteUnraisable(failed);
+  bool taken = told != NULL;
   Py_XDECREF(told);
   Py_DECREF(failed);
+  return taken;
 }
 
 static muster *create(void) {

@@ -89,9 +89,11 @@ void ecru_py_find_lost(void);
 
 muster *ecru_py_muster_of(CrewObject *c);
 void ecru_py_crew_leave(muster *m); ///< needs no GIL
-void ecru_py_crew_failed(CrewObject *c, PyObject *task, PyObject *error);
+/// returns: whether it has been told: then it is its owner who raises the error.
+bool ecru_py_crew_failed(CrewObject *c, PyObject *task, PyObject *error);
 
-/// Calls what may park. status: an int lvalue; ECRU_EINTR with an exception set if a signal handler raised one.
+/// Calls what may park. status: an int lvalue; ECRU_EINTR with an exception set if a signal handler raised one. What is to be raised in the first
+/// takes the place of what else ended its wait: raised by itself afterwards, it would meet the caller cleaning up, and leave that undone.
 #define ECRU_PY_WAIT(status, call)                                   \
   do {                                                               \
     if (ecru_py_is_to_raise()) {                                     \
@@ -101,6 +103,7 @@ void ecru_py_crew_failed(CrewObject *c, PyObject *task, PyObject *error);
     } else {                                                         \
       Py_BEGIN_ALLOW_THREADS (status) = (call); Py_END_ALLOW_THREADS \
     }                                                                \
+    if ((status) < 0 && ecru_py_is_to_raise()) (status) = ECRU_EINTR; \
   } while ((status) == ECRU_EINTR && ecru_py_interrupted() == 0)
 
 /// Sets the exception of a status. returns: NULL.

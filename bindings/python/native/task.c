@@ -72,7 +72,7 @@ void ecru_py_find_lost(void) {
     Py_CLEAR(t->args);
     Py_CLEAR(t->names);
     Py_CLEAR(t->context);
-    if (t->crew) ecru_py_crew_failed(t->crew, (PyObject *)t, t->error);
+    if (t->crew) (void)ecru_py_crew_failed(t->crew, (PyObject *)t, t->error);
     Py_CLEAR(t->crew);
     if (Py_REFCNT(t) == 1) report(t);
     Py_DECREF(t);
@@ -114,8 +114,8 @@ static int begin(void *argument, void **unused) {
   t->id = m.id;
   call(t);
   if (ecru_py_home() != h) end_child(t);
-  if (t->error && t->crew) ecru_py_crew_failed(t->crew, (PyObject *)t, t->error);
-  if (t->error && !t->observed) end_all(t);
+  bool taken = t->error && t->crew && ecru_py_crew_failed(t->crew, (PyObject *)t, t->error);
+  if (t->error && !taken && !t->observed) end_all(t);
   Py_CLEAR(t->crew);
   t->done = true;
   if (Py_REFCNT(t) == 1) report(t);

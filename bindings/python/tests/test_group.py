@@ -104,6 +104,49 @@ def test_t4_what_is_no_exception_passes_as_it_is(error: BaseException) -> None:
     assert caught.value is error
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
+@pytest.mark.parametrize("wait", [lambda: ecru.sleep(LONG), ecru.Chan[int]().recv, lambda: None])
+def test_t4_it_passes_once_if_the_first_goroutine_waits_in_the_block(
+    error: BaseException, wait: Callable[[], object]
+) -> None:
+    with pytest.raises(type(error)) as caught, ecru.TaskGroup() as group:
+        sleeper = group.go(ecru.sleep, LONG)
+        group.go(fail, error)
+        wait()
+    assert caught.value is error
+    assert sleeper.done
+    ecru.sleep(0.001)
+
+
+def test_t4_it_passes_through_groups_and_tasks_to_the_first() -> None:
+    def inner() -> None:
+        with ecru.TaskGroup() as group:
+            group.go(fail, KeyboardInterrupt())
+            ecru.sleep(LONG)
+
+    with pytest.raises(KeyboardInterrupt), ecru.TaskGroup() as group:
+        group.go(inner)
+        ecru.sleep(LONG)
+    ecru.sleep(0.001)
+    with pytest.raises(KeyboardInterrupt):
+        ecru.spawn(inner)
+        ecru.sleep(LONG)
+    ecru.sleep(0.001)
+
+
+def test_what_is_raised_in_the_first_ends_a_wait_that_ends_anyway() -> None:
+    """If it came after the Cancelled it would meet the block's end, and leave that undone."""
+    with pytest.raises(KeyboardInterrupt), ecru.timeout(LONG) as scope:
+
+        def interrupt() -> None:
+            scope.cancel()
+            raise KeyboardInterrupt
+
+        ecru.go(interrupt)
+        ecru.sleep(LONG)
+    ecru.sleep(0.001)
+
+
 def test_t4_a_supervisor_isolates_failures() -> None:
     with pytest.raises(ExceptionGroup) as caught, ecru.TaskGroup(supervisor=True) as group:
         group.go(fail, KeyError())
