@@ -144,7 +144,8 @@ typedef struct ChanObject { PyObject_HEAD ecru_chan *chan; PyObject *weakrefs; P
 /// ECRU_ECLOSED; ECRU_EINTR with an exception; another status.
 int ecru_py_chan_put(ChanObject *c, PyObject *value, int64_t instant);
 int ecru_py_chan_get(ChanObject *c, PyObject **value, int64_t instant);
-typedef struct TokenObject { PyObject_HEAD ecru_token *token; int entered; } TokenObject;
+/// entered: its scopes that have not ended. Atomic: any goroutine may begin one; relaxed: that none has is all it is asked for, by who ends the object.
+typedef struct TokenObject { PyObject_HEAD ecru_token *token; _Atomic int entered; } TokenObject;
 typedef struct IOObject { PyObject_HEAD ecru_io *io; } IOObject;
 extern PyTypeObject *ecru_py_chan_type, *ecru_py_task_type, *ecru_py_token_type, *ecru_py_io_type;
 ecru_task *ecru_py_task_of(PyObject *task);

@@ -30,8 +30,26 @@ static PyObject *token_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
   return ecru_py_raise(status);
 }
 
+/// Ends the innermost of the caller's scopes that is t's, whichever have begun since. returns: 0; ECRU_EPERM there is none.
+static int leave_any(TokenObject *t) {
+  ecru_token *inner = ecru_token_current();
+  if (inner == t->token) return ecru_token_leave();
+  (void)ecru_token_retain(inner);
+  int status = ecru_token_leave();
+  if (status == 0) {
+    status = leave_any(t);
+    (void)ecru_token_enter(inner);
+  }
+  ecru_token_release(inner);
+  return status;
+}
+
+static void has_left(TokenObject *t) { (void)atomic_fetch_sub_explicit(&t->entered, 1, memory_order_relaxed); }
+
 static void token_dealloc(TokenObject *t) {
   PyTypeObject *type = Py_TYPE(t);
+  // What interrupted the caller on its way to leave() is no reason to stay cancelled.
+  if (atomic_load_explicit(&t->entered, memory_order_relaxed) > 0 && ecru_py_home()) (void)leave_any(t);
   ecru_token_release(t->token);
   type->tp_free(t);
   Py_DECREF(type);
@@ -47,17 +65,28 @@ static PyObject *token_enter(TokenObject *t, PyObject *unused) {
   (void)unused;
   (void)ecru_py_waits_here();
   int status = ecru_token_enter(t->token);
-  return status == 0 ? Py_NewRef((PyObject *)t) : ecru_py_raise(status);
+  if (status != 0) return ecru_py_raise(status);
+  (void)atomic_fetch_add_explicit(&t->entered, 1, memory_order_relaxed);
+  return Py_NewRef((PyObject *)t);
+}
+
+static PyObject *leave_out_of_order(TokenObject *t) {
+  if (leave_any(t) == 0) {
+    has_left(t);
+    PyErr_SetString(PyExc_RuntimeError, "a scope has ended before one that began in it: scopes end in the reverse order of their beginning");
+  } else {
+    PyErr_SetString(PyExc_RuntimeError, "a scope ends in the goroutine it began in, and once");
+  }
+  return NULL;
 }
 
 static PyObject *token_leave(TokenObject *t, PyObject *unused) {
   (void)unused;
-  if (ecru_token_current() != t->token) {
-    PyErr_SetString(PyExc_RuntimeError, "scopes end in the reverse order of their beginning, in the goroutine they began in");
-    return NULL;
-  }
+  if (ecru_token_current() != t->token) return leave_out_of_order(t);
   int status = ecru_token_leave();
-  return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
+  if (status != 0) return ecru_py_raise(status);
+  has_left(t);
+  Py_RETURN_NONE;
 }
 
 static PyObject *token_exit(TokenObject *t, PyObject *args) { return token_leave(t, args); }

@@ -4,6 +4,7 @@ import gc
 import math
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -195,8 +196,45 @@ def test_scopes_end_in_the_reverse_order() -> None:
     inner.__enter__()
     with pytest.raises(RuntimeError, match="reverse order"):
         outer.__exit__(None, None, None)
+    outer.cancel()
+    with pytest.raises(ecru.Cancelled):
+        ecru.sleep(0)
     inner.__exit__(None, None, None)
-    outer.__exit__(None, None, None)
+    ecru.sleep(0)
+    with pytest.raises(RuntimeError, match="once"):
+        outer.__exit__(None, None, None)
+
+
+def test_a_scope_ends_in_the_goroutine_it_began_in() -> None:
+    with ecru.timeout(1) as scope:
+        error = ecru.spawn(scope.__exit__, None, None, None).exception()
+    assert isinstance(error, RuntimeError)
+
+
+def rows() -> Iterator[int]:
+    with ecru.timeout(1) as scope:
+        yield 1
+        scope.cancel()
+        yield 2
+
+
+def test_scopes_of_interleaved_generators_leave_nothing_cancelled() -> None:
+    first, second = rows(), rows()
+    assert (next(first), next(second), next(first)) == (1, 1, 2)
+    with pytest.raises(RuntimeError, match="reverse order"):
+        first.close()
+    second.close()
+    ecru.sleep(0)
+
+
+def test_a_scope_nobody_can_end_any_more_has_ended() -> None:
+    token = ecru.Token()
+    token.enter()
+    token.cancel()
+    with pytest.raises(ecru.Cancelled):
+        ecru.sleep(0)
+    del token
+    ecru.sleep(0)
 
 
 def test_k2_threads_have_scopes_too() -> None:
