@@ -177,18 +177,38 @@ def wait(future: concurrent.futures.Future[_T] | asyncio.Future[_T], timeout: Su
     return future.result()
 
 
+def _close(awaitable: object) -> None:
+    """It will not be awaited: asyncio is not to warn of that."""
+    if asyncio.iscoroutine(awaitable):
+        awaitable.close()
+
+
 class _Call(Generic[_T]):
     """An awaitable on its way through a loop that runs elsewhere."""
 
     def __init__(self, awaitable: Awaitable[_T], loop: asyncio.AbstractEventLoop) -> None:
         self.awaitable, self.loop = awaitable, loop
         self.ended: Chan[None] = Chan(1)
+        self._unclaimed = [None]  # popped by start(), or by who does not want it any more
         self.task: asyncio.Future[_T] | None = None
 
     def start(self) -> None:
         """In the loop."""
-        self.task = asyncio.ensure_future(self.awaitable, loop=self.loop)
+        if not self._claim():
+            return
+        try:
+            self.task = asyncio.ensure_future(self.awaitable, loop=self.loop)
+        except Exception as error:
+            self.task = self.loop.create_future()
+            self.task.set_exception(error)
         self.task.add_done_callback(lambda _: self.ended.try_send(None))
+
+    def _claim(self) -> bool:
+        try:
+            self._unclaimed.pop()
+        except IndexError:
+            return False
+        return True
 
     def cancel(self) -> None:
         """In the loop, after start()."""
@@ -196,10 +216,13 @@ class _Call(Generic[_T]):
             self.task.cancel()
 
     def wait(self) -> _T:
-        self.loop.call_soon_threadsafe(self.start)
         try:
+            self.loop.call_soon_threadsafe(self.start)
             self.ended.recv()
         except BaseException:
+            if self._claim():  # the loop does not run, or is late
+                _close(self.awaitable)
+                raise
             with Token(shield=True):
                 self.loop.call_soon_threadsafe(self.cancel)
                 self.ended.recv()
@@ -251,12 +274,12 @@ def await_(awaitable: Awaitable[_T], *, loop: asyncio.AbstractEventLoop | None =
 
     It runs on the loop given (of another goroutine or thread), else on the one the thread's goroutines share, which
     starts by itself and ends by stop(), or with the program. If the current token fires, the awaitable is cancelled
-    and, once it has ended, Cancelled raised.
+    and, once it has ended, Cancelled raised. Raises TypeError: it cannot be awaited; ValueError: a future of another
+    loop; RuntimeError: in a coroutine, or the loop is closed.
     """
     running = asyncio._get_running_loop()
     if running is not None and (loop is None or loop is running):
-        if asyncio.iscoroutine(awaitable):
-            awaitable.close()
+        _close(awaitable)
         raise RuntimeError("inside a coroutine it is `await`")
     return _Call(awaitable, loop or _shared_loop()).wait()
 

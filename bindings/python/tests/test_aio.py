@@ -259,6 +259,25 @@ def test_await_cancels_with_the_caller_and_waits_for_the_end() -> None:
     assert aio.await_(double(1)) == 2
 
 
+def test_what_cannot_be_awaited_is_an_error() -> None:
+    other = asyncio.new_event_loop()
+    future = other.create_future()
+    with pytest.raises(TypeError):
+        aio.await_(double)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="different loop"):
+        aio.await_(future)
+    assert aio.await_(double(1)) == 2
+    other.close()
+
+
+def test_a_loop_that_does_not_run_is_waited_for_until_the_token_fires() -> None:
+    loop = asyncio.new_event_loop()
+    with pytest.raises(ecru.DeadlineExceeded), ecru.timeout(0.01):
+        aio.await_(fail(), loop=loop)
+    loop.run_until_complete(double(1))
+    loop.close()
+
+
 def test_await_reaches_a_loop_in_another_thread() -> None:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
