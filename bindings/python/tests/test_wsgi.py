@@ -385,6 +385,10 @@ def raising(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     raise LookupError("secret words")
 
 
+def exiting(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    sys.exit("secret words")
+
+
 def silent(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     return [b"no start"]
 
@@ -393,6 +397,7 @@ def silent(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     "app",
     [
         raising,
+        exiting,
         silent,
         responding("200", TEXT),
         responding("200 OK\r\nX: y", TEXT),

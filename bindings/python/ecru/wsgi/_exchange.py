@@ -232,7 +232,10 @@ class Exchange:
     # -- the whole
 
     def run(self, app: WSGIApplication) -> None:
-        """Calls the application and sends what it gives. Whatever it raises gets a 500, if that can still be said."""
+        """Calls the application and sends what it gives. Whatever it raises gets a 500, if that can still be said.
+
+        So does sys.exit(): it is not for one request to end all others.
+        """
         try:
             self._run(app)
         except Gone as error:
@@ -241,7 +244,7 @@ class Exchange:
                 self.status = str(error.status)
                 with suppress(Gone):
                     self._send_out(refusal(error.status, str(error)))
-        except Exception:
+        except (Exception, SystemExit):
             self._fail()
         if self.body is not None:
             self.keep = self.keep and self.body.skip()
