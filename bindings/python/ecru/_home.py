@@ -28,6 +28,9 @@ R = TypeVar("R")
 GRACE = 10.0
 """Seconds that goroutines are given to end, once they are cancelled because `run` or the program ends."""
 
+FAILURES_TOLD = 10
+"""Errors told at the program's end of tasks that are still referred to, and that nobody has asked for."""
+
 GRACE_OF_INTERRUPTED = 1.0
 """The same for one that computes and never waits, once Ctrl-C has ended the program."""
 
@@ -249,12 +252,19 @@ def _end_child(error: BaseException | None) -> None:
         os._exit((code or 0) & 0xFF)
 
 
+def _report_failures() -> None:
+    more = _native.report_failed(FAILURES_TOLD)
+    if more and sys.stderr is not None:
+        print(f"ecru: {more} more goroutines have failed, and nobody has asked for their errors", file=sys.stderr)
+
+
 def _at_exit() -> None:
     if _native.is_home():
         try:
             _leave(getattr(sys, "last_type", None) is KeyboardInterrupt)
         except KeyboardInterrupt:
             _report()
+    _report_failures()
     alone = threading.active_count() == 1  # else the others would be told, and say so
     _native.shut_down(alone)
 

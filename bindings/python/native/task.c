@@ -21,9 +21,16 @@ static PyObject *excepthook_name;
 
 ecru_task *ecru_py_task_of(PyObject *task) { return ((TaskObject *)task)->task; }
 
+static bool some_failed; // a goroutine has, once
+
+/// An error nobody has looked at.
+static bool unobserved(const TaskObject *t) {
+  return t->error && !t->observed && !PyErr_GivenExceptionMatches(t->error, PyExc_SystemExit) && !PyErr_GivenExceptionMatches(t->error, ecru_py_cancelled);
+}
+
 /// An error nobody will look at goes to ecru.excepthook. It is a borrowed reference.
 static void report(TaskObject *t) {
-  if (!t->error || t->observed || PyErr_GivenExceptionMatches(t->error, PyExc_SystemExit) || PyErr_GivenExceptionMatches(t->error, ecru_py_cancelled)) return;
+  if (!unobserved(t)) return;
   t->observed = true;
   PyObject *type, *value, *traceback;
   PyErr_Fetch(&type, &value, &traceback);
@@ -45,6 +52,7 @@ static void keep_error(TaskObject *t) {
   Py_XDECREF(type);
   Py_XDECREF(traceback);
   t->error = value;
+  some_failed = true;
 }
 
 static void call(TaskObject *t) {
@@ -359,7 +367,35 @@ static PyObject *count(PyObject *module, PyObject *unused) {
   return PyLong_FromSize_t(ecru_host_count());
 }
 
+/// Reports up to `most` of the tasks in the list. returns: of how many more nobody has looked at the error; now they count as looked at.
+static Py_ssize_t report_those(PyObject *objects, Py_ssize_t most) {
+  Py_ssize_t found = 0;
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(objects); i++) {
+    PyObject *object = PyList_GET_ITEM(objects, i);
+    if (Py_TYPE(object) != ecru_py_task_type || !unobserved((TaskObject *)object)) continue;
+    if (found++ < most) report((TaskObject *)object);
+    else ((TaskObject *)object)->observed = true;
+  }
+  return found > most ? found - most : 0;
+}
+
+/// While tasks are still referred to: once the interpreter clears its modules the hook cannot say anything any more.
+static PyObject *report_failed(PyObject *module, PyObject *at_most) {
+  (void)module;
+  Py_ssize_t most = PyLong_AsSsize_t(at_most);
+  if (most == -1 && PyErr_Occurred()) return NULL;
+  if (!some_failed) return PyLong_FromLong(0);
+  PyObject *gc = PyImport_ImportModule("gc");
+  PyObject *objects = gc ? PyObject_CallMethod(gc, "get_objects", NULL) : NULL;
+  Py_XDECREF(gc);
+  if (!objects) return NULL;
+  Py_ssize_t more = report_those(objects, most);
+  Py_DECREF(objects);
+  return PyLong_FromSsize_t(more);
+}
+
 static PyMethodDef functions[] = {
+  {"report_failed", report_failed, METH_O, PyDoc_STR("report_failed(most) -> int\n\nErrors of ended tasks that nobody has asked for go to ecru.excepthook, at most so many; how many more there were.")},
   {"spawn", (PyCFunction)(void (*)(void))spawn, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("spawn(f, *args, **kwargs) -> Task\n\nStarts f(*args, **kwargs) in a goroutine.")},
   {"go", (PyCFunction)(void (*)(void))go, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("go(f, *args, **kwargs) -> None\n\nStarts f(*args, **kwargs) in a goroutine nobody waits for.")},
   {"yield_", yield_now, METH_NOARGS, PyDoc_STR("yield_() -> None\n\nLets the other goroutines go first.")},

@@ -222,6 +222,35 @@ def test_an_error_nobody_asks_for_is_printed():
     assert "KeyError: 'x'" in ended.err
 
 
+def test_errors_of_tasks_that_are_referred_to_are_told_at_the_programs_end():
+    ended = processes.run("""
+        from ecru import _native as native
+        def clean_up():
+            try: native.sleep(None)
+            finally: raise LookupError("cleaning up")
+        task = native.spawn(lambda: 1 / 0)
+        looked_at = native.spawn(int, "no number")
+        other = native.spawn(clean_up)
+        assert looked_at.exception()
+        task.join()
+    """)
+    assert ended.code == 0
+    assert ended.err.count("Exception in goroutine ") == 2
+    assert "ZeroDivisionError: division by zero" in ended.err
+    assert "LookupError: cleaning up" in ended.err
+    assert "no number" not in ended.err
+
+
+def test_only_some_of_many_errors_are_told_at_the_programs_end():
+    ended = processes.run("""
+        from ecru import _native as native
+        tasks = [native.spawn(int, "x") for _ in range(1000)]
+        for task in tasks: task.join()
+    """)
+    assert ended.err.count("Exception in goroutine ") == 10
+    assert ended.err.endswith("ecru: 990 more goroutines have failed, and nobody has asked for their errors\n")
+
+
 def test_the_hook_can_be_replaced(monkeypatch):
     told = []
     monkeypatch.setattr(ecru, "excepthook", lambda task, error: told.append((task.name, repr(error))))
