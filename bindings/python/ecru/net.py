@@ -159,12 +159,18 @@ class Conn(_native.Stream, _Named):
         return fd
 
 
+def _is_cut_off(error: ssl.SSLError) -> bool:
+    """Some interpreters have no SSLEOFError for it."""
+    return isinstance(error, ssl.SSLEOFError) or error.reason == "UNEXPECTED_EOF_WHILE_READING"
+
+
 class TLSConn(Conn):
     """A connection under TLS; `tls` is its ssl.SSLObject (version, cipher, certificates, the ALPN protocol).
 
     The handshake happens in dial(); for accepted ones with the first call, or handshake(). Any number of goroutines may
-    use it. A stream the other side cuts off without saying so (close_notify) is at its end, as with the module ssl; it
-    raises ssl.SSLError if the context's options lack ssl.OP_IGNORE_UNEXPECTED_EOF.
+    use it. A stream the other side cuts off without saying so (close_notify) is at its end, as with the module ssl's
+    sockets; with suppress_ragged_eofs = False it raises ssl.SSLError, unless the context's options have
+    ssl.OP_IGNORE_UNEXPECTED_EOF.
     """
 
     __slots__ = (
@@ -179,13 +185,16 @@ class TLSConn(Conn):
         "_sending",
         "_unsent",
         "_writing",
+        "suppress_ragged_eofs",
         "tls",
     )
 
     tls: ssl.SSLObject
+    suppress_ragged_eofs: bool
 
     def _begin(self, context: ssl.SSLContext, server_side: bool, server_hostname: str | None) -> None:
         self._ready = self._ended = False
+        self.suppress_ragged_eofs = True
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
         self._engine = _native.Lock()  # the SSLObject: never held across a wait
@@ -196,25 +205,55 @@ class TLSConn(Conn):
         self._unsent = memoryview(b"")
         self._fed = 0
 
+    def _has_unsent(self) -> bool:
+        return bool(self._unsent or self._outgoing.pending)
+
     def _flush(self) -> None:
         """Sends what the engine has made. An interrupted call leaves the rest to the next one."""
-        if not self._unsent and not self._outgoing.pending:
-            return
-        with self._sending:
-            self._send_out()
+        while self._has_unsent():  # again after the lock: whoever found it taken has left the rest to us
+            with self._sending:
+                self._send_out()
+
+    def _send_some(self) -> None:
+        if not self._unsent:
+            self._unsent = memoryview(self._outgoing.read())
+        sent = _native.IO.send(self, self._unsent)
+        self._unsent = self._unsent[sent:]
 
     def _send_out(self) -> None:
-        while self._unsent or self._outgoing.pending:
-            if not self._unsent:
-                self._unsent = memoryview(self._outgoing.read())
-            sent = _native.IO.send(self, self._unsent)
-            self._unsent = self._unsent[sent:]
+        while self._has_unsent():
+            self._send_some()
+
+    def _offer(self) -> None:
+        """Sends what there is room for, unless somebody else does.
+
+        Who reads must not wait for room: the other side may make none before its own output is read.
+        """
+        while self._has_unsent() and self._sending.acquire(blocking=False):
+            try:
+                if not _native.wait_fds([(self.fileno(), "w")], 0):
+                    return
+                self._send_some()
+            finally:
+                self._sending.release()
+
+    def _send_while_waiting(self) -> None:
+        """Waits for input if there is something to send, and sends it meanwhile, unless somebody else does."""
+        ready = ""
+        while "r" not in ready and self._has_unsent() and self._sending.acquire(blocking=False):
+            try:
+                ready = _native.IO.wait(self, "rw")
+                if "w" in ready:
+                    self._send_some()
+            finally:
+                self._sending.release()
 
     def _feed(self, fed: int) -> None:
         """Gives the engine more cipher text, unless somebody has since it was fed that often."""
         with self._reading:
             if self._fed != fed:
                 return
+            self._send_while_waiting()
             data = _native.Stream.recv(self, _CHUNK_BYTES)
             if data:
                 self._incoming.write(data)
@@ -236,7 +275,10 @@ class TLSConn(Conn):
                 raise
             else:
                 finished = True
-            self._flush()
+            if step == self.tls.read:
+                self._offer()
+            else:
+                self._flush()
             if finished:
                 return result
             self._feed(fed)
@@ -271,6 +313,10 @@ class TLSConn(Conn):
         try:
             data: bytes = self._drive(self.tls.read, most)
         except ssl.SSLZeroReturnError:
+            data = b""
+        except ssl.SSLError as error:
+            if not self.suppress_ragged_eofs or not _is_cut_off(error):
+                raise
             data = b""
         self._ended = not data
         return data

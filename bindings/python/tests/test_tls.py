@@ -77,24 +77,29 @@ def test_a_half_closed_connection_still_receives(both: tuple[net.TLSConn, net.TL
     assert client.recv(100) == b""
 
 
-@pytest.mark.parametrize("strict", [False, True])
-def test_a_stream_cut_off_is_an_error_if_the_context_says_so(strict: bool) -> None:
+@pytest.mark.parametrize("ignored", [False, True])
+@pytest.mark.parametrize("suppressed", [False, True])
+def test_a_stream_cut_off_is_an_end_unless_that_is_not_suppressed(ignored: bool, suppressed: bool) -> None:
     context = server_context()
-    context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF  # not every interpreter's default
-    if strict:
-        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # some interpreters set it by default
+    if ignored:
+        context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
     with net.listen(("127.0.0.1", 0), tls=context) as listening:
         task = spawn(net.dial, listening.address, tls=client_context(), timeout=30)
         with listening.accept() as server:
+            assert isinstance(server, net.TLSConn)
+            assert server.suppress_ragged_eofs
+            server.suppress_ragged_eofs = suppressed
             server.sendall(b"x")
             client = task.result()
             assert client.recv(10) == b"x"  # with unread bytes it would be a reset
             _native.IO.close(client)
-            if strict:
+            if suppressed or ignored:
+                assert server.recv(1) == b""
+                assert server.read_line() == b""
+            else:
                 with pytest.raises(ssl.SSLError, match=r"(?i)eof"):
                     server.recv(1)
-            else:
-                assert server.recv(1) == b""
 
 
 def test_timeouts_lose_nothing(both: tuple[net.TLSConn, net.TLSConn]) -> None:
@@ -145,6 +150,30 @@ def test_many_goroutines_share_one_connection(both: tuple[net.TLSConn, net.TLSCo
     text = singles + rest
     assert sorted(text[at] for at in range(0, len(text), length)) == [65, 66, 67, 68, 69, 70]
     assert all(len(set(text[at : at + length])) == 1 for at in range(0, len(text), length))
+
+
+def test_who_reads_does_not_wait_for_who_writes(both: tuple[net.TLSConn, net.TLSConn]) -> None:
+    client, server = both
+    length = 1 << 24
+
+    def echo() -> None:
+        while data := server.recv(65536):
+            server.sendall(data)  # waits until the client reads
+
+    with running(echo), running(client.sendall, bytes(length)):
+        assert client.read_exactly(length, timeout=60) == bytes(length)
+
+
+def test_what_the_engine_says_while_it_reads_is_sent(both: tuple[net.TLSConn, net.TLSConn]) -> None:
+    client, server = both
+    with pytest.raises(TimeoutError):
+        client.sendall(b"x" * (1 << 24), timeout=0.05)  # leaves some that was enciphered
+    reader = spawn(client.read_line)
+    got = 0
+    while got < 65536:  # who reads sends the rest of that
+        got += len(server.recv(65536, timeout=30))
+    server.sendall(b"line\n")
+    assert reader.result() == b"line\n"
 
 
 def test_closing_wakes_whoever_waits(both: tuple[net.TLSConn, net.TLSConn]) -> None:
