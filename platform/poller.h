@@ -1,5 +1,5 @@
 /// platform/poller.h: waiting for many descriptors at once, in terms of operations that finish.
-/// Mechanisms: poller/epoll.c, poller/kqueue.c, poller/uv.c (portable reference on libuv's uv_poll).
+/// Mechanisms: poller/epoll.c, poller/kqueue.c, poller/iocp.c, poller/uv.c (portable reference on libuv's uv_poll).
 ///
 /// How an operation is done (runtime/io_operation.c):
 ///   1 ecru__poller_attempt: finished, or ECRU_EAGAIN.
@@ -31,6 +31,7 @@ typedef struct ecru__pollee {
   uint32_t drained[2];                // owner of the direction's turn: count + 1, 0: not drained
   _Atomic uint32_t hung_up;           // atomic: the other side is gone, or has sent urgent data: a short read says nothing, no event may follow
   _Atomic uint32_t registered;        // atomic: bit 1 << direction; written under the caller's lock
+  void *under_way[2];                 // the caller's lock: what a completion poller has asked the system for; the poller's, and gone with it
 } ecru__pollee;
 
 typedef struct ecru__poll_event {
@@ -44,6 +45,12 @@ static inline uint32_t ecru__pollee_registered(const ecru__pollee *pollee) {
 }
 static inline void ecru__pollee_register(ecru__pollee *pollee, uint32_t directions) {
   atomic_store_explicit(&pollee->registered, directions, memory_order_relaxed);
+}
+
+/// The poller it knew of ends: it is registered nowhere.
+static inline void ecru__pollee_reset(ecru__pollee *pollee) {
+  ecru__pollee_register(pollee, 0);
+  pollee->under_way[ECRU__IN] = pollee->under_way[ECRU__OUT] = NULL;
 }
 
 /// returns: 0; ECRU_EMFILE, ECRU_ENFILE, ECRU_ENOMEM.

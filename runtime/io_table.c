@@ -177,7 +177,7 @@ void ecru__io_forget_all(void) {
   for (uint32_t i = 0; i < table.used; i++) {
     ecru_io *io = ecru__io_at(i);
     if (!io) continue; // none such: every place used has its chunk
-    ecru__pollee_register(&io->pollee, 0);
+    ecru__pollee_reset(&io->pollee);
     io->in.armed = io->out.armed = false; // the heaps are emptied, too: the next wait arms anew
     if (atomic_load_explicit(&io->references, memory_order_relaxed) == 0 || !io->pollee.fleeting) continue;
     unlist(io);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -44,12 +45,21 @@ static void tcp_pair(int both[2]) {
   close(listener);
 }
 
+/// As the platform makes them: to whom they are given, they are pipes.
+static void own_pipe(int both[2]) {
+  intptr_t ends[2];
+  CHECK_EQ(ecru__io_pipe(ends), 0);
+  for (int i = 0; i < 2; i++) both[i] = (int)ends[i];
+}
+
 static void close_both(int both[2]) {
   close(both[0]);
   close(both[1]);
 }
 
 static void put(int descriptor, const char *text) { CHECK_EQ(write(descriptor, text, strlen(text)), (long)strlen(text)); }
+
+static uint64_t given_up; // whose wait nobody has said has ended: it may still be told
 
 /// Collects events of one pollee for so long or until one speaks of these directions. returns: the directions, and bit 4: hung up.
 static uint32_t collect(ecru__poller *p, ecru__pollee *pollee, uint32_t directions, int ms) {
@@ -59,6 +69,7 @@ static uint32_t collect(ecru__poller *p, ecru__pollee *pollee, uint32_t directio
     ecru__poll_event events[8];
     int count = ecru__poller_wait(p, events, 8, deadline_ns);
     for (int i = 0; i < count; i++) {
+      if (given_up && events[i].key == given_up) continue;
       CHECK_EQ(events[i].key, pollee->key);
       ecru__poller_note(pollee, &events[i]);
       seen |= events[i].directions | (events[i].hung_up ? 4u : 0u);
@@ -214,8 +225,9 @@ TEST(poller, a_writer_sees_that_the_reader_has_gone) { // I1
   ecru__poller *p = poller();
   int both[2];
   static char data[1 << 16];
-  CHECK_EQ(pipe(both), 0);
+  own_pipe(both);
   ecru__pollee out = pollee_of(both[1], 5);
+  out.kind = ECRU__IS_PIPE;
   ecru__operation write = {.kind = ECRU__OP_WRITE, .data = data, .bytes = sizeof data, .mask_pipe_signal = true};
   while (ecru__poller_attempt(p, &out, &write) > 0) {}
   CHECK_EQ(ecru__poller_arm(p, &out, ECRU__OUT), 0);
@@ -230,8 +242,9 @@ TEST(poller, a_writer_sees_that_the_reader_has_gone) { // I1
 TEST(poller, a_writer_that_comes_after_the_reader_has_gone_is_told) { // I1
   ecru__poller *p = poller();
   int both[2];
-  CHECK_EQ(pipe(both), 0);
+  own_pipe(both);
   ecru__pollee out = pollee_of(both[1], 5);
+  out.kind = ECRU__IS_PIPE;
   close(both[0]);
   for (int i = 0; i < 3; i++) { // each time: some systems refuse to watch it
     ecru__poller_forget(p, &out);
@@ -245,19 +258,30 @@ TEST(poller, a_writer_that_comes_after_the_reader_has_gone_is_told) { // I1
 
 // ---- a short read does not always mean that there is no more ------------------------------------------------------------
 
-TEST(poller, descriptors_passed_along_do_not_hide_what_follows) { // I1
-  ecru__poller *p = poller();
-  int both[2];
-  char data[16], room[CMSG_SPACE(sizeof(int))];
-  local_pair(both);
-  ecru__pollee in = pollee_of(both[0], 6);
-  CHECK_EQ(ecru__poller_arm(p, &in, ECRU__IN), 0);
+/// A byte, and a descriptor with it. returns: whether the system can do that.
+#ifdef SCM_RIGHTS
+static bool send_with(int descriptor, int passed) {
+  char room[CMSG_SPACE(sizeof(int))];
   struct iovec piece = {(void *)(uintptr_t)"a", 1};
   struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
   struct cmsghdr *header = CMSG_FIRSTHDR(&message);
   *header = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
-  memcpy(CMSG_DATA(header), &both[1], sizeof(int));
-  CHECK_EQ(sendmsg(both[1], &message, 0), 1);
+  memcpy(CMSG_DATA(header), &passed, sizeof(int));
+  CHECK_EQ(sendmsg(descriptor, &message, 0), 1);
+  return true;
+}
+#else
+static bool send_with(int descriptor, int passed) { return (void)descriptor, (void)passed, false; }
+#endif
+
+TEST(poller, descriptors_passed_along_do_not_hide_what_follows) { // I1
+  ecru__poller *p = poller();
+  int both[2];
+  char data[16];
+  local_pair(both);
+  ecru__pollee in = pollee_of(both[0], 6);
+  CHECK_EQ(ecru__poller_arm(p, &in, ECRU__IN), 0);
+  if (!send_with(both[1], both[1])) SKIP("descriptors are not passed here");
   put(both[1], "b");
   expect_in(p, &in);
   CHECK_EQ(read_all(p, &in, data, sizeof data), 2);
@@ -314,7 +338,9 @@ TEST(poller, urgent_data_does_not_hide_what_follows) { // I1
 
 TEST(poller, what_cannot_be_polled_is_refused) { // I1
   ecru__poller *p = poller();
-  int file = open("/proc/self/exe", O_RDONLY), both[2];
+  FILE *some_file = tmpfile();
+  CHECK(some_file != NULL);
+  int file = fileno(some_file), both[2];
   local_pair(both);
   ecru__pollee regular = pollee_of(file, 1), gone = pollee_of(both[0], 2);
   close_both(both);
@@ -323,7 +349,7 @@ TEST(poller, what_cannot_be_polled_is_refused) { // I1
   CHECK_EQ(ecru__pollee_registered(&regular), 0);
   CHECK_EQ(ecru__pollee_registered(&gone), 0);
   ecru__poller_destroy(p);
-  close(file);
+  fclose(some_file);
 }
 
 TEST(poller, the_forgotten_is_silent_and_its_number_free) { // I3
@@ -341,7 +367,9 @@ TEST(poller, the_forgotten_is_silent_and_its_number_free) { // I3
   close_both(both);
   int again[2];
   local_pair(again);
+#ifndef DESCRIPTORS_ARE_HANDLES // which are not used again at once
   CHECK_EQ(again[0], old);
+#endif
   ecru__pollee next = pollee_of(again[0], 2);
   CHECK_EQ(ecru__poller_arm(p, &next, ECRU__IN), 0);
   expect_nothing(p, &next);
@@ -360,7 +388,9 @@ TEST(poller, a_fleeting_one_may_be_closed_unnoticed) { // I7
     int both[2];
     char data[4];
     local_pair(both);
+#ifndef DESCRIPTORS_ARE_HANDLES
     if (round > 0) CHECK_EQ(both[0], io.descriptor);
+#endif
     io.descriptor = both[0];
     io.kind = (enum ecru__descriptor_kind)ecru__descriptor_kind(both[0]);
     for (int i = 0; i < 3; i++) {
@@ -385,6 +415,7 @@ TEST(poller, a_fleeting_one_may_become_our_own) { // I7
   local_pair(both);
   ecru__pollee borrowed = {.descriptor = both[0], .key = 9, .kind = ECRU__IS_OTHER, .fleeting = true}, own = pollee_of(both[0], 10);
   CHECK_EQ(ecru__poller_arm(p, &borrowed, ECRU__IN), 0); // its wait is given up, and nobody says so
+  given_up = borrowed.key;
   for (int i = 0; i < 3; i++) {
     CHECK_EQ(ecru__poller_arm(p, &own, ECRU__IN), 0);
     put(both[1], "x");

@@ -1,6 +1,6 @@
-/// tests/on_windows.h: what the tests use of POSIX and mingw-w64 does not have. Included before everything else.
-#ifndef ECRU_TESTS_ON_WINDOWS_H
-#define ECRU_TESTS_ON_WINDOWS_H
+/// tests/windows/posix.h: what the tests use of POSIX and mingw-w64 does not have. Included before everything else.
+#ifndef ECRU_TESTS_WINDOWS_POSIX_H
+#define ECRU_TESTS_WINDOWS_POSIX_H
 #include <errno.h>
 #include <stdlib.h>
 
