@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { BUFFERS_AT_ONCE = 64, FILE_PART_BYTES = 16 << 10, ONE_CALL_MAX = 1 << 30 };
+#include "platform/memory.h"
+
+enum { BUFFERS_AT_ONCE = 64, MOST_BUFFERS = 1024, FILE_PART_BYTES = 16 << 10, ONE_CALL_MAX = 1 << 30 };
 
 __attribute__((constructor)) static void start_winsock(void) {
   WSADATA data;
@@ -78,7 +80,8 @@ static int64_t accept_one(SOCKET s, const ecru__operation *operation) {
   for (;;) {
     int bytes = operation->address_bytes ? (int)*operation->address_bytes : 0;
     SOCKET accepted = accept(s, operation->address, operation->address ? &bytes : NULL);
-    if (accepted == INVALID_SOCKET && WSAGetLastError() == WSAECONNRESET) continue; // I5: it was gone before we came; there may be others
+    // I5: it was gone before we came; there may be others. (Wine says that it is not connected.)
+    if (accepted == INVALID_SOCKET && (WSAGetLastError() == WSAECONNRESET || WSAGetLastError() == WSAENOTCONN)) continue;
     if (accepted == INVALID_SOCKET) return failure();
     if (operation->address) *operation->address_bytes = (uint32_t)bytes;
     int status = make_ours(accepted);
@@ -112,24 +115,44 @@ static int64_t receive(SOCKET s, WSABUF *pieces, DWORD count, const ecru__operat
   return failed ? failure() : received;
 }
 
-/// struct iovec and ecru_buffer are the same; Winsock wants the length first. returns: how many there was room for.
-static DWORD pieces_of(const ecru__operation *operation, WSABUF pieces[BUFFERS_AT_ONCE]) {
+/// struct iovec and ecru_buffer are the same; Winsock wants the length first. A datagram's must all be there: more than a few are allocated.
+/// returns: how many there was room for.
+static DWORD pieces_of(const ecru__operation *operation, WSABUF few[BUFFERS_AT_ONCE], WSABUF **pieces) {
   const struct { void *data; size_t bytes; } *from = operation->vector;
-  DWORD count = operation->count < BUFFERS_AT_ONCE ? (DWORD)operation->count : BUFFERS_AT_ONCE;
-  for (DWORD i = 0; i < count; i++) pieces[i] = (WSABUF){(ULONG)length_of(from[i].bytes), from[i].data};
+  DWORD room = BUFFERS_AT_ONCE, count = operation->count < MOST_BUFFERS ? (DWORD)operation->count : MOST_BUFFERS;
+  *pieces = few;
+  if (count > room) {
+    WSABUF *all = ecru__malloc(count * sizeof *all);
+    if (all) *pieces = all;
+    else count = room;
+  }
+  for (DWORD i = 0; i < count; i++) (*pieces)[i] = (WSABUF){(ULONG)length_of(from[i].bytes), from[i].data};
   return count;
 }
 
 static int64_t receive_vector(SOCKET s, const ecru__operation *operation) {
-  WSABUF pieces[BUFFERS_AT_ONCE];
-  DWORD count = pieces_of(operation, pieces), received = 0, flags = 0;
-  return WSARecv(s, pieces, count, &received, &flags, NULL, NULL) == 0 ? received : failure();
+  WSABUF few[BUFFERS_AT_ONCE], *pieces;
+  DWORD count = pieces_of(operation, few, &pieces), received = 0, flags = 0;
+  int64_t result = WSARecv(s, pieces, count, &received, &flags, NULL, NULL) == 0 ? received : failure();
+  if (pieces != few) ecru__free(pieces);
+  return result;
+}
+
+/// Of a datagram socket that has no peer it is said in many ways.
+static int64_t send_plainly(SOCKET s, enum ecru__descriptor_kind kind, const ecru__operation *operation) {
+  int64_t result = result_of(send(s, operation->data, length_of(operation->bytes), 0));
+  struct sockaddr_storage peer;
+  int bytes = sizeof peer;
+  bool lonely = (result == ECRU_ENOTCONN || result == ECRU_EINVAL) && kind == ECRU__IS_DATAGRAM && getpeername(s, (struct sockaddr *)&peer, &bytes) != 0;
+  return lonely ? ECRU_EDESTADDRREQ : result;
 }
 
 static int64_t send_vector(SOCKET s, const ecru__operation *operation) {
-  WSABUF pieces[BUFFERS_AT_ONCE];
-  DWORD count = pieces_of(operation, pieces), sent = 0;
-  return WSASend(s, pieces, count, &sent, 0, NULL, NULL) == 0 ? sent : failure();
+  WSABUF few[BUFFERS_AT_ONCE], *pieces;
+  DWORD count = pieces_of(operation, few, &pieces), sent = 0;
+  int64_t result = WSASend(s, pieces, count, &sent, 0, NULL, NULL) == 0 ? sent : failure();
+  if (pieces != few) ecru__free(pieces);
+  return result;
 }
 
 /// A part goes through the program: TransmitFile is for completion ports.
@@ -142,7 +165,7 @@ static int64_t send_file(SOCKET s, const ecru__operation *operation) {
   return count == 0 ? 0 : result_of(send(s, part, (int)count, 0));
 }
 
-static int64_t once(SOCKET s, ecru__operation *operation) {
+static int64_t once(SOCKET s, enum ecru__descriptor_kind kind, ecru__operation *operation) {
   switch (operation->kind) {
   case ECRU__OP_READ: return result_of(recv(s, operation->data, length_of(operation->bytes), 0));
   case ECRU__OP_READ_V: return receive_vector(s, operation);
@@ -151,7 +174,7 @@ static int64_t once(SOCKET s, ecru__operation *operation) {
     return receive(s, &piece, 1, operation);
   }
   case ECRU__OP_ACCEPT: return accept_one(s, operation);
-  case ECRU__OP_WRITE: return result_of(send(s, operation->data, length_of(operation->bytes), 0));
+  case ECRU__OP_WRITE: return send_plainly(s, kind, operation);
   case ECRU__OP_WRITE_V: return send_vector(s, operation);
   case ECRU__OP_SEND:
     return result_of(sendto(s, operation->data, length_of(operation->bytes), 0, operation->address, (int)*operation->address_bytes));
@@ -171,9 +194,9 @@ static bool is_broken(SOCKET s) {
 }
 
 int64_t ecru__io_try(intptr_t descriptor, enum ecru__descriptor_kind kind, ecru__operation *operation) {
-  if (kind != ECRU__IS_PIPE) return once((SOCKET)descriptor, operation);
-  if (ecru__operation_direction(operation) == ECRU__OUT) return is_broken((SOCKET)descriptor) ? ECRU_EPIPE : once((SOCKET)descriptor, operation);
-  int64_t result = once((SOCKET)descriptor, operation);
+  if (kind != ECRU__IS_PIPE) return once((SOCKET)descriptor, kind, operation);
+  if (ecru__operation_direction(operation) == ECRU__OUT) return is_broken((SOCKET)descriptor) ? ECRU_EPIPE : once((SOCKET)descriptor, kind, operation);
+  int64_t result = once((SOCKET)descriptor, kind, operation);
   return result == ECRU_ECONNRESET || result == ECRU_ECONNABORTED ? 0 : result; // the writing end is gone
 }
 

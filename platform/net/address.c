@@ -56,7 +56,7 @@ static struct sockaddr_in6 *make_v6(ecru_address *address, uint16_t port) {
 static uint32_t zone_number(const char *zone) {
   char *end;
   if (*zone < '0' || *zone > '9') return if_nametoindex(zone);
-  unsigned long number = strtoul(zone, &end, 10);
+  unsigned long long number = strtoull(zone, &end, 10);
   return *end == 0 && number <= UINT32_MAX ? (uint32_t)number : if_nametoindex(zone);
 }
 

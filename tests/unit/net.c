@@ -49,7 +49,7 @@ static void greet_all(void *unused) {
   (void)unused;
   greet("tcp", "127.0.0.1:0");
   greet("tcp4", "127.0.0.1:0");
-  greet("unix", "@ecru-greet");
+  if (has_unix_sockets()) greet("unix", "@ecru-greet");
   if (has_v6()) greet("tcp6", "[::1]:0");
 }
 TEST(net, two_greet_each_other) { with_procs(1, greet_all); }          // I1
