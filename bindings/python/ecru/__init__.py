@@ -17,7 +17,9 @@ from ecru._group import TaskGroup, as_completed, gather, map, race
 from ecru._home import DeadlockError, dump, excepthook, run, signal_token
 from ecru._native import Cancelled, Lock, Task, Token, check, current, go, sleep, spawn, version, yield_
 from ecru._native import Error as EcruError
+from ecru._native import heed_greenlets as _heed_greenlets
 from ecru._patch import EarlyImportWarning, get_original, patch, patched
+from ecru._patch._imports import when_imported as _when_imported
 from ecru._scope import DeadlineExceeded, Scope, deadline, move_on_after, shield, timeout
 from ecru._select import Selected, done, recv, select, send
 from ecru._sync import (
@@ -100,7 +102,7 @@ __all__ = [
     "yield_",
 ]
 __version__ = version()
-
+_when_imported("greenlet", lambda greenlet: _heed_greenlets(greenlet._C_API))  # it counts by threads, and would crash
 
 _ON_DEMAND = frozenset({"aio", "futures", "net", "testing", "wsgi"})
 

@@ -143,6 +143,15 @@ PyObject *ecru_py_io_recv_into(IOObject *io, PyObject *const *given, Py_ssize_t 
   return got < 0 ? ecru_py_io_failed(got) : PyLong_FromLongLong(got);
 }
 
+/// After a signal it goes on from where it stopped.
+static int64_t write_on(ecru_io *io, const char **rest, size_t *left) {
+  size_t written = 0;
+  int64_t status = ecru_io_write(io, *rest, *left, &written);
+  *rest += written;
+  *left -= written;
+  return status;
+}
+
 /// all: until everything is written; else what one write takes.
 static PyObject *write_out(IOObject *io, PyObject *const *given, Py_ssize_t count, PyObject *keywords, bool all) {
   static const char *const names[] = {"data", "timeout", NULL};
@@ -158,16 +167,8 @@ static PyObject *write_out(IOObject *io, PyObject *const *given, Py_ssize_t coun
   int64_t sent;
   if (all) {
     const char *rest = view.buf;
-    size_t left = (size_t)view.len, written = 0;
-    do { // after a signal: from where it stopped
-      rest += written;
-      left -= written;
-      if (ecru_py_waits_here()) {
-        sent = ecru_io_write(io->io, rest, left, &written);
-      } else {
-        Py_BEGIN_ALLOW_THREADS sent = ecru_io_write(io->io, rest, left, &written); Py_END_ALLOW_THREADS
-      }
-    } while (sent == ECRU_EINTR && ecru_py_interrupted() == 0);
+    size_t left = (size_t)view.len;
+    ECRU_PY_WAIT(sent, write_on(io->io, &rest, &left));
   } else {
     while ((sent = ecru_io_try_write(io->io, view.buf, (size_t)view.len)) == ECRU_EAGAIN) {
       int ready;

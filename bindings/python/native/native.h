@@ -59,6 +59,8 @@ home *ecru_py_ensure_home(void);
 int ecru_py_enter_home(void);
 int ecru_py_leave_home(void);
 bool ecru_py_waits_here(void); ///< blocking calls are to be made with the GIL held
+bool ecru_py_in_greenlet(void); ///< where no goroutine may park
+bool ecru_py_is_refused(void);  ///< the same, with an exception
 bool ecru_py_is_to_raise(void); ///< the caller is a first with something pending
 /// Raises error in the first goroutine of this thread's host, which it ends a wait of; at once if the caller is that one, or if it has not
 /// yet come to raise what it was given before. returns: 0; -1 with an exception.
@@ -99,12 +101,12 @@ bool ecru_py_crew_failed(CrewObject *c, PyObject *task, PyObject *error);
     if (ecru_py_is_to_raise()) {                                     \
       (status) = ECRU_EINTR;                                         \
     } else if (ecru_py_waits_here()) {                               \
-      (status) = (call);                                             \
+      (status) = ecru_py_is_refused() ? ECRU_EINTR : (call);         \
     } else {                                                         \
       Py_BEGIN_ALLOW_THREADS (status) = (call); Py_END_ALLOW_THREADS \
     }                                                                \
     if ((status) < 0 && ecru_py_is_to_raise()) (status) = ECRU_EINTR; \
-  } while ((status) == ECRU_EINTR && ecru_py_interrupted() == 0)
+  } while ((status) == ECRU_EINTR && !PyErr_Occurred() && ecru_py_interrupted() == 0)
 
 /// Sets the exception of a status. returns: NULL.
 PyObject *ecru_py_raise(int status);
@@ -120,6 +122,7 @@ int ecru_py_add_crew(PyObject *module); ///< after add_token
 int ecru_py_add_chan(PyObject *module);
 int ecru_py_add_token(PyObject *module);
 int ecru_py_add_sync(PyObject *module);
+int ecru_py_add_greenlet(PyObject *module);
 int ecru_py_add_rlock(PyObject *module);
 int ecru_py_add_semaphore(PyObject *module);
 int ecru_py_add_queue(PyObject *module); ///< after add_chan

@@ -122,7 +122,7 @@ static int wait_ready(int fd, unsigned direction, const patience *l) {
 /// A loop of operations that never have to wait would keep the others out. returns: 0; ECRU_EINTR with an exception.
 static int64_t let_others(const patience *l) {
   static int in_a_row;
-  if (l->polls || ++in_a_row < IN_A_ROW_MAX || !ecru_py_home() || ecru_py_forked()) return 0;
+  if (l->polls || ++in_a_row < IN_A_ROW_MAX || !ecru_py_home() || ecru_py_forked() || ecru_py_in_greenlet()) return 0;
   in_a_row = 0;
   int status;
   ECRU_PY_WAIT(status, ecru_yield());

@@ -51,7 +51,7 @@ enum { IN_A_ROW_MAX = 256 };
 int ecru_py_let_others(void) {
   static _Atomic int in_a_row; // relaxed, and no read-modify-write: it is a matter of about how many
   int so_far = atomic_load_explicit(&in_a_row, memory_order_relaxed) + 1;
-  bool enough = so_far >= IN_A_ROW_MAX && ecru_py_home() && !ecru_py_forked();
+  bool enough = so_far >= IN_A_ROW_MAX && ecru_py_home() && !ecru_py_forked() && !ecru_py_in_greenlet();
   atomic_store_explicit(&in_a_row, enough ? 0 : so_far < IN_A_ROW_MAX ? so_far : IN_A_ROW_MAX, memory_order_relaxed);
   if (!enough) return 0;
   int status;
@@ -68,6 +68,7 @@ int ecru_py_lock_take(LockObject *l, bool blocking, double timeout) {
 int ecru_py_lock_take_shielded(LockObject *l) {
   int status = ecru_py_lock_take(l, false, -1);
   if (status != ECRU_EAGAIN) return status;
+  if (ecru_py_is_refused()) return ECRU_EINTR;
   PyObject *type = NULL, *value = NULL, *traceback = NULL;
   (void)ecru_py_waits_here();
   bool shielded = !ecru_py_forked();

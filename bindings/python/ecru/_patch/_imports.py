@@ -39,7 +39,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 _finder = _Finder()
 
 
-def after_import(registry: Registry, name: str, install: Callable[[ModuleType], None]) -> None:
+def when_imported(name: str, install: Callable[[ModuleType], None]) -> None:
     """Calls install(module) once module name is there, which it may be already."""
     if name in sys.modules:
         install(sys.modules[name])
@@ -47,4 +47,9 @@ def after_import(registry: Registry, name: str, install: Callable[[ModuleType], 
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
     _finder.installs[name] = install
+
+
+def after_import(registry: Registry, name: str, install: Callable[[ModuleType], None]) -> None:
+    """The same, until everything is put back."""
+    when_imported(name, install)
     registry.on_undo(lambda: _finder.installs.pop(name, None))
