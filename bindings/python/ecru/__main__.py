@@ -1,13 +1,21 @@
-"""python -m ecru [--no-patch] [--trace] (-m module | program) [argument ...]: runs a program after ecru.patch()."""
+"""python -m ecru [--no-patch] [--trace] (-m module | -c code | program) [argument ...]
+
+Runs a program after ecru.patch().
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib.machinery
+import io
 import os
+import pkgutil
 import runpy
 import sys
+from types import CodeType, ModuleType
+from typing import Any
 
-USAGE = "python -m ecru [--no-patch] [--trace] (-m module | program) [argument ...]"
+USAGE = "python -m ecru [--no-patch] [--trace] (-m module | -c code | program) [argument ...]"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -15,8 +23,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m ecru", USAGE, "Runs a Python program with goroutines for its threads.")
     parser.add_argument("--no-patch", action="store_true", help="leave the standard library as it is")
     parser.add_argument("--trace", action="store_true", help="tell on stderr of goroutines that begin and end")
-    parser.add_argument("-m", dest="module", action="store_true", help="program is a module, as of python -m")
-    parser.add_argument("program", help="a file, or a module after -m")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("-m", dest="module", action="store_true", help="program is a module, as of python -m")
+    kinds.add_argument("-c", dest="code", action="store_true", help="program is code, as of python -c")
+    parser.add_argument("program", help="a file, a directory or an archive; a module after -m, code after -c")
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     return parser.parse_args(arguments)
 
@@ -32,13 +42,44 @@ def main() -> None:
         from ecru import patch
 
         patch()
-    sys.argv = [options.program, *options.arguments]
-    if options.module:
+    _run(options)
+
+
+def _fresh_main() -> dict[str, Any]:
+    """The globals of a module __main__ that is the program's for good: threads may outlive the program's top level."""
+    module = ModuleType("__main__")
+    sys.modules["__main__"] = module
+    return module.__dict__
+
+
+def _run(options: argparse.Namespace) -> None:
+    program = options.program
+    sys.argv = ["-c" if options.code else program, *options.arguments]
+    names = _fresh_main()
+    if options.code:
+        sys.path[0] = ""
+        exec(compile(program, "<string>", "exec"), names)
+    elif options.module:
         sys.path[0] = os.getcwd()
-        runpy.run_module(options.program, run_name="__main__", alter_sys=True)
+        runpy._run_module_as_main(program)  # type: ignore[attr-defined] # what python -m calls
+    elif pkgutil.get_importer(program) is not None:  # a directory or an archive
+        sys.path[0] = program
+        runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]
     else:
-        sys.path[0] = os.path.dirname(os.path.abspath(options.program))
-        runpy.run_path(options.program, run_name="__main__")
+        sys.path[0] = os.path.dirname(os.path.abspath(program))
+        names["__file__"] = program
+        names["__loader__"] = importlib.machinery.SourceFileLoader("__main__", program)
+        exec(_code_of(program), names)
+
+
+def _code_of(path: str) -> CodeType:
+    with io.open_code(os.path.abspath(path)) as file:
+        compiled = pkgutil.read_code(file)
+    if compiled is not None:
+        return compiled
+    with io.open_code(os.path.abspath(path)) as file:
+        code: CodeType = compile(file.read(), path, "exec")
+        return code
 
 
 if __name__ == "__main__":

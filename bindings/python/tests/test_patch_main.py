@@ -1,12 +1,14 @@
 """python -m ecru, and what of ecru.patch() is about the process: standard input, signals, names."""
 
 import os
+import py_compile
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,57 @@ def test_a_module_runs_and_the_library_may_be_left_alone(program, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", f"{os.environ.get('PYTHONPATH', '')}:{program.parent}")
     done = python_m_ecru("--no-patch", "-m", "program", given="line\nrest")
     assert (done.stdout, done.stderr) == ("__main__ [] []\nline rest\n", "")
+
+
+MAIN_OUTLIVES = """
+import pickle, sys, threading
+class Kept: pass
+def work():
+    threading.main_thread().join()
+    print(type(pickle.loads(pickle.dumps(Kept()))).__module__, sys.argv[1:])
+threading.Thread(target=work).start()
+"""
+
+
+def make_directory(path: Path) -> list[str]:
+    (path / "__main__.py").write_text(MAIN_OUTLIVES)
+    return [str(path)]
+
+
+def make_archive(path: Path) -> list[str]:
+    with zipfile.ZipFile(path / "program.zip", "w") as archive:
+        archive.writestr("__main__.py", MAIN_OUTLIVES)
+    return [str(path / "program.zip")]
+
+
+def make_file(path: Path) -> list[str]:
+    (path / "program.py").write_text(MAIN_OUTLIVES)
+    return [str(path / "program.py")]
+
+
+def make_compiled(path: Path) -> list[str]:
+    (path / "program.py").write_text(MAIN_OUTLIVES)
+    return [str(py_compile.compile(str(path / "program.py"), str(path / "program.pyc")))]
+
+
+def make_module(path: Path) -> list[str]:
+    (path / "outlives.py").write_text(MAIN_OUTLIVES)
+    return ["-m", "outlives"]
+
+
+def make_code(path: Path) -> list[str]:
+    return ["-c", MAIN_OUTLIVES]
+
+
+MAKERS = [make_directory, make_archive, make_file, make_compiled, make_module, make_code]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_main_stays_the_programs_for_threads_that_outlive_its_top_level(make, tmp_path, monkeypatch):
+    arguments = make(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{os.environ.get('PYTHONPATH', '')}:{tmp_path}")
+    done = python_m_ecru("--no-patch", *arguments, "one", "-x")
+    assert (done.stdout, done.stderr) == ("__main__ ['one', '-x']\n", "")
 
 
 def test_its_exit_code_is_the_programs(tmp_path):
