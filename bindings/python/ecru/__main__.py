@@ -74,12 +74,11 @@ def _run(options: argparse.Namespace) -> None:
 
 def _code_of(path: str) -> CodeType:
     with io.open_code(os.path.abspath(path)) as file:
-        compiled = pkgutil.read_code(file)
+        compiled: CodeType | None = pkgutil.read_code(file)
     if compiled is not None:
         return compiled
     with io.open_code(os.path.abspath(path)) as file:
-        code: CodeType = compile(file.read(), path, "exec")
-        return code
+        return compile(file.read(), path, "exec")
 
 
 if __name__ == "__main__":

@@ -7,27 +7,31 @@
         chan.recv()
 
 Goroutines it has started and left behind are an error, told with where they wait; with the setting
-ecru_leak_check = true, or --ecru-leak-check, also those of all other tests. What is random (the fixture's `random`, the
-module random, and which case of a select is picked) follows from --ecru-seed, which is printed at the start.
+ecru_leak_check = true, or --ecru-leak-check, also those of all other tests. A goroutine's error that nobody has asked
+for is a warning of the test's (UnhandledGoroutineWarning; `-W error` makes it an error). What is random (the fixture's
+`random`, the module random, and which case of a select is picked) follows from --ecru-seed, which is printed at the
+start.
 """
 
 from __future__ import annotations
 
 import importlib
 import random
-import sys
+import threading
 import time
 import traceback
+import warnings
 from collections.abc import Generator
+from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import pytest
 
-from ecru import _native
+from ecru import _home, _native
 from ecru._abi import ffi, lib
 
 _PATIENCE_SECONDS = 0.5  # until what a test has left is a leak
-_GOROUTINE = 1 << 62  # in the identities of sys._current_frames()
 
 
 class Ecru:
@@ -116,52 +120,99 @@ def _last_frames(error: BaseException) -> str:
     return "".join(traceback.format_tb(error.__traceback__)).rstrip()
 
 
-# ---- leaks -----------------------------------------------------------------------------------------------------------
+# ---- leaks, and errors nobody has asked for --------------------------------------------------------------------------
 
 
-def _goroutines() -> dict[int, Any]:
-    """The frames of all goroutines, by identity."""
-    return {number: frame for number, frame in sys._current_frames().items() if number & _GOROUTINE}
+class UnhandledGoroutineWarning(pytest.PytestWarning):
+    """A goroutine of a test has failed, and nobody has asked for its error."""
+
+
+@dataclass
+class _Watch:
+    """What there was before a test, and what has happened since: goroutines; texts of errors."""
+
+    before: set[int] | None
+    errors: list[str]
+
+
+_watch = pytest.StashKey[_Watch]()
+
+
+def _goroutines() -> dict[int, tuple[_native.Task[Any], FrameType | None]]:
+    """This thread's, by id; a frame of None: it is in a function that is not Python's."""
+    here = threading.get_native_id()
+    return {
+        number: (task, frame)
+        for number, thread, task, frame in _native.goroutines()
+        if thread == here and task is not None
+    }
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, None, None]:
-    """Reports goroutines that are left once the test and its fixtures have ended."""
+    """Remembers what runs before a test; collects errors for it unless the program has a hook of its own."""
     config = item.config
     checks = config.option.ecru_leak_check or config.getini("ecru_leak_check")
-    if not checks and "ecru" not in getattr(item, "fixturenames", ()):
+    checks = checks or "ecru" in getattr(item, "fixturenames", ())
+    watch = item.stash[_watch] = _Watch(set(_goroutines()) if checks else None, [])
+
+    def collect(task: _native.Task[Any], error: BaseException, /) -> None:
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        watch.errors.append(f"Exception in goroutine {task.name}\n\n{''.join(lines)}")
+
+    module: Any = importlib.import_module("ecru")
+    hook = module.excepthook
+    if hook is not _home.excepthook:
         yield
         return
-    before = set(_goroutines())
-    item.stash[_before] = before
+    module.excepthook = collect
     yield
-
-
-_before = pytest.StashKey[set[int]]()
+    if module.excepthook is collect:
+        module.excepthook = hook
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, None]:
-    """Its own part of the above: an error of the teardown is one of the test."""
+    """Goroutines left are an error of the teardown; errors of goroutines are warnings."""
     outcome = yield
-    before = item.stash.get(_before, None)
-    if before is None:
+    watch = item.stash.get(_watch, None)
+    if watch is None:
         return
-    outcome.get_result()
+    try:
+        if watch.before is not None and outcome.excinfo is None:
+            _fail_of_leaks(watch.before)
+        for text in watch.errors:
+            warnings.warn(UnhandledGoroutineWarning(text), stacklevel=1)
+    except BaseException as error:
+        outcome.force_exception(error)
+
+
+def _fail_of_leaks(before: set[int]) -> None:
     left = _wait_for_ends(before)
     if left:
-        stacks = "\n".join("".join(traceback.format_stack(frame)).rstrip() for frame in left.values())
-        pytest.fail(f"{len(left)} goroutine{'s' if len(left) > 1 else ''} left by the test:\n{stacks}", pytrace=False)
+        count = f"{len(left)} goroutine{'s' if len(left) > 1 else ''}"
+        pytest.fail(f"{count} left by the test:\n{_pictures(left)}", pytrace=False)
 
 
-def _wait_for_ends(before: set[int]) -> dict[int, Any]:
+def _pictures(left: dict[int, tuple[_native.Task[Any], FrameType | None]]) -> str:
+    states = {state["id"]: state for state in _home._states()["goroutines"]}
+    pictures = []
+    for number, (task, frame) in left.items():
+        state = states.get(number, {})
+        stack = "".join(traceback.format_stack(frame)).rstrip() if frame is not None else "  in no function of Python's"
+        pictures.append(f"{task.name} [{state.get('reason', state.get('state', 'it runs'))}]:\n{stack}")
+    return "\n".join(pictures)
+
+
+def _wait_for_ends(before: set[int]) -> dict[int, tuple[_native.Task[Any], FrameType | None]]:
     """Those goroutines that are neither from before nor end soon."""
     if not _native.is_home():
         return {}
     end = time.monotonic() + _PATIENCE_SECONDS
     while True:
-        left = {number: frame for number, frame in _goroutines().items() if number not in before}
-        if not left or time.monotonic() >= end:
+        now = _goroutines()
+        left = {number: one for number, one in now.items() if number not in before}
+        if _native.goroutine_count() == len(now) - len(left) or time.monotonic() >= end:  # others have yet to begin
             return left
-        del left
+        del left, now
         _native.sleep(0.001)

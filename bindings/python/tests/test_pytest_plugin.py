@@ -118,6 +118,57 @@ def test_goroutines_left_are_errors(run, options: list[str], leaks: int) -> None
     result = run(LEAKING, *options)
     result.assert_outcomes(passed=4, errors=leaks)
     result.stdout.fnmatch_lines(["*1 goroutine left by the test:", "*in wait_for_ever"])
+    result.stdout.no_fnmatch_line("*Warning*")
+
+
+NATIVE = """
+def test_receives(ecru):
+    ecru.go(ecru.Chan().recv)
+
+def test_sleeps(ecru):
+    ecru.spawn(ecru.sleep, 100).name = "sleeper"
+    ecru.yield_()
+
+def test_clean(ecru):
+    ecru.spawn(ecru.sleep, 0)
+"""
+
+
+def test_those_in_functions_that_are_not_pythons_are_errors_too(run) -> None:  # type: ignore[no-untyped-def]
+    result = run(NATIVE)
+    result.assert_outcomes(passed=3, errors=2)
+    result.stdout.fnmatch_lines(["*[[]*receive*[]]:", "*sleeper [[]*sleep*[]]:"])
+
+
+FAILING = """
+import ecru as module
+
+def fail():
+    raise LookupError("nobody looks")
+
+def test_fails(ecru):
+    ecru.go(fail)
+    ecru.yield_()
+
+def test_fails_without_fixture():
+    module.go(fail)
+    module.yield_()
+
+def test_has_a_hook(monkeypatch):
+    monkeypatch.setattr(module, "excepthook", lambda task, error: None)
+    module.go(fail)
+    module.yield_()
+
+def test_is_asked_for(ecru):
+    assert ecru.spawn(fail).exception()
+"""
+
+
+def test_errors_nobody_asks_for_are_warnings(run) -> None:  # type: ignore[no-untyped-def]
+    result = run(FAILING)
+    result.assert_outcomes(passed=4, warnings=2)
+    result.stdout.fnmatch_lines(["*UnhandledGoroutineWarning*", "*LookupError: nobody looks"])
+    run(FAILING, "-W", "error").assert_outcomes(passed=4, errors=2)
 
 
 RANDOM = """
