@@ -506,15 +506,15 @@ def test_a_deadlock_is_an_error_in_the_first(where):
 
 def test_a_deadlock_of_another_thread_is_an_error_there():
     ended = processes.run("""
-        import ecru, threading
+        import ecru, sys, threading
         from ecru import _native as native
         def body():
             try: native.Chan().recv()
-            except ecru.DeadlockError: print("thread")
+            except ecru.DeadlockError: sys.stdout.write("thread\\n")
         thread = threading.Thread(target=ecru.run, args=(body,))
         thread.start()
         try: native.Chan().recv()
-        except ecru.DeadlockError: print("main")
+        except ecru.DeadlockError: sys.stdout.write("main\\n")
         thread.join()
     """)
     assert (sorted(ended.out), ended.code, ended.err) == (["main", "thread"], 0, "")

@@ -1,5 +1,6 @@
 """ecru.patch(): libraries that know nothing of it run concurrently."""
 
+import importlib.util
 import os
 import smtplib
 import socketserver
@@ -105,6 +106,7 @@ def test_psycopg_queries_at_once():
         assert at_once(query, 30) == list(range(30))
 
 
+@pytest.mark.skipif(importlib.util.find_spec("psycopg2") is None, reason="no psycopg2")
 @pytest.mark.skipif(servers.find("postgres") is None, reason="no PostgreSQL")
 @patched
 def test_psycopg2_queries_at_once():

@@ -186,3 +186,51 @@ print("whole")
 """
     )
     assert (ended.out, ended.code, ended.err) == (["whole"], 0, "")
+
+
+TIMED = {
+    "sleep": "native.sleep(0.3)",
+    "lock": "lock.acquire(timeout=0.3)",
+    "select": "native.select((native.Chan(),), timeout=0.3)",
+    "descriptor": "native.wait_fd(a.fileno(), 'r', 0.3)",
+    "descriptors": "native.wait_fds([(a.fileno(), 'r'), (b.fileno(), 'r')], 0.3)",
+    "io": "timed_out(lambda: native.IO(a.fileno(), keep_open=True).recv(1, timeout=0.3))",
+    "token": "expired()",
+    "patched sleep": "ecru.patch(); time.sleep(0.3)",
+    "patched socket": "ecru.patch(); a.settimeout(0.3); timed_out(lambda: a.recv(1))",
+    "cffi call": "ecru._abi.lib.ecru_sleep(3 * 10**8)",
+}
+
+
+@pytest.mark.parametrize("name", TIMED)
+def test_signals_neither_shorten_nor_prolong_a_wait(name):
+    ended = processes.run(f"""
+        import ecru, ecru._abi, signal, socket, time
+        from ecru import _native as native
+        def timed_out(f):
+            try: f()
+            except TimeoutError: return
+            raise AssertionError
+        def expired():
+            try:
+                with native.Token(timeout=0.3): native.Chan().recv()
+            except native.Cancelled: return
+            raise AssertionError
+        a, b = socket.socketpair()
+        lock = native.Lock()
+        lock.acquire()
+        calls = 0
+        def handle(number, frame):
+            global calls
+            calls += 1
+        native.go(native.sleep, 100)
+        native.yield_()
+        signal.signal(signal.SIGALRM, handle)
+        signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+        began = time.monotonic()
+        {TIMED[name]}
+        took = time.monotonic() - began
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        print("cffi" in "{name}" or took >= 0.3, took < 20, calls > 0)
+    """)
+    assert (ended.out, ended.code, ended.err) == (["True True True"], 0, "")

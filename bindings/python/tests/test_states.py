@@ -397,3 +397,43 @@ def test_no_memory_for_a_state_is_an_error():
     """)
     assert ended.out == ["True MemoryError()", "0", "0", "0", "0"], ended
     assert (ended.code, ended.err.splitlines()[-1]) == (0, "MemoryError")
+
+
+# ---- threads of the system beside who holds the GIL -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("holder", ["computes in Python", "keeps the GIL in C"])
+def test_threads_go_on_beside_who_holds_the_gil(holder):
+    over = False
+    sleep_with_gil = ctypes.PyDLL(None).usleep
+
+    def hold():
+        while not over:
+            if holder == "computes in Python":
+                sum(range(1000))
+            else:
+                sleep_with_gil(2000)
+
+    def answer(questions, answers):
+        for question in questions:
+            answers.send(question + 1)
+
+    channels = [(native.Chan(), native.Chan()) for _ in range(4)]
+    threads = [threading.Thread(target=answer, args=pair) for pair in channels] + [threading.Thread(target=hold)]
+    for thread in threads:
+        thread.start()
+
+    def ask(questions, answers):
+        found = []
+        for n in range(20):
+            questions.send(n)
+            found.append(answers.recv())
+        questions.close()
+        return found
+
+    tasks = [native.spawn(ask, *pair) for pair in channels]
+    found = [task.result() for task in tasks]
+    over = True
+    for thread in threads:
+        thread.join()
+    assert found == [list(range(1, 21))] * 4
