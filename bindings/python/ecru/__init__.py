@@ -21,7 +21,7 @@ from ecru._native import heed_greenlets as _heed_greenlets
 from ecru._patch import EarlyImportWarning, get_original, patch, patched
 from ecru._patch._imports import when_imported as _when_imported
 from ecru._scope import DeadlineExceeded, Scope, deadline, move_on_after, shield, timeout
-from ecru._select import Selected, done, recv, select, send
+from ecru._select import Selected, done, recv, select, send, wait_fd
 from ecru._sync import (
     Barrier,
     BoundedSemaphore,
@@ -99,11 +99,17 @@ __all__ = [
     "sleep",
     "spawn",
     "timeout",
+    "wait_fd",
     "yield_",
 ]
 __version__ = version()
 _import_locks.install()
 _when_imported("greenlet", lambda greenlet: _heed_greenlets(greenlet._C_API))  # it counts by threads, and would crash
+
+for _one in list(globals().values()):  # tracebacks show the names programs know
+    if isinstance(_one, type) and issubclass(_one, BaseException) and _one.__module__.startswith("ecru."):
+        _one.__module__ = "ecru"
+del _one
 
 _ON_DEMAND = frozenset({"aio", "futures", "net", "testing", "wsgi"})
 

@@ -28,6 +28,10 @@ class _HasCase(Protocol):
     def _case(self) -> _native._Case: ...
 
 
+class _HasFileno(Protocol):
+    def fileno(self) -> int: ...
+
+
 if TYPE_CHECKING:
     _Case: TypeAlias = _native._Case | Receiver[Any] | _HasCase
 _NOTHING: Final = object()
@@ -95,6 +99,15 @@ def select(
     if default is _NOTHING:
         raise DeadlineExceeded(f"no case was ready within {timeout} s")
     return Selected(-1, default, False)
+
+
+def wait_fd(fd: int | _HasFileno, directions: str = "r", timeout: SupportsFloat | None = None) -> str:
+    """Parks until a descriptor can be read ("r"), written ("w"), or either ("rw").
+
+    Returns which; "" after timeout seconds. For descriptors of others: a library's socket, a pipe. fd: one, or what has
+    fileno(). Raises OSError: it cannot be waited for; Cancelled.
+    """
+    return _native.wait_fd(fd, directions, timeout)  # type: ignore[arg-type]
 
 
 def _select_any(cases: tuple[_Case, ...], default: Any, timeout: SupportsFloat | None, priority: bool) -> Selected:

@@ -1,6 +1,7 @@
 """select, rules S1-S4, and its cases."""
 
 import math
+import socket
 import threading
 from collections import Counter
 from typing import Any
@@ -198,3 +199,18 @@ def test_threads_select_too() -> None:
     chan.send(3)
     thread.join()
     assert got == [(0, 3, True)]
+
+
+def test_descriptors_can_be_waited_for() -> None:
+    a, b = socket.socketpair()
+    with a, b:
+        assert ecru.wait_fd(a, timeout=0) == ""
+        assert ecru.wait_fd(a.fileno(), "rw") == "w"
+        ecru.go(b.send, b"x")
+        assert ecru.wait_fd(a, timeout=30) == "r"
+        with pytest.raises(ValueError, match="directions"):
+            ecru.wait_fd(a, "x")
+    with pytest.raises(ecru.DeadlineExceeded), ecru.timeout(0.01), socket.socket() as c:
+        c.bind(("127.0.0.1", 0))
+        c.listen()
+        ecru.wait_fd(c)
