@@ -50,20 +50,39 @@ class Crew(_native.Crew):
             raise error
 
 
+_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect takes long to import
+
+
+def _plain(f: Callable[P, T]) -> Callable[P, T]:
+    """As go and spawn have it. TypeError: a coroutine function."""
+    if getattr(getattr(f, "__code__", None), "co_flags", 0) & _COROUTINE:
+        raise TypeError(f"a plain function is needed, not {f!r}: ecru.aio.run(f(...)) runs a coroutine")
+    return f
+
+
 class _Places:
     """How many may run at once. Who waits for a place is turned away by the token, too, not only by their own."""
 
     def __init__(self, limit: int, token: Token) -> None:
-        self._token = token
+        self._limit, self._token = limit, token
+        self._holders: set[Task[Any] | None] = set()
+        self._stuck = 0  # holders that wait for another place
         self._fresh = repeat(None, limit)  # places nobody has taken yet; never refilled
         self._left: Chan[None] = Chan(None)
 
     def take(self) -> None:
         if self.try_take():
             return
-        if select((self._token, self._left), priority=True) == (0, None, True):
-            with self._token:
-                check()
+        holds = current() in self._holders
+        if holds and self._stuck + 1 == self._limit:
+            raise RuntimeError(f"all {self._limit} goroutines that the group may run wait in go: none would ever begin")
+        self._stuck += holds
+        try:
+            if select((self._token, self._left), priority=True) == (0, None, True):
+                with self._token:
+                    check()
+        finally:
+            self._stuck -= holds
 
     def try_take(self) -> bool:
         return next(self._fresh, self) is None or self._left.try_recv()[1]
@@ -72,9 +91,12 @@ class _Places:
         self._left.try_send(None)
 
     def run(self, f: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        task = current()
+        self._holders.add(task)
         try:
             return f(*args, **kwargs)
         finally:
+            self._holders.discard(task)
             self.leave()
 
 
@@ -96,7 +118,13 @@ class TaskGroup:
         self._crew: Crew | None = None
         self._errors: list[BaseException] = []
         self._failed: list[Task[Any]] = []
-        self._gave_up = False
+        self._gave_up = self._ended = False
+
+    def __repr__(self) -> str:
+        if self._crew is None:
+            return "<ecru.TaskGroup, not entered>"
+        state = "ended" if self._ended else f"open, {len(self._errors)} failed"
+        return f"<ecru.TaskGroup, {state}, {self._crew.token!r}>"
 
     def __enter__(self) -> Self:
         if self._crew is not None:
@@ -124,8 +152,8 @@ class TaskGroup:
     def go(self, f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Task[T]:
         """Starts f(*args, **kwargs) in the group; parks while `limit` of them run.
 
-        May be called by anybody until the group has ended. Raises RuntimeError once it has; Cancelled if its token has
-        fired.
+        May be called by anybody until the group has ended. Raises RuntimeError once it has, or if all `limit` of them
+        would wait here; Cancelled if its token has fired.
         """
         crew = self._running()
         if self._places is None:
@@ -148,7 +176,7 @@ class TaskGroup:
     ) -> Task[T]:
         """f in a goroutine that has taken its place."""
         try:
-            return crew.start(places.run, f, args, kwargs)
+            return crew.start(places.run, _plain(f), args, kwargs)
         except BaseException:
             places.leave()
             raise
@@ -173,6 +201,7 @@ class TaskGroup:
             self._note(error)
             crew.token.cancel()
         self._errors += crew.join()
+        self._ended = True
         crew.token.leave()
         look_at(self._failed)
         self._failed.clear()
@@ -210,7 +239,7 @@ def _call_of(work: Callable[[], T] | Task[T]) -> Callable[[], T]:
     call = work.result if isinstance(work, Task) else work
     if not callable(call):
         raise TypeError(f"a callable without arguments, or a Task, is needed, not {work!r}")
-    return call
+    return _plain(call)
 
 
 def gather(

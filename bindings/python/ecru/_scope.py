@@ -73,6 +73,11 @@ class Scope:
         """Gives it another deadline: `seconds` from now, None: none. False: too late, it has fired."""
         return self.token.reset(seconds)
 
+    def __repr__(self) -> str:
+        if self._token is None:
+            return "<ecru.Scope, not entered>"
+        return f"<ecru.Scope{', caught' if self.caught else ''}, {self._token!r}>"
+
     def __enter__(self) -> Self:
         if self._token is not None:
             raise RuntimeError("a scope is entered once")

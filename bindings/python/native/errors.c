@@ -31,9 +31,8 @@ PyObject *ecru_py_raise(int status) {
   return NULL;
 }
 
-static PyObject *new_exception(PyObject *module, const char *name, const char *doc, PyObject *base) {
-  char full[64];
-  PyOS_snprintf(full, sizeof full, "ecru.%s", name);
+/// full: what the package calls it, which tracebacks show.
+static PyObject *new_exception(PyObject *module, const char *name, const char *full, const char *doc, PyObject *base) {
   PyObject *type = PyErr_NewExceptionWithDoc(full, doc, base, NULL);
   if (!type) return NULL;
   if (PyModule_AddObjectRef(module, name, type) == 0) return type;
@@ -42,10 +41,10 @@ static PyObject *new_exception(PyObject *module, const char *name, const char *d
 }
 
 int ecru_py_add_errors(PyObject *module) {
-  ecru_py_cancelled = new_exception(module, "Cancelled",
+  ecru_py_cancelled = new_exception(module, "Cancelled", "ecru.Cancelled",
     "Raised where a goroutine waits once its token has fired, and again at every later wait.\n\nreason: \"cancelled\" or \"deadline\".", PyExc_BaseException);
-  ecru_py_closed = new_exception(module, "Closed", "The channel or handle is closed.", PyExc_Exception);
-  ecru_py_error = new_exception(module, "Error", "What ecru alone can say: (code, text).", PyExc_OSError);
+  ecru_py_closed = new_exception(module, "Closed", "ecru.ChanClosed", "The channel or handle is closed.", PyExc_Exception);
+  ecru_py_error = new_exception(module, "Error", "ecru.EcruError", "What ecru alone can say: (code, text).", PyExc_OSError);
   return ecru_py_cancelled && ecru_py_closed && ecru_py_error ? 0 : -1;
 }
 

@@ -134,9 +134,18 @@ static int begin(void *argument, void **unused) {
   return 0;
 }
 
+static bool is_coroutine_function(PyObject *fn) {
+  if (PyMethod_Check(fn)) fn = PyMethod_GET_FUNCTION(fn);
+  return PyFunction_Check(fn) && (((PyCodeObject *)PyFunction_GET_CODE(fn))->co_flags & CO_COROUTINE);
+}
+
 static TaskObject *create(PyObject *const *args, Py_ssize_t count, PyObject *names) {
   if (count < 1 || !PyCallable_Check(args[0])) {
     PyErr_Format(PyExc_TypeError, "a callable is needed, not %s", count < 1 ? "nothing" : Py_TYPE(args[0])->tp_name);
+    return NULL;
+  }
+  if (is_coroutine_function(args[0])) {
+    PyErr_Format(PyExc_TypeError, "a plain function is needed, not %R: ecru.aio.run(f(...)) runs a coroutine", args[0]);
     return NULL;
   }
   TaskObject *t = PyObject_GC_New(TaskObject, ecru_py_task_type);
@@ -252,6 +261,15 @@ static PyObject *task_name(TaskObject *t, void *unused) {
   if (t->name) return Py_NewRef(t->name);
   return PyUnicode_FromFormat("task-%llu", (unsigned long long)t->id);
 }
+static PyObject *task_repr(TaskObject *t) {
+  PyObject *name = task_name(t, NULL), *text = NULL;
+  if (!name) return NULL;
+  if (!t->done) text = PyUnicode_FromFormat("<ecru.Task %U, running>", name);
+  else if (t->error) text = PyUnicode_FromFormat("<ecru.Task %U, raised %s>", name, Py_TYPE(t->error)->tp_name);
+  else text = PyUnicode_FromFormat("<ecru.Task %U, returned>", name);
+  Py_DECREF(name);
+  return text;
+}
 static int task_set_name(TaskObject *t, PyObject *name, void *unused) {
   (void)unused;
   if (!name || !PyUnicode_Check(name)) {
@@ -326,6 +344,7 @@ static PyType_Slot task_slots[] = {
   {Py_tp_clear, (void *)task_clear},
   {Py_tp_dealloc, (void *)task_dealloc},
   {Py_tp_finalize, (void *)task_finalize},
+  {Py_tp_repr, (void *)task_repr},
   {0, NULL},
 };
 static PyType_Spec task_spec = {

@@ -131,6 +131,18 @@ static PyObject *token_remaining(TokenObject *t, void *unused) {
   return PyFloat_FromDouble((double)(deadline - ecru_now()) / 1e9);
 }
 
+static PyObject *token_repr(TokenObject *t) {
+  const char *type = strrchr(Py_TYPE(t)->tp_name, '.');
+  type = type ? type + 1 : Py_TYPE(t)->tp_name;
+  int status = ecru_token_err(t->token);
+  if (status != 0) return PyUnicode_FromFormat("<ecru.%s, fired: %s>", type, status == ECRU_ETIMEDOUT ? "deadline" : "cancelled");
+  int64_t deadline = ecru_token_deadline(t->token);
+  if (deadline == ECRU_FOREVER) return PyUnicode_FromFormat("<ecru.%s, no deadline>", type);
+  char left[32];
+  PyOS_snprintf(left, sizeof left, "%.3g", (double)(deadline - ecru_now()) / 1e9);
+  return PyUnicode_FromFormat("<ecru.%s, %s s left>", type, left);
+}
+
 static PyMethodDef methods[] = {
   {"cancel", (PyCFunction)token_cancel, METH_NOARGS, PyDoc_STR("cancel() -> None\n\nFires it and its descendants. Idempotent.")},
   {"enter", (PyCFunction)token_enter, METH_NOARGS, PyDoc_STR("enter() -> Token\n\nIt is the caller's current token until leave().")},
@@ -154,6 +166,7 @@ static PyType_Slot slots[] = {
   {Py_tp_dealloc, (void *)token_dealloc},
   {Py_tp_methods, methods},
   {Py_tp_getset, properties},
+  {Py_tp_repr, (void *)token_repr},
   {0, NULL},
 };
 static PyType_Spec spec = {

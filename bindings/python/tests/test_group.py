@@ -147,6 +147,29 @@ def test_what_is_raised_in_the_first_ends_a_wait_that_ends_anyway() -> None:
     ecru.sleep(0.001)
 
 
+def test_t4_a_limit_its_own_goroutines_wait_behind_is_an_error() -> None:
+    def nest() -> None:
+        group.go(nest)
+        group.go(nest)
+
+    with pytest.raises(ExceptionGroup) as caught, ecru.TaskGroup(2) as group:
+        group.go(nest)
+    assert isinstance(caught.value.exceptions[0], RuntimeError)
+
+
+def test_t4_goroutines_at_the_limit_may_start_others_as_places_come_free() -> None:
+    begun = []
+
+    def nest(depth: int) -> None:
+        begun.append(depth)
+        if depth:
+            group.go(nest, depth - 1)
+
+    with ecru.TaskGroup(2) as group:
+        group.go(nest, 20)
+    assert begun == list(range(20, -1, -1))
+
+
 def test_t4_a_supervisor_isolates_failures() -> None:
     with pytest.raises(ExceptionGroup) as caught, ecru.TaskGroup(supervisor=True) as group:
         group.go(fail, KeyError())

@@ -2,8 +2,10 @@
 
 import ctypes
 import importlib.resources
+import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -53,3 +55,54 @@ def test_sub_interpreters_are_refused(kind: str) -> None:
     command = [sys.executable, "-c", IMPORT_IN_SUB_INTERPRETER, kind]
     said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
     assert "interpreters" in said, said
+
+
+def test_exceptions_have_the_names_programs_know() -> None:
+    public = [one for name in ecru.__all__ if isinstance(one := getattr(ecru, name), type)]
+    errors = [one for one in public if issubclass(one, BaseException)]
+    assert ecru.DeadlockError in errors
+    for error in errors:
+        assert getattr(ecru, error.__qualname__) is error
+        assert error.__module__ in ("ecru", "threading", "queue")
+
+
+def test_what_there_is_says_in_what_state_it_is() -> None:
+    def fail() -> None:
+        raise LookupError
+
+    task = ecru.spawn(fail)
+    task.name = "finder"
+    assert repr(task) == "<ecru.Task finder, running>"
+    assert task.exception()
+    assert repr(task) == "<ecru.Task finder, raised LookupError>"
+    task = ecru.spawn(int)
+    task.join()
+    assert repr(task) == f"<ecru.Task task-{task.id}, returned>"
+
+    scope, group = ecru.timeout(50), ecru.TaskGroup()
+    assert (repr(scope), repr(group)) == ("<ecru.Scope, not entered>", "<ecru.TaskGroup, not entered>")
+    with scope:
+        assert re.fullmatch(r"<ecru.Scope, <ecru.Token, (50|49.\d) s left>>", repr(scope))
+    with group:
+        assert repr(group) == "<ecru.TaskGroup, open, 0 failed, <ecru.Token, no deadline>>"
+        group.cancel()
+    assert repr(group) == "<ecru.TaskGroup, ended, <ecru.Token, fired: cancelled>>"
+
+
+async def coroutine() -> None:
+    """Which spawn is not for."""
+
+
+class WithCoroutine:
+    async def method(self) -> None:
+        """As coroutine."""
+
+
+@pytest.mark.parametrize("function", [coroutine, WithCoroutine().method])
+def test_coroutine_functions_are_refused(function: Any) -> None:
+    for start in (ecru.go, ecru.spawn, ecru.gather, ecru.race):
+        with pytest.raises(TypeError, match=r"ecru\.aio\.run"):
+            start(function)
+    for limit in (None, 1):
+        with ecru.TaskGroup(limit) as group, pytest.raises(TypeError, match=r"ecru\.aio\.run"):
+            group.go(function)
