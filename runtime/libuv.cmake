@@ -7,6 +7,7 @@ if(ECRU_LIBUV_SOURCE) # a directory with libuv's sources: built with ecru, where
   option(LIBUV_BUILD_SHARED "" OFF)
   set(LIBUV_BUILD_TESTS OFF)
   add_subdirectory(${ECRU_LIBUV_SOURCE} ${CMAKE_BINARY_DIR}/libuv EXCLUDE_FROM_ALL)
+  set_target_properties(uv_a PROPERTIES POSITION_INDEPENDENT_CODE ON)
   add_library(libuv::uv ALIAS uv_a)
 else()
   find_package(libuv CONFIG QUIET)
