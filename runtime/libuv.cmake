@@ -3,6 +3,15 @@
 if(TARGET ecru::libuv)
   return()
 endif()
+set(installed_uv ${CMAKE_CURRENT_LIST_DIR}/../../libecru_uv.a) # it was built with ecru
+if(EXISTS ${installed_uv})
+  add_library(ecru::libuv INTERFACE IMPORTED)
+  target_link_libraries(ecru::libuv INTERFACE ${installed_uv})
+  if(WIN32)
+    target_link_libraries(ecru::libuv INTERFACE psapi user32 advapi32 iphlpapi userenv ws2_32 dbghelp ole32 uuid)
+  endif()
+  return()
+endif()
 if(ECRU_LIBUV_SOURCE) # a directory with libuv's sources: built with ecru, where the system has no package of it
   option(LIBUV_BUILD_SHARED "" OFF)
   set(LIBUV_BUILD_TESTS OFF)
