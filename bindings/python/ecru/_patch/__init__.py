@@ -62,8 +62,8 @@ class Patch:
         time: sleep. select: with selectors. dns: getaddrinfo and its like, in a pool of threads. socket, ssl: the
         classes themselves. queue: SimpleQueue. os: read, write and close, wait and its like, system. subprocess: pipes
         and wait. signal: pause, sigwait and its like. stdin: sys.stdin and input.
-        multiprocessing: semaphores and connections. drivers: psycopg waits in Python, where it would in C, and
-        psycopg2 by a callback.
+        multiprocessing: semaphores and connections. drivers: psycopg waits in Python, where it would in C,
+        psycopg2 by a callback, and sqlite3 parks while a database is locked.
 
         What was imported before is changed as far as it can be; EarlyImportWarning tells of the rest. RuntimeError:
         not in the main thread.

@@ -14,12 +14,21 @@ _PSYCOPG = "PSYCOPG_WAIT_FUNC"
 
 
 def install(registry: Registry) -> None:
-    """psycopg: a function of its that waits by select.poll, unless the user has chosen one. psycopg2: a callback."""
+    """psycopg: a function of its that waits by select.poll, unless the user has chosen one. psycopg2: a callback.
+    sqlite3: classes that wait for locks.
+    """
+    after_import(registry, "sqlite3", lambda module: _patch_sqlite(registry, module))
     after_import(registry, "psycopg2.extensions", lambda module: _patch_psycopg2(registry, module))
     if _PSYCOPG in os.environ:
         return
     os.environ[_PSYCOPG] = "wait_poll"
     registry.on_undo(lambda: os.environ.pop(_PSYCOPG, None))
+
+
+def _patch_sqlite(registry: Registry, package: ModuleType) -> None:
+    from ecru._patch import _sqlite
+
+    _sqlite.patch(registry, package)
 
 
 def _patch_psycopg2(registry: Registry, extensions: ModuleType) -> None:
