@@ -224,6 +224,13 @@ except TypeError as error:
     assert run(body) == f"{names}\nTrue\n"
 
 
+@pytest.mark.parametrize("early", ["subprocess, asyncio, concurrent.futures", "gunicorn.app.wsgiapp"])
+def test_what_never_waits_is_not_warned_of(early):
+    if early.startswith("gunicorn"):
+        pytest.importorskip("gunicorn")
+    assert run(f"import {early}\nimport ecru; ecru.patch(); print('quiet')") == "quiet\n"
+
+
 def test_other_threads_may_not_patch_first():
     body = """
 import ecru, threading

@@ -9,6 +9,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 _MISSING: Any = object()
+_HARMLESS = frozenset({"subprocess.Popen._internal_poll"})  # its waitpid never waits
 
 
 class Registry:
@@ -93,9 +94,12 @@ def _holders(news: dict[int, tuple[Any, Any]]) -> list[str]:
             continue
         values: tuple[Any, ...] = holder
         for function in gc.get_referrers(holder):
-            if getattr(function, "__defaults__", None) is holder and not _is_ours(function):
-                names = sorted({old.__name__ for old in olds for value in values if value is old})
-                found.append(f"{function.__module__}.{function.__qualname__} has {', '.join(names)} as a default")
+            if getattr(function, "__defaults__", None) is not holder or _is_ours(function):
+                continue
+            place = f"{function.__module__}.{function.__qualname__}"
+            names = sorted({old.__name__ for old in olds for value in values if value is old})
+            if place not in _HARMLESS:
+                found.append(f"{place} has {', '.join(names)} as a default")
     return sorted(found)
 
 
