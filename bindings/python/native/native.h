@@ -61,6 +61,7 @@ int ecru_py_leave_home(void);
 bool ecru_py_waits_here(void); ///< blocking calls are to be made with the GIL held
 bool ecru_py_in_greenlet(void); ///< where no goroutine may park
 bool ecru_py_is_refused(void);  ///< the same, with an exception
+bool ecru_py_has_shut(void); ///< the interpreter is ending: there are no goroutines any more
 bool ecru_py_is_to_raise(void); ///< the caller is a first with something pending
 /// Raises error in the first goroutine of this thread's host, which it ends a wait of; at once if the caller is that one, or if it has not
 /// yet come to raise what it was given before. returns: 0; -1 with an exception.

@@ -294,6 +294,8 @@ static bool shut;              // the interpreter is ending
 static PyObject *deadlock_hook; // told that all sleep for ever
 static PyObject *entered_hook;  // told that the main thread has become a host by itself
 
+bool ecru_py_has_shut(void) { return shut; }
+
 static unsigned long main_thread; // 0: not known yet
 
 static bool is_main_thread(void) {
@@ -506,11 +508,17 @@ static PyObject *is_home(PyObject *module, PyObject *unused) {
   return PyBool_FromLong(here != NULL && !ecru_py_forked());
 }
 
+/// What the first has left open is over: it is not to reach the end of its home.
+static void leave_scopes(const home *h) {
+  while (ecru_token_current() != h->token && ecru_token_leave() == 0) {}
+}
+
 /// Those who are cancelled keep the old token; the first goes on under a new one, unless it is in a scope of the old.
 static PyObject *cancel_home(PyObject *module, PyObject *unused) {
   (void)module, (void)unused;
   home *h = here;
   if (!h) Py_RETURN_NONE;
+  if (h->last == &h->first) leave_scopes(h);
   ecru_token *old = h->token, *fresh;
   bool outermost = h->last == &h->first && ecru_token_current() == old && !h->goes_on;
   int status = outermost ? ecru_token_create(&fresh, ecru_token_background(), ECRU_FOREVER) : 0;

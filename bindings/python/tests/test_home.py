@@ -149,6 +149,26 @@ def test_the_programs_end_does_not_wait_for_ever():
     assert "1 goroutine did not end" in ended.err
 
 
+def test_scopes_left_open_do_not_disturb_the_programs_end():
+    ended = processes.run("""
+        import ecru
+        def rows():
+            with ecru.timeout(50) as scope:
+                yield scope
+        def clean_up():
+            try: ecru.sleep(None)
+            finally:
+                with ecru.shield(): ecru.sleep(0.01)
+                print("cleaned up")
+        ecru.go(clean_up)
+        ecru.yield_()
+        first, second = rows(), rows()
+        next(first).cancel()
+        next(second)
+    """)
+    assert (ended.code, ended.out, ended.err) == (0, ["cleaned up"], "")
+
+
 def test_exit_functions_may_use_goroutines():
     ended = processes.run("""
         import ecru, atexit
