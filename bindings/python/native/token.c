@@ -46,10 +46,15 @@ static int leave_any(TokenObject *t) {
 
 static void has_left(TokenObject *t) { (void)atomic_fetch_sub_explicit(&t->entered, 1, memory_order_relaxed); }
 
+/// Nobody can leave its scope any more: what interrupted the caller on its way there is no reason to stay cancelled. If it is another goroutine's
+/// it is not to fire by itself.
+static void abandon(TokenObject *t) {
+  if (leave_any(t) != 0) (void)ecru_token_reset(t->token, ECRU_FOREVER);
+}
+
 static void token_dealloc(TokenObject *t) {
   PyTypeObject *type = Py_TYPE(t);
-  // What interrupted the caller on its way to leave() is no reason to stay cancelled.
-  if (atomic_load_explicit(&t->entered, memory_order_relaxed) > 0 && ecru_py_home()) (void)leave_any(t);
+  if (atomic_load_explicit(&t->entered, memory_order_relaxed) > 0 && ecru_py_home()) abandon(t);
   ecru_token_release(t->token);
   type->tp_free(t);
   Py_DECREF(type);

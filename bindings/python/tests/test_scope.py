@@ -237,6 +237,17 @@ def test_a_scope_nobody_can_end_any_more_has_ended() -> None:
     ecru.sleep(0)
 
 
+def test_a_scope_that_another_goroutine_drops_does_not_fire_any_more() -> None:
+    scopes = []
+
+    def begin() -> None:
+        scopes.append(ecru.timeout(0.05).__enter__())
+        ecru.spawn(scopes.clear).join()
+        ecru.sleep(0.1)
+
+    ecru.spawn(begin).result()
+
+
 def test_k2_threads_have_scopes_too() -> None:
     said: list[object] = []
 
