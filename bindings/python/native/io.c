@@ -44,6 +44,7 @@ static PyObject *io_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
   if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i|p:IO", keywords, &fd, &keep_open)) return NULL;
   IOObject *io = (IOObject *)type->tp_alloc(type, 0);
   if (!io) return NULL;
+  (void)ecru_py_give_up_stale(fd);
   int status = ecru_io_adopt(&io->io, fd, keep_open ? ECRU_IO_KEEP_OPEN : 0u);
   if (status == 0) return (PyObject *)io;
   io->io = NULL;
@@ -298,6 +299,7 @@ static PyObject *wait_fd(PyObject *module, PyObject *const *args, Py_ssize_t cou
   int64_t instant;
   if (directions < 0 || ecru_py_instant(count > 2 ? args[2] : NULL, &instant) < 0) return NULL;
   ecru_fd_event event = {.descriptor = fd, .wanted = (unsigned)directions};
+  (void)ecru_py_give_up_stale(fd);
   if (ecru_py_forked()) status = ecru_py_wait_forked(&event, 1, instant);
   else ECRU_PY_WAIT(status, ecru_wait_fds(&event, 1, instant));
   return status < 0 ? ecru_py_raise(status) : text_of(status == 0 ? 0 : (int)event.ready);
@@ -309,6 +311,7 @@ static int take_event(ecru_fd_event *event, PyObject *given) {
   PyObject *word;
   int directions = PyArg_ParseTuple(given, "iU", &fd, &word) ? directions_of(word) : -1;
   if (directions < 0) return -1;
+  (void)ecru_py_give_up_stale(fd);
   *event = (ecru_fd_event){.descriptor = fd, .wanted = (unsigned)directions};
   return 0;
 }

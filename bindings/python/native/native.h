@@ -59,6 +59,9 @@ home *ecru_py_ensure_home(void);
 int ecru_py_enter_home(void);
 int ecru_py_leave_home(void);
 bool ecru_py_waits_here(void); ///< blocking calls are to be made with the GIL held
+/// Of a number that stood for a socket, and by now for another file, the socket's handle is given up. returns: whether there was one. With the GIL.
+bool ecru_py_give_up_stale(int fd);
+
 bool ecru_py_in_greenlet(void); ///< where no goroutine may park
 bool ecru_py_is_refused(void);  ///< the same, with an exception
 bool ecru_py_has_shut(void); ///< the interpreter is ending: there are no goroutines any more

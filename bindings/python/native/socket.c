@@ -2,13 +2,15 @@
 ///
 /// The descriptor stays the socket object's. Every operation is first tried at once (MSG_DONTWAIT); one that has to wait does so through a handle
 /// kept for the descriptor, registered with the poller once, which makes the descriptor non-blocking. Numbers are reused: who makes a socket object says
-/// so (socket_begin), and who closes one (socket_end); a handle whose descriptor is another file by now is given up then.
+/// so (socket_begin), and who closes one (socket_end). What closes it in C does not: a handle whose descriptor is another file by now is given up
+/// when a new socket object or somebody without one comes with its number.
 /// Without a handle to be had (somebody else has one), or in a forked child (where the runtime does not run), descriptors are waited for without.
 ///
 /// The table is guarded by the GIL.
 #include "native.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -55,6 +57,17 @@ static void give_up(int fd) {
     Py_BEGIN_ALLOW_THREADS (void)ecru_io_close(io); Py_END_ALLOW_THREADS
   }
   ecru_io_release(io);
+}
+
+bool ecru_py_give_up_stale(int fd) {
+  struct stat about;
+  if (!known(fd)) return false;
+  const place *p = &places[fd];
+  if (fstat(fd, &about) == 0 && about.st_dev == p->device && about.st_ino == p->inode) return false;
+  int flags = fcntl(fd, F_GETFL);
+  give_up(fd); // makes blocking what it had made non-blocking
+  if (flags >= 0) (void)fcntl(fd, F_SETFL, flags);
+  return true;
 }
 
 // ---- waiting -----------------------------------------------------------------------------------------------------------
@@ -260,14 +273,9 @@ static int number_of(PyObject *descriptor) {
 
 static PyObject *socket_begin(PyObject *module, PyObject *descriptor) {
   (void)module;
-  struct stat about;
   int fd = number_of(descriptor);
   if (fd < 0) return PyErr_Occurred() ? NULL : Py_NewRef(Py_False);
-  const place *p = &places[fd];
-  if (!p->io) Py_RETURN_FALSE;
-  bool same = fstat(fd, &about) == 0 && about.st_dev == p->device && about.st_ino == p->inode;
-  if (!same) give_up(fd);
-  return PyBool_FromLong(!same);
+  return PyBool_FromLong(ecru_py_give_up_stale(fd));
 }
 
 static PyObject *socket_end(PyObject *module, PyObject *descriptor) {
@@ -292,7 +300,7 @@ static PyObject *socket_keep(PyObject *module, PyObject *descriptor) {
 static PyObject *socket_is_kept(PyObject *module, PyObject *descriptor) {
   (void)module;
   int fd = number_of(descriptor);
-  return PyErr_Occurred() ? NULL : PyBool_FromLong(fd >= 0 && places[fd].io);
+  return PyErr_Occurred() ? NULL : PyBool_FromLong(fd >= 0 && known(fd) && !ecru_py_give_up_stale(fd));
 }
 
 static PyMethodDef functions[] = {

@@ -14,10 +14,13 @@ import time
 import urllib.request
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from http_servers import DELAY_SECONDS, SlowHandler, SlowServer
 from patched import patched
+
+from ecru import _native
 
 CLIENTS = 100
 
@@ -288,13 +291,59 @@ def test_http_clients_and_server_of_the_standard_library():
     assert sorted(answers) == sorted(b"/%d" % i for i in range(CLIENTS))
 
 
+def wait_in_vain(waiting: socket.socket) -> None:
+    waiting.settimeout(0.01)
+    raises(TimeoutError, waiting.recv, 1)
+    assert _native.socket_is_kept(waiting.fileno())
+
+
+def closed_in_c(close: Callable[[int], object]) -> tuple[socket.socket, int]:
+    """A socket object that has waited, and does not know that its descriptor was closed; its number."""
+    a, b = socket.socketpair()
+    with b:
+        wait_in_vain(a)
+        close(a.fileno())
+    return a, a.fileno()
+
+
+@patched
+def test_a_descriptor_closed_in_c_leaves_its_number_to_others():
+    for close in (socket.close, lambda fd: os.fdopen(fd, "rb").close(), lambda fd: os.closerange(fd, fd + 1)):
+        stale, number = closed_in_c(close)
+        reading, writing = os.pipe()
+        assert number in (reading, writing)
+        writer = go(lambda end: time.sleep(0.01) or os.write(end, b"y"), writing)
+        assert os.read(reading, 1) == b"y"
+        writer.join()
+        writer = go(lambda end: time.sleep(0.01) or os.write(end, b"y"), writing)
+        assert select.select([reading], [], [], 30)[0] == [reading]
+        writer.join()
+        stale.detach()
+        os.close(reading)
+        os.close(writing)
+
+
+@patched
+def test_a_descriptor_closed_in_c_may_be_adopted_by_others():
+    stale, number = closed_in_c(socket.close)
+    reading, writing = os.pipe()
+    assert number in (reading, writing)
+    with ExitStack() as closing:
+        near, far = _native.IO(reading), _native.IO(writing)
+        closing.callback(near.close)
+        closing.callback(far.close)
+        writer = go(lambda: time.sleep(0.01) or far.sendall(b"y"))
+        assert near.recv(1, timeout=30) == b"y"
+        writer.join()
+    stale.detach()
+
+
 @patched
 def test_a_socket_nobody_closed_leaves_its_number_to_others():
     def use_and_drop() -> set[int]:
         a, b = socket.socketpair()
-        receiver = go(a.recv, 1)
-        b.send(b"x")
-        join([receiver])
+        wait_in_vain(a)
+        wait_in_vain(b)
         return {a.fileno(), b.fileno()}
 
     with warnings.catch_warnings():
