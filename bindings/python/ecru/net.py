@@ -517,7 +517,7 @@ class Datagram(_native.DatagramIO, _Named):
         try:
             return super().send_to(data, network, where, timeout)
         except OSError as error:
-            if not isinstance(error, _native.Error) or network != "udp":
+            if not isinstance(error, (socket.gaierror, _native.Error)) or network != "udp":
                 raise
         host, _, port = where.rpartition(":")
         family = 6 if self.local().startswith("[") else 4
@@ -591,7 +591,10 @@ def listen_datagram(address: Address = ("127.0.0.1", 0), *, reuse_port: bool = F
 
 
 def lookup(name: str, *, family: int | None = None, timeout: _Seconds = None) -> list[str]:
-    """The host's addresses, the best first. family: 4 or 6; None: both. Raises OSError: there is none."""
+    """The host's addresses, the best first. family: 4 or 6; None: both. Raises OSError: there is none.
+
+    Names that are not found are a socket.gaierror, here and wherever a name is given.
+    """
     if family not in (None, 4, 6):
         raise ValueError("family: 4, 6 or None")
     if not name.isascii():

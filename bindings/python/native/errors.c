@@ -1,6 +1,8 @@
 /// native/errors.c: status codes as exceptions.
 #include "native.h"
 
+#include <netdb.h>
+
 PyObject *ecru_py_cancelled, *ecru_py_closed, *ecru_py_error;
 
 /// Cancelled's reason: "deadline" or "cancelled".
@@ -14,6 +16,17 @@ static PyObject *raise_cancelled(int status) {
   return NULL;
 }
 
+/// What the module socket raises of names.
+static PyObject *raise_gaierror(int code, int status) {
+  PyObject *module = PyImport_ImportModule("_socket"), *type = module ? PyObject_GetAttrString(module, "gaierror") : NULL;
+  PyObject *error = type ? PyObject_CallFunction(type, "is", code, ecru_strerror(status)) : NULL;
+  if (error) PyErr_SetObject(type, error);
+  Py_XDECREF(error);
+  Py_XDECREF(type);
+  Py_XDECREF(module);
+  return NULL;
+}
+
 PyObject *ecru_py_raise(int status) {
   switch (status) {
   case ECRU_EINTR: return NULL; // a signal handler has raised something
@@ -22,6 +35,8 @@ PyObject *ecru_py_raise(int status) {
   case ECRU_ECLOSED: PyErr_SetNone(ecru_py_closed); return NULL;
   case ECRU_ENOMEM: return PyErr_NoMemory();
   case ECRU_EINVAL: PyErr_SetString(PyExc_ValueError, ecru_strerror(status)); return NULL;
+  case ECRU_ENOHOST: return raise_gaierror(EAI_NONAME, status);
+  case ECRU_EDNS: return raise_gaierror(EAI_AGAIN, status);
   default: break;
   }
   bool portable = status > -200; // the system's own numbers on Linux
