@@ -10,7 +10,7 @@ from threading import local as Local
 from typing import Any as _Any
 
 from ecru import _abi as _abi
-from ecru import _import_locks, operators
+from ecru import operators
 from ecru._blocking import run_blocking
 from ecru._chan import Chan, ChanClosed, Receiver, Sender
 from ecru._group import TaskGroup, as_completed, gather, map, race
@@ -103,7 +103,6 @@ __all__ = [
     "yield_",
 ]
 __version__ = version()
-_import_locks.install()
 _when_imported("greenlet", lambda greenlet: _heed_greenlets(greenlet._C_API))  # it counts by threads, and would crash
 
 for _one in list(globals().values()):  # tracebacks show the names programs know

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TextIO, TypeVar
 
-from ecru import _abi, _native
+from ecru import _abi, _import_locks, _native
 from ecru._native import Cancelled, Task, Token
 
 P = ParamSpec("P")
@@ -225,6 +225,7 @@ def _on_sigint(number: int, frame: FrameType | None, /) -> None:
 
 
 def _entered() -> None:
+    _import_locks.install()
     in_main = threading.current_thread() is threading.main_thread()
     if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _on_sigint)

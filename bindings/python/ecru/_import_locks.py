@@ -14,8 +14,10 @@ from ecru import _native
 
 
 def install() -> None:
-    """For all imports from now on."""
+    """For all imports from now on. (Not before there are goroutines: the locks' first use would start the runtime.)"""
     bootstrap: Any = importlib._bootstrap
+    if bootstrap._thread.get_ident is _native.get_ident:
+        return
     threads = ModuleType("_thread")
     vars(threads).update(vars(bootstrap._thread))
     vars(threads).update(get_ident=_native.get_ident, allocate_lock=_native.Lock, RLock=_native.RLock)

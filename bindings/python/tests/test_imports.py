@@ -88,3 +88,15 @@ def test_a_forked_child_imports(modules, tmp_path):
         """
     )
     assert done.out == ["1"], done.err
+
+
+def test_an_import_starts_nothing():
+    done = run(
+        """
+        import os
+        import ecru
+        import xml.dom.minidom
+        print(len(os.listdir("/proc/self/task")))
+        """
+    )
+    assert done.out == ["1"], done.err
