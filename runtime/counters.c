@@ -37,13 +37,20 @@ ECRU__NO_TSAN static void count_host(ecru__worker *w, ecru_counters *counters) {
   counters->running += self != &w->waiter && self != &w->host->first.waiter;
 }
 
+/// As count_worker. One that has been woken is to run as soon as the system lets it.
+static void count_own_thread(const ecru__goroutine *g, ecru_counters *counters) {
+  uint32_t state = atomic_load_explicit(&g->waiter.state, memory_order_relaxed);
+  counters->running += state == ECRU__RUNNING;
+  counters->runnable += state == ECRU__CLAIMED;
+}
+
 static void count_threads(ecru_counters *counters) {
   ecru__lock_take(&ecru__sched.lock);
   for (ecru__worker *w = ecru__sched.workers; w; w = w->all_next)
     if (atomic_load_explicit(&w->stopping, memory_order_acquire) == 0) count_worker(w, counters);
   for (ecru__worker *w = ecru__sched.foreign; w; w = w->all_next)
     if (w->host) count_host(w, counters);
-    else if (w->own_goroutine) counters->running += atomic_load_explicit(&w->own_goroutine->waiter.state, memory_order_relaxed) == ECRU__RUNNING;
+    else if (w->own_goroutine) count_own_thread(w->own_goroutine, counters);
   ecru__lock_drop(&ecru__sched.lock);
 }
 

@@ -5,9 +5,15 @@ another one runs. Errors, cancellation and time limits go with the blocks they s
 Times are seconds everywhere; instants are those of now().
 """
 
+import os as _os
+import sys as _sys
 from importlib import import_module as _import_module
 from threading import local as Local
 from typing import Any as _Any
+
+if _sys.implementation.name != "cpython" or _os.environ.get("ECRU_PYTHON_BACKEND") == "threads":
+    # ecru._native is a module in C that switches CPython's stacks. Elsewhere goroutines are threads.
+    globals()["_native"] = _sys.modules["ecru._native"] = _import_module("ecru._threads")
 
 from ecru import _abi as _abi
 from ecru import operators
@@ -15,9 +21,8 @@ from ecru._blocking import run_blocking
 from ecru._chan import Chan, ChanClosed, Receiver, Sender
 from ecru._group import TaskGroup, as_completed, gather, map, race
 from ecru._home import DeadlockError, dump, excepthook, run, signal_token
-from ecru._native import Cancelled, Lock, Task, Token, check, current, go, sleep, spawn, version, yield_
+from ecru._native import Cancelled, Lock, Task, Token, check, current, go, implementation, sleep, spawn, version, yield_
 from ecru._native import Error as EcruError
-from ecru._native import heed_greenlets as _heed_greenlets
 from ecru._patch import EarlyImportWarning, get_original, patch, patched
 from ecru._patch._imports import when_imported as _when_imported
 from ecru._scope import DeadlineExceeded, Scope, deadline, move_on_after, shield, timeout
@@ -82,6 +87,7 @@ __all__ = [
     "gather",
     "get_original",
     "go",
+    "implementation",
     "map",
     "move_on_after",
     "now",
@@ -103,7 +109,10 @@ __all__ = [
     "yield_",
 ]
 __version__ = version()
-_when_imported("greenlet", lambda greenlet: _heed_greenlets(greenlet._C_API))  # it counts by threads, and would crash
+if implementation == "stacks":  # greenlet counts by threads, and would crash
+    from ecru._native import heed_greenlets as _heed_greenlets
+
+    _when_imported("greenlet", lambda greenlet: _heed_greenlets(greenlet._C_API))
 
 for _one in list(globals().values()):  # tracebacks show the names programs know
     if isinstance(_one, type) and issubclass(_one, BaseException) and _one.__module__.startswith("ecru."):

@@ -16,7 +16,7 @@ from ecru import _native
 def install() -> None:
     """For all imports from now on. (Not before there are goroutines: the locks' first use would start the runtime.)"""
     bootstrap: Any = importlib._bootstrap
-    if bootstrap._thread.get_ident is _native.get_ident:
+    if _native.implementation == "threads" or bootstrap._thread.get_ident is _native.get_ident:
         return
     threads = ModuleType("_thread")
     vars(threads).update(vars(bootstrap._thread))

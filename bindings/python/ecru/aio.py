@@ -15,13 +15,12 @@ import concurrent.futures
 import contextlib
 import functools
 import selectors
-import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, SupportsFloat, TypeVar, cast, overload
 
 from ecru import _native
-from ecru._native import Cancelled, Chan, Closed, Task, Token
+from ecru._native import Cancelled, Chan, Closed, Mutex, Task, Token
 
 __all__ = ["AsyncChan", "Selector", "await_", "new_event_loop", "run", "stop", "wait", "wrap"]
 
@@ -237,33 +236,37 @@ class _Call(Generic[_T]):
             self.task.exception()
 
 
-_loops: dict[int, tuple[asyncio.AbstractEventLoop, Task[None]]] = {}  # by OS thread, whose goroutines share one
+_loops: dict[int, tuple[asyncio.AbstractEventLoop, Task[None]]] = {}  # by home, whose goroutines share one
 
 
-def _serve(loop: asyncio.AbstractEventLoop, thread: int) -> None:
+_mutex = Mutex()
+
+
+def _serve(loop: asyncio.AbstractEventLoop, home: int) -> None:
     asyncio.set_event_loop(loop)
     _selector_of(loop).cancelled = loop.stop
     try:
         loop.run_forever()
     finally:
-        _loops.pop(thread, None)
+        _loops.pop(home, None)
         _end(loop)
 
 
 def _shared_loop() -> asyncio.AbstractEventLoop:
-    thread = threading.get_native_id()
-    if thread not in _loops:
-        loop = new_event_loop()
-        with _native.home_token():  # it outlives the scope of whoever comes first
-            task = _native.spawn(_serve, loop, thread)
-        task.name = "ecru.aio"
-        _loops[thread] = loop, task
-    return _loops[thread][0]
+    with _native.home_token():  # it outlives the scope of whoever comes first
+        home = _native.home_id()
+        with _mutex:
+            if home not in _loops:
+                loop = new_event_loop()
+                task = _native.spawn(_serve, loop, home)
+                task.name = "ecru.aio"
+                _loops[home] = loop, task
+            return _loops[home][0]
 
 
 def stop() -> None:
     """Ends this thread's shared loop, if there is one, as asyncio.run() ends: its tasks are cancelled, waited for."""
-    if found := _loops.get(threading.get_native_id()):
+    if found := _loops.get(_native.home_id()):
         loop, task = found
         loop.call_soon_threadsafe(loop.stop)
         task.result()

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import importlib
 import random
-import threading
 import time
 import traceback
 import warnings
@@ -140,7 +139,7 @@ _watch = pytest.StashKey[_Watch]()
 
 def _goroutines() -> dict[int, tuple[_native.Task[Any], FrameType | None]]:
     """This thread's, by id; a frame of None: it is in a function that is not Python's."""
-    here = threading.get_native_id()
+    here = _native.home_id()
     return {
         number: (task, frame)
         for number, thread, task, frame in _native.goroutines()

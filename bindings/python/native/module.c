@@ -32,7 +32,7 @@ static int native_exec(PyObject *module) {
                                              ecru_py_add_stream, ecru_py_add_greenlet, ecru_py_add_select, ecru_py_add_thread, ecru_py_add_socket};
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
     if (parts[i](module) < 0) return -1;
-  return 0;
+  return PyModule_AddStringConstant(module, "implementation", "stacks");
 }
 
 static PyModuleDef_Slot native_slots[] = {

@@ -508,6 +508,11 @@ static PyObject *is_home(PyObject *module, PyObject *unused) {
   return PyBool_FromLong(here != NULL && !ecru_py_forked());
 }
 
+static PyObject *home_id(PyObject *module, PyObject *unused) {
+  (void)module, (void)unused;
+  return PyLong_FromUnsignedLong(here ? here->thread_id : PyThread_get_thread_native_id());
+}
+
 /// What the first has left open is over: it is not to reach the end of its home.
 static void leave_scopes(const home *h) {
   while (ecru_token_current() != h->token && ecru_token_leave() == 0) {}
@@ -621,6 +626,7 @@ static PyMethodDef functions[] = {
   {"enter_home", enter_home, METH_NOARGS, PyDoc_STR("enter_home() -> None\n\nThis thread runs goroutines from now on.")},
   {"leave_home", leave_home, METH_NOARGS, PyDoc_STR("leave_home() -> None\n\nIt does no more; all have ended.")},
   {"is_home", is_home, METH_NOARGS, PyDoc_STR("is_home() -> bool\n\nWhether this thread runs goroutines.")},
+  {"home_id", home_id, METH_NOARGS, PyDoc_STR("home_id() -> int\n\nThe native id of the thread whose goroutines the caller is one of.")},
   {"cancel_home", cancel_home, METH_NOARGS, PyDoc_STR("cancel_home() -> None\n\nCancels all goroutines of this thread but the caller.")},
   {"interrupt_first", interrupt_first, METH_O, PyDoc_STR("interrupt_first(error) -> None\n\nRaises error in the thread's first goroutine, at once if it calls, else where it waits.")},
   {"interrupt_firsts", interrupt_firsts, METH_O, PyDoc_STR("interrupt_firsts({thread id: error}) -> None\n\nRaises them in the first goroutines of these threads, if they wait. Ids as threading.get_native_id.")},

@@ -22,6 +22,12 @@ def nothing_left() -> Iterator[None]:
             ecru.sleep(0.001)
 
 
+def wait_until_it_runs(future: futures.Future[object]) -> None:
+    with ecru.timeout(30):
+        while not future.running():
+            ecru.sleep(0.001)
+
+
 def double(number: int) -> int:
     ecru.sleep(0.001)
     return 2 * number
@@ -90,8 +96,7 @@ def test_what_has_not_begun_can_be_cancelled() -> None:
     gate = ecru.Event()
     with GoroutineExecutor(1) as executor:
         first, second = executor.submit(gate.wait), executor.submit(gate.wait)
-        ecru.sleep(0.001)
-        assert first.running()
+        wait_until_it_runs(first)
         assert not first.cancel()
         assert second.cancel()
         gate.set()
@@ -103,7 +108,7 @@ def test_shutdown_refuses_more_and_waits() -> None:
     gate = ecru.Event()
     executor = GoroutineExecutor(1)
     first, second = executor.submit(gate.wait), executor.submit(gate.wait)
-    ecru.sleep(0.001)
+    wait_until_it_runs(first)
     executor.shutdown(wait=False, cancel_futures=True)
     with pytest.raises(RuntimeError, match="shutdown"):
         executor.submit(gate.wait)

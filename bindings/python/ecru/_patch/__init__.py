@@ -67,8 +67,14 @@ class Patch:
 
         What was imported before is changed as far as it can be; EarlyImportWarning tells of the rest. RuntimeError:
         not in the main thread.
+
+        Where goroutines are threads (ecru.implementation) nothing is replaced: what waits makes nobody else wait. The
+        program's own threads may start goroutines from then on, as if they were some.
         """
         wanted = locals()
+        if _native.implementation == "threads":
+            _adopt_threads()
+            return
         missing = [name for name in _FEATURES if wanted[name] and name not in self._installed]
         if not missing:
             return
@@ -98,6 +104,12 @@ class Patch:
             return self._registry.original(module, name)
         except KeyError:
             return getattr(importlib.import_module(module), name)
+
+
+def _adopt_threads() -> None:
+    from ecru._threads._home import adopt_threads
+
+    adopt_threads()
 
 
 patch = Patch()

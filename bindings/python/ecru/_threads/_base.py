@@ -1,0 +1,117 @@
+"""What all of this package share: exceptions, the status codes they come from, instants, and the one way to wait."""
+
+from __future__ import annotations
+
+import math
+import socket
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, SupportsFloat
+
+from ecru._abi import ffi, lib
+
+if TYPE_CHECKING:
+    from ecru._threads._home import Home
+    from ecru._threads._task import Task
+
+EINTR: int = lib.ECRU_EINTR
+EAGAIN: int = lib.ECRU_EAGAIN
+ECLOSED: int = lib.ECRU_ECLOSED
+ETIMEDOUT: int = lib.ECRU_ETIMEDOUT
+ECANCELED: int = lib.ECRU_ECANCELED
+FOREVER: int = lib.ECRU_FOREVER
+_FIRST_OF_ECRU = -200  # above it: the system's own numbers on Linux
+
+
+class Cancelled(BaseException):
+    """Raised where a goroutine waits once its token has fired, and again at every later wait.
+
+    reason: "cancelled" or "deadline".
+    """
+
+    __module__ = "ecru"
+    reason: Literal["cancelled", "deadline"]
+
+
+class Closed(Exception):
+    """The channel or handle is closed."""
+
+    __module__ = "ecru"
+
+
+class Error(OSError):
+    """What ecru alone can say: (code, text)."""
+
+    __module__ = "ecru"
+
+
+def _cancelled(reason: Literal["cancelled", "deadline"]) -> Cancelled:
+    cancelled = Cancelled(reason)
+    cancelled.reason = reason
+    return cancelled
+
+
+def fail(status: int) -> NoReturn:
+    """Raises the exception of a status."""
+    if status in (ECANCELED, ETIMEDOUT):
+        raise _cancelled("deadline" if status == ETIMEDOUT else "cancelled")
+    if status == ECLOSED:
+        raise Closed
+    if status == lib.ECRU_ENOMEM:
+        raise MemoryError
+    text = ffi.string(lib.ecru_strerror(status)).decode()
+    if status == lib.ECRU_EINVAL:
+        raise ValueError(text)
+    if status in (lib.ECRU_ENOHOST, lib.ECRU_EDNS):
+        raise socket.gaierror(socket.EAI_NONAME if status == lib.ECRU_ENOHOST else socket.EAI_AGAIN, text)
+    raise (OSError if status > _FIRST_OF_ECRU else Error)(-status, text)
+
+
+def instant(seconds: SupportsFloat | None) -> int:
+    """Of the runtime's clock, in nanoseconds: so many seconds from now; FOREVER for None."""
+    if seconds is None:
+        return FOREVER
+    value = math.ldexp(seconds, 0)  # what floats can be made of, but no str
+    if math.isnan(value):
+        raise ValueError("seconds: not a number")
+    if value >= 9e9:
+        return FOREVER
+    now: int = lib.ecru_after(int(value * 1e9) if value > 0 else 0)
+    return now
+
+
+class _Here(threading.local):
+    """The calling thread's."""
+
+    home: Home | None = None
+    is_first: bool = False  # of the home: its own thread's
+    task: Task[Any] | None = None
+
+    def __init__(self) -> None:
+        self.element = ffi.new("uint64_t *")  # of the channel operation under way
+
+
+here = _Here()
+enter_by_itself: list[Callable[[], None]] = []  # what makes the main thread a home; _home.py puts it here
+
+
+def wait(call: Callable[..., int], *arguments: Any) -> int:
+    """What a call of the runtime that may park returns. In the first goroutine of a home it is interruptible."""
+    home = _home()
+    if home is None or not here.is_first:
+        return call(*arguments)
+    return home.wait_in_first(call, arguments)
+
+
+def wait_for_effect(call: Callable[..., int], *arguments: Any) -> int:
+    """The same for a call that is seen from outside when it is begun anew: only signals do that."""
+    home = _home()
+    if home is None or not here.is_first:
+        return call(*arguments)
+    return home.wait_in_first(call, arguments, guarded=False)
+
+
+def _home() -> Home | None:
+    if here.home is None:
+        enter_by_itself[0]()
+    return here.home

@@ -1,0 +1,397 @@
+"""Goroutines of Python functions, each on a thread of its own."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from _thread import get_ident
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from itertools import count
+from types import GenericAlias, SimpleNamespace, TracebackType
+from typing import Any, Generic, NoReturn, ParamSpec, SupportsFloat, TypeVar, cast
+from weakref import WeakSet
+
+from ecru._abi import ffi, lib
+from ecru._threads._base import Cancelled, fail, here, instant, wait
+from ecru._threads._home import Home, ensure_home
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+YIELD_SECONDS = 0.01
+"""How long yield_() of a home's first waits for goroutines that neither wait nor end; theirs 10 ms."""
+_YIELD_SECONDS = 0.01
+_LOOK_SECONDS = 0.00002  # between two looks at them; doubled each time, up to
+_LOOK_SECONDS_MOST = 0.001
+
+
+class Task(Generic[T]):
+    """A goroutine with a handle. Made by spawn()."""
+
+    __module__ = "ecru"
+    __slots__ = (
+        "__weakref__",
+        "_call",
+        "_done",
+        "_ended",
+        "_error",
+        "_handle",
+        "_home",
+        "_id",
+        "_name",
+        "_observed",
+        "_result",
+    )
+
+    _call: tuple[Context, Callable[..., T], tuple[Any, ...], dict[str, Any]] | None
+    _done: bool
+    _ended: Callable[[Task[Any] | None, BaseException | None], None] | None  # a crew's, told twice
+    _error: BaseException | None
+    _handle: Any
+    _home: Home
+    _id: int
+    _name: str | None
+    _observed: bool
+    _result: T | None
+
+    def __new__(cls, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("cannot create 'ecru.Task' instances")
+
+    @classmethod
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias:
+        return GenericAlias(cls, item)
+
+    @property
+    def done(self) -> bool:
+        """whether it has ended"""
+        return self._done
+
+    @property
+    def id(self) -> int:
+        """the goroutine's id"""
+        return self._id
+
+    @property
+    def name(self) -> str:
+        """a name, for people"""
+        return f"task-{self._id}" if self._name is None else self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        if not isinstance(name, str):
+            raise TypeError("a name is a str")
+        self._name = name
+
+    def join(self) -> None:
+        """Waits for the end, however it was."""
+        status = lib.ECRU_EINVAL
+        if self._handle is not None:
+            status = wait(lib.ecru_task_join, self._handle, ffi.NULL, ffi.NULL)
+        if status != 0:
+            fail(status)
+
+    def result(self) -> T:
+        """Waits for the end; what the function returned, or raises what it raised."""
+        self.join()
+        self._observed = True
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                del self  # no cycle through the traceback
+        return cast(T, self._result)
+
+    def exception(self) -> BaseException | None:
+        """Waits for the end; what the function raised."""
+        self.join()
+        self._observed = True
+        return self._error
+
+    def cancel(self) -> None:
+        """Fires the task's token: it is raised Cancelled where it waits."""
+        if self._handle is None:
+            fail(lib.ECRU_EINVAL)
+        lib.ecru_task_cancel(self._handle, 0)
+
+    def __del__(self) -> None:
+        self._report()
+
+    def _is_unseen(self) -> bool:
+        """Whether its error would be told."""
+        return not (self._error is None or self._observed or isinstance(self._error, (SystemExit, Cancelled)))
+
+    def _report(self) -> None:
+        """An error nobody will look at goes to ecru.excepthook."""
+        if not self._is_unseen():
+            return
+        self._observed = True
+        try:
+            import ecru
+
+            ecru.excepthook(cast(Any, self), cast(BaseException, self._error))
+        except BaseException as error:
+            tell_unraisable(error, self)
+
+
+def tell_unraisable(error: BaseException, source: object) -> None:
+    """Of an error in what the package calls by itself."""
+    told = SimpleNamespace(
+        exc_type=type(error), exc_value=error, exc_traceback=error.__traceback__, err_msg=None, object=source
+    )
+    try:
+        sys.unraisablehook(cast(Any, told))
+    except TypeError:  # the interpreter's own, which takes only what it has made
+        sys.__excepthook__(type(error), error, error.__traceback__)
+
+
+_failed: WeakSet[Task[Any]] = WeakSet()  # that have ended, and nobody had asked for their errors by then
+
+
+def report_failed(most: int, /) -> int:
+    """Tells of so many errors of tasks that are still referred to, and that nobody has asked for; how many more."""
+    left = [task for task in list(_failed) if task._is_unseen()]
+    for task in left[:most]:
+        task._report()
+    for task in left[most:]:
+        task._observed = True
+    return max(0, len(left) - most)
+
+
+# ---- beginning and ending --------------------------------------------------------------------------------------------
+
+_keys = count(1)
+_starting: dict[int, Task[Any] | None] = {}  # None: the thread that starts it has not come to say who it is
+_options = ffi.new("ecru_go_options *")
+_options.size = ffi.sizeof("ecru_go_options")
+_options.flags = lib.ECRU_OWN_THREAD
+
+
+def _take(argument: Any) -> Task[Any]:
+    """Who is to run in this thread."""
+    key = int(ffi.cast("uintptr_t", argument))
+    while (task := _starting[key]) is None:
+        time.sleep(0)
+    del _starting[key]
+    return task
+
+
+def _own_frames(traceback: TracebackType | None) -> TracebackType | None:
+    """Without those of this file."""
+    while traceback is not None and traceback.tb_frame.f_globals is globals():
+        traceback = traceback.tb_next
+    return traceback
+
+
+def _call(task: Task[Any]) -> None:
+    assert task._call is not None
+    context, function, arguments, keywords = task._call
+    task._call = None
+    try:
+        task._result = context.run(function, *arguments, **keywords)
+    except BaseException as error:
+        task._error = error.with_traceback(_own_frames(error.__traceback__))
+    finally:
+        del task, context, function, arguments, keywords  # frames live on in tracebacks: no cycle through this one
+
+
+def _honour_tracing() -> None:
+    """As a thread does that threading starts: by what threading.settrace and threading.setprofile have said."""
+    if (trace := threading.gettrace()) is not None:
+        sys.settrace(trace)
+    if (profile := threading.getprofile()) is not None:
+        sys.setprofile(profile)
+
+
+def _forget_thread() -> None:
+    """What threading made up for it, if somebody has asked for its Thread, goes with it."""
+    threading._active.pop(get_ident(), None)  # type: ignore[attr-defined]
+
+
+def _end_all(task: Task[Any], home: Home) -> None:
+    """Who ends the program means all of it: the first is told, as if it had been raised there."""
+    if isinstance(task._error, (SystemExit, KeyboardInterrupt)) and not task._observed:
+        task._observed = True
+        home.tell_first(task._error)
+
+
+def _end_child(task: Task[Any]) -> None:
+    """In a child that the goroutine has forked: with it ends the program."""
+    from ecru import _home
+
+    task._report()
+    _home._end_child(task._error)
+
+
+def _run(task: Task[Any]) -> None:
+    home = here.home = task._home
+    here.task = task
+    task._id = lib.ecru_id()
+    home.begun[task._id] = task, get_ident()
+    _honour_tracing()
+    _call(task)
+    sys.settrace(None)
+    sys.setprofile(None)
+    if here.home is not home:
+        _end_child(task)
+    ended, task._ended = task._ended, None
+    if ended is not None:
+        ended(task, task._error)
+    _end_all(task, home)
+    task._done = True
+    if task._handle is None:  # nobody can ask for it
+        task._report()
+    elif task._is_unseen():
+        _failed.add(task)
+    here.task = None
+    del home.begun[task._id]
+    _forget_thread()
+    home.remove()
+    del task  # as in _call
+    if ended is not None:
+        ended(None, None)
+
+
+@ffi.callback("int (void *, void **)")  # type: ignore[untyped-decorator, unused-ignore]
+def _begin(argument: Any, _: Any) -> int:
+    _run(_take(argument))
+    return 0
+
+
+@ffi.callback("void (void *)")  # type: ignore[untyped-decorator, unused-ignore]
+def _begin_alone(argument: Any) -> None:
+    _run(_take(argument))
+
+
+def new_task(f: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Task[Any]:
+    """One that has yet to be started."""
+    home = ensure_home()
+    if not callable(f):
+        raise TypeError(f"a callable is needed, not {type(f).__name__}")
+    task: Task[Any] = object.__new__(cast(type[Task[Any]], Task))
+    task._ended = task._error = task._handle = task._name = task._result = None
+    task._done = task._observed = False
+    task._id = 0
+    task._home = home
+    task._call = copy_context(), f, arguments, keywords
+    return task
+
+
+def _start(task: Task[Any], start: Callable[[Any], int]) -> None:
+    """start: given the argument of a thread's first function, has the runtime start it."""
+    key = next(_keys)
+    _starting[key] = None
+    task._home.add()
+    status = start(ffi.cast("void *", key))
+    if status == 0:
+        _starting[key] = task
+        return
+    task._home.remove()
+    del _starting[key]
+    fail(status)
+
+
+def start_task(task: Task[T], token: Any = ffi.NULL) -> None:
+    """token: instead of the current one."""
+    options, out = _options, ffi.new("ecru_task **")
+    if token != ffi.NULL:
+        options = ffi.new("ecru_go_options *", _options[0])
+        options.token = token
+
+    def start(argument: Any) -> int:
+        status: int = lib.ecru_spawn_with(out, options, _begin, argument)
+        if status == 0:
+            task._handle = ffi.gc(out[0], lib.ecru_task_release)
+            task._id = lib.ecru_task_id(task._handle)
+        return status
+
+    _start(task, start)
+
+
+def spawn(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Task[T]:
+    """Starts f(*args, **kwargs) in a goroutine."""
+    task: Task[T] = new_task(f, args, kwargs)
+    start_task(task)
+    return task
+
+
+def go(f: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+    """Starts f(*args, **kwargs) in a goroutine nobody waits for."""
+    _start(new_task(f, args, kwargs), lambda argument: lib.ecru_go_with(_options, _begin_alone, argument))
+
+
+# ---- letting others go first -----------------------------------------------------------------------------------------
+
+
+class _Yielding:
+    """How many goroutines are in yield_()."""
+
+    def __init__(self) -> None:
+        self.mutex = threading.Lock()
+        self.count = 0
+
+    def __enter__(self) -> None:
+        with self.mutex:
+            self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.mutex:
+            self.count -= 1
+
+
+_yielding = _Yielding()
+
+
+def _others_run(home: Home | None) -> bool:
+    """Whether anybody but those who yield neither waits nor has ended. home: whose first counts, too."""
+    if _starting or (home is not None and home.is_running):
+        return True
+    counters = ffi.new("ecru_counters *")
+    counters.size = ffi.sizeof("ecru_counters")
+    lib.ecru_get_counters(counters)
+    return bool(counters.running + counters.runnable > _yielding.count)
+
+
+def _let_others(home: Home | None, seconds: float) -> None:
+    end, pause = time.monotonic() + seconds, _LOOK_SECONDS
+    while _others_run(home) and time.monotonic() < end:
+        time.sleep(pause)
+        pause = min(2 * pause, _LOOK_SECONDS_MOST)
+
+
+def yield_() -> None:
+    """Lets the other goroutines go first, until each waits or has ended; those that do neither, for 10 ms."""
+    status = wait(lib.ecru_yield)
+    if status != 0:
+        fail(status)
+    home = here.home
+    if home is not None and here.is_first:
+        with home.first_away():
+            _let_others(None, YIELD_SECONDS)
+    elif here.task is not None:
+        with _yielding:
+            _let_others(home, _YIELD_SECONDS)
+
+
+def sleep(seconds: SupportsFloat | None, /) -> None:
+    """Parks for at least so long; None: for ever."""
+    status = wait(lib.ecru_sleep_until, instant(seconds))
+    if status != 0:
+        fail(status)
+
+
+def forget_goroutines() -> None:
+    """In a forked child: there are none but the caller."""
+    _starting.clear()
+    _yielding.__init__()  # type: ignore[misc]
+
+
+def current() -> Task[Any] | None:
+    """The calling goroutine; None in a thread's first."""
+    return here.task
+
+
+def goroutine_id() -> int:
+    """Id of the calling goroutine; 0 in a plain thread."""
+    return lib.ecru_id()  # type: ignore[no-any-return]

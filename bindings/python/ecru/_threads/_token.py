@@ -1,0 +1,149 @@
+"""Cancellation tokens and the scopes of the current one."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, SupportsFloat
+
+from ecru._abi import ffi, lib
+from ecru._threads._base import ECANCELED, ETIMEDOUT, FOREVER, enter_by_itself, fail, here, instant, wait
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+def token_of(parent: Any, deadline: int) -> Any:
+    """A new token's handle."""
+    out = ffi.new("ecru_token **")
+    status = lib.ecru_token_create(out, parent, deadline)
+    if status != 0:
+        fail(status)
+    return ffi.gc(out[0], lib.ecru_token_release)
+
+
+def _reason(status: int) -> Literal["cancelled", "deadline"] | None:
+    if status == 0:
+        return None
+    return "deadline" if status == ETIMEDOUT else "cancelled"
+
+
+def _leave_any(token: Any) -> int:
+    """Ends the innermost of the caller's scopes that is the token's, whichever have begun since. A status."""
+    inner = lib.ecru_token_current()
+    if inner == token:
+        return lib.ecru_token_leave()  # type: ignore[no-any-return]
+    lib.ecru_token_retain(inner)
+    status: int = lib.ecru_token_leave()
+    if status == 0:
+        status = _leave_any(token)
+        lib.ecru_token_enter(inner)
+    lib.ecru_token_release(inner)
+    return status
+
+
+class Token:
+    """Token(parent=None, timeout=None, shield=False)
+
+    A child of parent (None: the caller's current token) that fires after timeout seconds at the latest. shield: no
+    token reaches it. A context manager: inside, it is the current token.
+    """
+
+    __module__ = "ecru"
+    __slots__ = ("_handle",)
+
+    _handle: Any
+
+    def __new__(cls, parent: Token | None = None, timeout: SupportsFloat | None = None, shield: bool = False) -> Self:
+        deadline = instant(timeout)
+        above = ffi.NULL
+        if parent is not None:
+            if not isinstance(parent, Token):
+                raise TypeError(f"parent: a Token, not {type(parent).__name__}")
+            above = parent._handle
+        elif here.home is None:
+            enter_by_itself[0]()  # the first has a token of its own
+        token = object.__new__(cls)
+        token._handle = token_of(lib.ecru_token_background() if shield else above, deadline)
+        return token
+
+    @classmethod
+    def of_handle(cls, handle: Any) -> Token:
+        """One for a handle that gives itself back."""
+        token = object.__new__(cls)
+        token._handle = handle
+        return token
+
+    @property
+    def done(self) -> bool:
+        """whether it has fired"""
+        return lib.ecru_token_err(self._handle) != 0  # type: ignore[no-any-return]
+
+    @property
+    def reason(self) -> Literal["cancelled", "deadline"] | None:
+        """None, "cancelled" or "deadline" """
+        return _reason(lib.ecru_token_err(self._handle))
+
+    @property
+    def fired_itself(self) -> bool:
+        """whether it has fired, and not because one above it did"""
+        handle = self._handle
+        return self.done and lib.ecru_token_origin(handle) == lib.ecru_token_id(handle)
+
+    @property
+    def remaining(self) -> float | None:
+        """seconds until its deadline or the nearest above it; None: no deadline"""
+        deadline = lib.ecru_token_deadline(self._handle)
+        return None if deadline == FOREVER else (deadline - lib.ecru_now()) / 1e9
+
+    def cancel(self) -> None:
+        """Fires it and its descendants. Idempotent."""
+        lib.ecru_token_cancel(self._handle, 0)
+
+    def enter(self) -> Self:
+        """It is the caller's current token until leave()."""
+        if here.home is None:
+            enter_by_itself[0]()
+        status = lib.ecru_token_enter(self._handle)
+        if status != 0:
+            fail(status)
+        return self
+
+    def leave(self) -> None:
+        """The outer token is current again."""
+        if lib.ecru_token_current() != self._handle:
+            if _leave_any(self._handle) == 0:
+                raise RuntimeError(
+                    "a scope has ended before one that began in it: scopes end in the reverse order of their beginning"
+                )
+            raise RuntimeError("a scope ends in the goroutine it began in, and once")
+        status = lib.ecru_token_leave()
+        if status != 0:
+            fail(status)
+
+    def wait(self) -> None:
+        """Parks until it fires."""
+        status = wait(lib.ecru_token_wait, self._handle)
+        if status != 0:
+            fail(status)
+
+    def reset(self, timeout: SupportsFloat | None, /) -> bool:
+        """Gives it another deadline, in seconds from now or None. False: it has fired."""
+        status = lib.ecru_token_reset(self._handle, instant(timeout))
+        if status not in (0, ECANCELED, ETIMEDOUT):
+            fail(status)
+        return status == 0  # type: ignore[no-any-return]
+
+    def __enter__(self) -> Self:
+        return self.enter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        self.leave()
+
+
+def check() -> None:
+    """Raises Cancelled if the current token has fired."""
+    status = lib.ecru_check()
+    if status != 0:
+        fail(status)

@@ -1,0 +1,86 @@
+"""ecru._threads: what ecru._native is where goroutines are threads has the same names, and says what it is."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import KNOWN, known
+
+import ecru
+from ecru import _native, _threads
+
+# and socket_...: ecru.patch() replaces nothing there, and greenlets are the interpreter's own
+NOT_THERE = {"get_ident", "is_forked", "heed_greenlets"}
+
+
+def in_threads(code: str) -> str:
+    """What a program says where goroutines are threads."""
+    environment = {**os.environ, "ECRU_PYTHON_BACKEND": "threads"}
+    command = [sys.executable, "-X", "faulthandler", "-c", code]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=40, check=True).stdout
+
+
+def names(module: object) -> set[str]:
+    """Those anybody might use."""
+    return {name for name in dir(module) if not name.startswith("_") and not name.startswith("socket_")} - NOT_THERE
+
+
+@pytest.mark.skipif(ecru.implementation == "threads", reason="there is nothing to compare with")
+def test_it_has_the_names_of_the_extension_module() -> None:
+    assert names(_native) - names(_threads) == set()
+    for name in names(_native):
+        expected = getattr(_native, name)
+        if isinstance(expected, type):
+            assert names(expected) - names(getattr(_threads, name)) == set(), name
+
+
+@pytest.mark.skipif(ecru.implementation == "threads", reason="there is nothing to compare with")
+def test_its_types_are_called_the_same() -> None:
+    for name in names(_native):
+        if isinstance(getattr(_native, name), type):
+            assert getattr(_threads, name).__module__ == getattr(_native, name).__module__ == "ecru", name
+
+
+def test_it_says_what_it_is() -> None:
+    assert in_threads("import ecru; print(ecru.implementation, ecru._native.__name__)") == "threads ecru._threads\n"
+
+
+def test_goroutines_are_threads_and_blocking_ones_hold_nobody_up() -> None:
+    program = """
+import threading, time, ecru
+ecru.patch()
+meeting = threading.Barrier(20)
+def body():
+    meeting.wait(30)
+    time.sleep(0.001)
+    return threading.get_native_id()
+ids = [task.result() for task in [ecru.spawn(body) for _ in range(20)]]
+print(len(set(ids)), threading.get_native_id() in ids, sorted(ecru.patched()))
+"""
+    assert in_threads(program) == "20 False []\n"
+
+
+def test_threads_of_the_program_start_goroutines_once_patched() -> None:
+    program = """
+import threading, ecru
+def begin():
+    try: said.append(ecru.spawn(int, "7").result())
+    except RuntimeError as error: said.append("ecru.run" in str(error))
+said = []
+for patches in (False, True):
+    if patches: ecru.patch()
+    thread = threading.Thread(target=begin)
+    thread.start()
+    thread.join()
+print(said)
+"""
+    assert in_threads(program) == "[True, 7]\n"
+
+
+def test_what_is_listed_as_different_exists() -> None:
+    for name in known(interpreter=None):
+        file, _, test = name.partition("::")
+        text = Path(KNOWN).with_name(file).read_text()
+        assert f"def {test.partition('[')[0]}(" in text or not test, name
