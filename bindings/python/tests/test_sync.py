@@ -4,6 +4,7 @@ import random
 import sys
 import threading
 from collections import Counter, deque
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -478,3 +479,26 @@ def test_ten_thousand_goroutines_and_random_cancels_lose_nothing(seed: int) -> N
         q.task_done()
     with pytest.raises(ValueError, match="too many times"):
         q.task_done()
+
+
+def test_l1_only_the_last_to_arrive_at_a_barrier_opens_it() -> None:
+    """Threads of the system: the last one comes when the last but one has taken its place and goes on to wait."""
+    barrier, numbers = ecru.Barrier(2), list[int]()
+
+    class Mutex:
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+
+        def __enter__(self) -> None:
+            self.inner.__enter__()
+
+        def __exit__(self, *error: object) -> None:
+            self.inner.__exit__(*error)
+            barrier._mutex = self.inner
+            other = threading.Thread(target=lambda: numbers.append(barrier.wait(30)))
+            other.start()
+            other.join()
+
+    barrier._mutex = Mutex(barrier._mutex)  # type: ignore[assignment]
+    numbers.append(barrier.wait(30))
+    assert sorted(numbers) == [0, 1]

@@ -48,9 +48,10 @@ class Barrier:
                 raise BrokenBarrierError
             cycle = self._cycle
             place = cycle.take_place()
-            if not cycle.missing:
+            last = not cycle.missing
+            if last:
                 self._cycle = _Cycle(self.parties)
-        if not cycle.missing:
+        if last:
             self._complete(cycle)
         else:
             self._await(cycle, place, self._timeout if timeout is None else timeout)
