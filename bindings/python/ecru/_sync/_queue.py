@@ -17,7 +17,7 @@ _EVERYBODY = 1 << 40
 
 
 if sys.version_info >= (3, 13):
-    from queue import ShutDown
+    from queue import ShutDown as ShutDown
 else:
 
     class ShutDown(Exception):
