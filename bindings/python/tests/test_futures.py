@@ -72,7 +72,7 @@ def test_map_keeps_the_order() -> None:
     with GoroutineExecutor() as executor:
         assert list(executor.map(double, range(10))) == [2 * number for number in range(10)]
         assert list(executor.map(pow, [2, 3], [3, 2, 1])) == [8, 9]
-        with pytest.raises(TimeoutError):
+        with pytest.raises(concurrent.futures.TimeoutError):
             list(executor.map(ecru.sleep, [0, 0.2], timeout=0.01))
         results = executor.map(int, ["1", "x", "2"])
         assert next(results) == 1
@@ -190,7 +190,7 @@ def test_as_completed_gives_the_first_first() -> None:
         gate.set()
         assert list(completed) == [held]
         gate.clear()
-        with pytest.raises(TimeoutError, match=r"1 .of 1. futures"):
+        with pytest.raises(concurrent.futures.TimeoutError, match=r"1 .of 1. futures"):
             list(futures.as_completed([executor.submit(gate.wait)], timeout=0.001))
         gate.set()
 
