@@ -114,7 +114,21 @@ class Mutex:
         lib.ecru_semaphore_release(self._semaphore, 1)
 
 
-class Lock:
+class Acquired:
+    """What is held for a block: `with` acquires and releases it."""
+
+    __slots__ = ()
+
+    def __enter__(self: Any) -> bool:
+        return self.acquire()  # type: ignore[no-any-return]
+
+    def __exit__(
+        self: Any, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        self.release()
+
+
+class Lock(Acquired):
     """Lock()
 
     A mutual exclusion lock, first come, first served; may be released by another goroutine or thread.
@@ -164,19 +178,11 @@ class Lock:
     def _at_fork_reinit(self) -> None:
         self._semaphore = _handle()
 
-    def __enter__(self) -> bool:
-        return self.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
-    ) -> None:
-        self.release()
-
     def __repr__(self) -> str:
         return f"<{'locked' if self.locked() else 'unlocked'} ecru.Lock object at {id(self):#x}>"
 
 
-class RLock:
+class RLock(Acquired):
     """RLock()
 
     A lock its owner, a goroutine or an OS thread, may take several times; free once released as often. Others wait,
@@ -246,14 +252,6 @@ class RLock:
     def _at_fork_reinit(self) -> None:
         self._semaphore = _handle()
         self._owner = self._count = 0
-
-    def __enter__(self) -> bool:
-        return self.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
-    ) -> None:
-        self.release()
 
     def __repr__(self) -> str:
         state = "locked" if self._owner else "unlocked"

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from operator import index
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ecru._abi import ffi, lib
 from ecru._threads._base import fail
-from ecru._threads._lock import take
+from ecru._threads._lock import Acquired, take
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -40,7 +39,7 @@ def _limit(blocking: bool, timeout: float | None) -> float:
     return -1.0 if seconds >= 9e9 else max(seconds, 0.0)
 
 
-class Semaphore:
+class Semaphore(Acquired):
     """Semaphore(value=1)
 
     So many permits, first come, first served. Raises ValueError if value is negative.
@@ -101,14 +100,6 @@ class Semaphore:
             raise ValueError("Semaphore released too many times")
         if status != 0:
             fail(status)
-
-    def __enter__(self) -> bool:
-        return self.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
-    ) -> None:
-        self.release()
 
     def __repr__(self) -> str:
         return f"<ecru.{type(self).__name__} value={self.value}>"
