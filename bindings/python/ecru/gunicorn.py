@@ -23,7 +23,7 @@ from ecru import _native, net
 from ecru.wsgi import Exchange, Limits, Server
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
+    from _typeshed.wsgi import WSGIApplication
 
 __all__ = ["Worker"]
 

@@ -16,7 +16,7 @@ from ecru.wsgi._limits import Limits
 from ecru.wsgi._server import Server, run
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
+    from _typeshed.wsgi import WSGIApplication
 
 
 def _load(name: str) -> WSGIApplication:

@@ -18,7 +18,7 @@ from ecru.wsgi._body import Body
 from ecru.wsgi._limits import Gone, Refused
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
+    from _typeshed.wsgi import WSGIApplication
 
     from ecru.wsgi._server import Server
 

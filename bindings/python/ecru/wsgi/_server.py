@@ -18,7 +18,7 @@ from ecru.wsgi._limits import Limits, Refused
 from ecru.wsgi._request import mount, parse
 
 if TYPE_CHECKING:
-    from wsgiref.types import ErrorStream, WSGIApplication
+    from _typeshed.wsgi import ErrorStream, WSGIApplication
 
 _LINGER_SECONDS, _LINGER_BYTES = 1.0, 1 << 20
 
