@@ -64,11 +64,11 @@ static slab *slab_create(uint32_t log2) {
   s->bytes = count * stack_bytes + 2 * shift; // whole tables: the system makes one mapping of neighbours
   s->count = count;
   s->mapping = ecru__vm_reserve(s->bytes, s->bytes < TABLE ? stack_bytes : TABLE);
-  s->base = (char *)s->mapping + shift;
   if (!s->mapping) {
     ecru__free(s);
     return NULL;
   }
+  s->base = (char *)s->mapping + shift;
   size_t guard = ecru__stack_guard_bytes(log2);
   for (uint32_t i = 0; i < count; i++) {
     ecru__stack *stack = &s->stacks[i];
