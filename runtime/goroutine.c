@@ -507,6 +507,13 @@ int ecru_set_name(const char *name) {
   return 0;
 }
 
+void *ecru_room(void) {
+  ecru__goroutine *g = self();
+  size_t room = ecru__sched.options.room_bytes;
+  if (!g || !g->stack || room == 0 || (size_t)1 << g->stack->log2 != default_stack()) return NULL;
+  return g->stack->top; // NULL: the stack of a host's thread
+}
+
 int ecru_can_park(void) {
   ecru__worker *w = ecru__worker_here();
   // relaxed: this thread's own

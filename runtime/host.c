@@ -189,6 +189,7 @@ static void describe_stack(ecru__stack *stack) {
     bytes = LOOP_STACK;
     low = (char *)__builtin_frame_address(0) + 4096 - bytes;
   }
+  stack->top = NULL;
   stack->log2 = 63 - (uint32_t)__builtin_clzll(bytes);
   stack->low = (char *)low + bytes - ((size_t)1 << stack->log2);
 }

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_STACK = 256 << 10, THREADS_MAX = 10000, STACK_MIN = 16 << 10, STACK_MAX = 1 << 30 };
+enum { DEFAULT_STACK = 256 << 10, THREADS_MAX = 10000, STACK_MIN = 16 << 10, STACK_MAX = 1 << 30, ROOM_SHARE = 8, ROOM_ALIGN = 64 };
 #define DEFAULT_GRACE (10 * ECRU_SECOND)
 #define DEFAULT_IDLE_THREAD (10 * ECRU_SECOND)
 
@@ -35,6 +35,8 @@ static int take_options(const ecru_options *given) {
   size_t stack = STACK_MIN; // a power of two, so that it can be told from other sizes
   while (stack < (options->stack_bytes ? options->stack_bytes : DEFAULT_STACK)) stack *= 2;
   options->stack_bytes = stack;
+  if (options->room_bytes > stack / ROOM_SHARE) return ECRU_EINVAL;
+  options->room_bytes = (options->room_bytes + ROOM_ALIGN - 1) & ~(size_t)(ROOM_ALIGN - 1);
   if (!options->threads_max) options->threads_max = THREADS_MAX;
   if (!options->grace_ns) options->grace_ns = DEFAULT_GRACE;
   if (!options->idle_thread_ns) options->idle_thread_ns = DEFAULT_IDLE_THREAD;

@@ -2,6 +2,7 @@
 ///
 /// Stacks are cut from slabs: one mapping holds up to 64 of them, so that a million cost a few hundred mappings. The lowest
 /// sixteenth of each (a page at least, 64 KiB at most) is a guard, the control block of the goroutine lies at the top: a parked goroutine touches one page.
+/// Only the program's room (ecru_options.room_bytes), if it wants one, lies above.
 /// Sizes are powers of two, one depot for each. The default size is cached by processors (goroutine.c) in front of its
 /// depot. What lies unused in a depot for a second is given back to the system in batches (its address space is kept).
 /// Slabs live until the runtime stops, so a pointer to a control block can always be read (it may be all zero: dead).
@@ -54,6 +55,15 @@ static bool is_enough(uint32_t log2, size_t bytes) {
   return whole - ecru__stack_guard_bytes(log2) + expected_guard >= bytes;
 }
 
+/// Coloured, that is, a few cache lines lower from stack to stack, since what lies at the same place in every page falls into the same few
+/// sets of the caches.
+static char *top_of(const ecru__stack *stack) {
+  enum { COLOURS = 16, LINE = 64 };
+  size_t bytes = (size_t)1 << stack->log2, colour = ((uintptr_t)stack->low >> stack->log2) % COLOURS;
+  size_t room = bytes == ecru__sched.options.stack_bytes ? ecru__sched.options.room_bytes : 0;
+  return stack->low + bytes - room - colour * LINE;
+}
+
 static slab *slab_create(uint32_t log2) {
   size_t stack_bytes = (size_t)1 << log2, shift = log2 > TABLE_LOG2 ? TABLE / 2 : 0;
   uint32_t slab_log2 = log2 > TABLE_LOG2 ? LARGE_SLAB_LOG2_MAX : SLAB_LOG2_MAX;
@@ -74,6 +84,7 @@ static slab *slab_create(uint32_t log2) {
     ecru__stack *stack = &s->stacks[i];
     stack->low = s->base + i * stack_bytes;
     stack->log2 = log2;
+    stack->top = top_of(stack);
     if (ecru__vm_guard(stack->low, guard, stack_bytes) != 0) { // never an unguarded stack: what is guarded can be used, no more
       s->count = i;
       break;

@@ -144,16 +144,15 @@ typedef struct ecru__stack {
   struct ecru__stack *next; // lock: depot's
   char *low;                // set once: start of the reservation; the guard is its first ecru__stack_guard_bytes
   int64_t freed_ns;         // lock: depot's: when it was given back
+  char *top;                // set once: where its goroutine's control block ends; above lies the program's room
   uint32_t log2;            // set once: size of the reservation
   _Atomic uint32_t in_use;  // atomic
 } ecru__stack;
 static inline char *ecru__stack_end(const ecru__stack *stack) { return stack->low + ((size_t)1 << stack->log2); }
-/// The goroutine whose control block lies at the top of the stack: coloured, that is, a few cache lines lower from stack to stack,
-/// since what lies at the same place in every page falls into the same few sets of the caches.
+/// The goroutine whose control block lies at the top of the stack.
 static inline ecru__goroutine *ecru__stack_goroutine(const ecru__stack *stack) {
-  enum { COLOURS = 16, LINE = 64 };
-  size_t colour = ((uintptr_t)stack->low >> stack->log2) % COLOURS;
-  return (ecru__goroutine *)(void *)(ecru__stack_end(stack) - ((sizeof(ecru__goroutine) + LINE - 1) & ~(size_t)(LINE - 1)) - colour * LINE);
+  enum { LINE = 64, BYTES = (sizeof(ecru__goroutine) + LINE - 1) & ~(LINE - 1) };
+  return (ecru__goroutine *)(void *)(stack->top - BYTES);
 }
 size_t ecru__stack_guard_bytes(uint32_t log2); // safe in a signal handler
 int ecru__stack_take(ecru__stack **stack, size_t bytes); // 0, ECRU_EINVAL, ECRU_ENOMEM

@@ -326,6 +326,8 @@ TEST(runtime, bad_options_are_refused) { // G13
   WRONG(grace_ns, -1);
   WRONG(grace_ns, INT64_MIN);
   WRONG(idle_thread_ns, -1);
+  WRONG(room_bytes, (32 << 10) + 1);
+  WRONG(room_bytes, SIZE_MAX);
   WRONG(flags, 2);
   WRONG(flags, ~0u);
 #undef WRONG

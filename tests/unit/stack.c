@@ -168,6 +168,55 @@ TEST(stack, frames_are_aligned) { // G8
   ecru_chan_release(done);
 }
 
+// ---- the program's room -------------------------------------------------------------------------------------------
+
+enum { ROOM = 5000, TENANTS = 200 };
+/// Everybody's room is their own, above their frames, and their stack as good as without.
+static void inhabit(void *unused) {
+  (void)unused;
+  unsigned char *room = ecru_room(), mark = (unsigned char)ecru_id();
+  CHECK(room != NULL && room > (unsigned char *)__builtin_frame_address(0));
+  CHECK(room + ROOM <= (unsigned char *)ecru__stack_end(stack_here()));
+  CHECK_EQ((uintptr_t)room % 64, 0);
+  memset(room, mark, ROOM);
+  CHECK(dig_small(40 << 10, mark) > 1 || SANITIZED);
+  for (int i = 0; i < ROOM; i++) CHECK_EQ(room[i], mark);
+  CHECK(ecru_room() == room);
+  finish(done);
+}
+static void expect_none(void *unused) {
+  (void)unused;
+  CHECK(ecru_room() == NULL);
+  finish(done);
+}
+static void let_rooms(void *unused) {
+  (void)unused;
+  for (int i = 0; i < TENANTS; i++) {
+    go(inhabit, NULL);
+    if (i % 20 == 19) CHECK_EQ(ecru_yield(), 0);
+  }
+  go_on(16 << 10, expect_none, NULL);
+  go_on(1 << 20, expect_none, NULL);
+  ecru_go_options own = ECRU_GO_OPTIONS;
+  own.flags = ECRU_OWN_THREAD;
+  CHECK_EQ(ecru_go_with(&own, expect_none, NULL), 0);
+  await(done, TENANTS + 3);
+}
+TEST(stack, a_room_is_the_goroutines_own) { // G8
+  done = signals();
+  CHECK(ecru_room() == NULL);
+  ecru_options options = ECRU_OPTIONS;
+  for (options.maxprocs = 1; options.maxprocs <= 2; options.maxprocs++) {
+    options.room_bytes = ROOM;
+    CHECK_EQ(ecru_run_with(&options, let_rooms, NULL), 0);
+  }
+  options.room_bytes = 0;
+  CHECK_EQ(ecru_run_with(&options, expect_none, NULL), 0);
+  await(done, 1);
+  CHECK(ecru_room() == NULL);
+  ecru_chan_release(done);
+}
+
 // ---- giving back --------------------------------------------------------------------------------------------------
 
 static void end_at_once(void *unused) {

@@ -26,6 +26,7 @@ typedef struct mark {
   bool attached;   ///< it held the GIL when it parked, and goes on holding it
   PyObject *task;  ///< borrowed; NULL: a host's first
   uint64_t id;     ///< ecru_id
+  void *room;      ///< where its first Python frames lie; NULL: where the interpreter put them
   struct mark *next, *previous; ///< in home.live
 } mark;
 

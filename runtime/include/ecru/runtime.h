@@ -26,9 +26,10 @@ typedef struct ecru_options {
   ecru_clock *clock;      ///< borrowed until stop; default the system's monotonic clock (K7)
   uint64_t seed;          ///< seed of scheduling decisions; default random
   unsigned flags;         ///< ECRU_NO_SIGNAL_HANDLERS or 0
+  size_t room_bytes;      ///< of each stack of the default size: kept for the program (ecru_room); at most an eighth of it; default 0
 } ecru_options;
 enum { ECRU_NO_SIGNAL_HANDLERS = 1 /**< install no SIGSEGV handler: a stack overflow then ends in a bare fault */ };
-#define ECRU_OPTIONS {sizeof(ecru_options), 0, 0, 0, 0, 0, NULL, 0, 0}
+#define ECRU_OPTIONS {sizeof(ecru_options), 0, 0, 0, 0, 0, NULL, 0, 0, 0}
 
 /// Options of one goroutine; zero means "the default" in every field.
 typedef struct ecru_go_options {
@@ -99,6 +100,12 @@ ECRU_API int ecru_name(char *buffer, size_t bytes);
 /// Names the calling goroutine (at most 31 bytes are kept; NULL: no name).
 /// effects: any thread; never parks. returns: 0; ECRU_EPERM from a foreign thread. since: 0.1
 ECRU_API int ecru_set_name(const char *name);
+
+/// The calling goroutine's room, ecru_options.room_bytes at the top of its stack: the program's own until the goroutine ends. It begins
+/// right above the goroutine's first frames, so that a little of it costs no page. What is in it at first is not said.
+/// effects: any thread; never parks. returns: it, aligned to 64 bytes; NULL in a foreign thread, and in a goroutine with a thread or a stack
+/// size of its own. since: 0.1
+ECRU_API void *ecru_room(void);
 
 /// How many goroutines can run in parallel (G5); before the runtime is started: how many there would be by default.
 /// effects: any thread; never parks; does not start the runtime. returns: the number. since: 0.1
