@@ -1,0 +1,153 @@
+--- ecru: goroutines without colour for Lua. See docs/lua.md.
+-- Everything that waits parks only the goroutine that calls it: in plain functions, through pcall, metamethods, iterators and C functions.
+
+local core = require "ecru.core"
+
+local ecru = {
+  version = core.version,
+  go = core.go, spawn = core.spawn, on_unobserved = core.on_unobserved,
+  chan = core.chan, select = core.select,
+  timeout = core.timeout, shield = core.shield, under = core.under,
+  sleep = core.sleep, yield = core.yield_, check = core.check, id = core.goroutine_id,
+  error = core.error, is_error = core.is_error,
+  Token = core.Token, current_token = core.Token_current or core.Token.current,
+  Mutex = core.Mutex, RWMutex = core.RWMutex, Cond = core.Cond, WaitGroup = core.WaitGroup,
+  Semaphore = core.Semaphore, Barrier = core.Barrier, Limiter = core.Limiter, Timer = core.Timer,
+  net = {dial = core.Io.dial, listen = core.Io.listen, adopt = core.Io.adopt},
+  IO_READ = core.IO_READ, IO_WRITE = core.IO_WRITE,
+}
+
+for name, value in pairs(core) do -- ECANCELED and so on
+  if type(name) == "string" and name:match "^E%u" and type(value) == "number" then ecru[name] = value end
+end
+
+--- Seconds on a clock that never goes back.
+function ecru.now() return core.now_ns() / 1e9 end
+
+--- A timer that is due every so many seconds.
+function ecru.ticker(seconds) return core.Timer.ticker(seconds) end
+
+--- Runs f(...) with the lock held: a Mutex, or anything with lock and unlock.
+function ecru.with(lock, f, ...)
+  lock:lock()
+  local function leave(ok, ...)
+    lock:unlock()
+    if not ok then error((...), 0) end
+    return ...
+  end
+  return leave(pcall(f, ...))
+end
+
+local Group = {}
+Group.__index = Group
+
+--- A scope: no goroutine started in it outlives wait(); the first error cancels the rest. options: {limit = n, supervisor = true}.
+function ecru.group(options)
+  options = options or {}
+  return setmetatable({
+    token = core.Token(), tasks = {}, errors = {}, running = core.WaitGroup(),
+    slots = options.limit and core.Semaphore(options.limit), supervisor = options.supervisor,
+  }, Group)
+end
+
+local function is_cancellation(problem) return core.is_error(problem) and problem.code == ecru.ECANCELED end
+
+local function run_in(group, f, ...)
+  local function ended(ok, ...)
+    if group.slots then group.slots:release() end
+    if not ok then
+      local problem = ...
+      if not (group.token:error() ~= 0 and is_cancellation(problem)) then
+        group.errors[#group.errors + 1] = problem
+        if not group.supervisor then group.token:cancel() end
+      else
+        group.gave_up = group.gave_up or problem
+      end
+    end
+    group.running:done()
+  end
+  ended(xpcall(core.under, core.trace, group.token, f, ...))
+end
+
+--- Starts f(...) in the group, once fewer than its limit run.
+function Group:go(f, ...)
+  if self.waited then error(core.error(core.ESHUTDOWN), 2) end
+  if self.slots then core.under(self.token, self.slots.acquire, self.slots) end
+  if self.token:error() ~= 0 then
+    if self.slots then self.slots:release() end
+    error(core.error(self.token:error()), 2)
+  end
+  self.running:add(1)
+  local ok, problem = pcall(core.go, run_in, self, f, ...)
+  if ok then return end
+  self.running:done()
+  if self.slots then self.slots:release() end
+  error(problem, 0)
+end
+
+function Group:cancel(cause) self.token:cancel(cause or 0) end
+
+--- Waits until all have ended. Raises the first error; if the caller is cancelled meanwhile it cancels them and waits on.
+function Group:wait()
+  local ok, problem = pcall(self.running.wait, self.running)
+  if not ok then
+    self.token:cancel()
+    core.shield(nil, self.running.wait, self.running)
+  end
+  self.waited = true
+  if self.errors[1] then error(self.errors[1], 0) end
+  if not ok then error(problem, 0) end
+  if self.gave_up then error(self.gave_up, 0) end
+end
+
+--- Runs f(group) and waits for what it has started; an error in f cancels the rest.
+function ecru.scope(f, options)
+  local group = ecru.group(options)
+  local function leave(ok, ...)
+    if not ok then group:cancel() end
+    local waited, problem = pcall(group.wait, group)
+    if not ok then error((...), 0) end
+    if not waited then error(problem, 0) end
+    return ...
+  end
+  return leave(pcall(f, group))
+end
+
+--- Waits for all. Returns what each returned first, in order; raises the error of the first in order that failed, after all have ended.
+function ecru.join_all(tasks)
+  local results, failed = {}, nil
+  for i, task in ipairs(tasks) do
+    local ok, value = pcall(task.join, task)
+    if ok then results[i] = value
+    elseif not task:done() then error(value, 0) -- not the task's: the caller was cancelled
+    else failed = failed or value end
+  end
+  if failed then error(failed, 0) end
+  return results
+end
+
+--- The first to succeed; the rest are cancelled and waited for. Returns its index and what it returned first.
+function ecru.join_any(tasks)
+  local left, first_problem, winner = {}, nil, nil
+  for i, task in ipairs(tasks) do left[i] = task end
+  if #left == 0 then error(core.error(core.EINVAL, "join_any of no task"), 2) end
+  local function cancel_rest()
+    for i = 1, #tasks do if left[i] then tasks[i]:cancel() end end
+    core.shield(nil, function()
+      for i = 1, #tasks do if left[i] then pcall(tasks[i].join, tasks[i]) end end
+    end)
+  end
+  for _ = 1, #tasks do
+    local ok, i = pcall(core.select, left)
+    if not ok then cancel_rest() error(i, 0) end
+    left[i] = false
+    local good, value = pcall(tasks[i].join, tasks[i])
+    if good then winner = {i, value} break end
+    first_problem = first_problem or value
+  end
+  if not winner then error(first_problem, 0) end
+  cancel_rest()
+  return winner[1], winner[2]
+end
+
+return ecru

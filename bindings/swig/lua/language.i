@@ -1,0 +1,84 @@
+// language.i: ecru.i for Lua 5.4 and LuaJIT. Goroutines, channels of Lua values, select and scopes are written by hand (native.h).
+
+%{
+#include "swig.h"
+
+#include <math.h>
+#include <stdint.h>
+
+#undef lua_error
+#define lua_error ecru_lua_error // whatever SWIG finds wrong has code and name, too
+%}
+
+// ---- waiting ------------------------------------------------------------------------------------------------------------
+%exception {
+  universe *u = ecru_lua_universe(L);
+  ecru_lua_before(L, u);
+  $action
+  ecru_lua_after(L, u);
+}
+
+// ---- the status ---------------------------------------------------------------------------------------------------------
+%typemap(in, numinputs=0) int *status (int status) { status = 0; $1 = &status; }
+%typemap(argout) int *status {
+  if (*$1 == ECRU_EINTR) ecru_lua_interrupted(L);
+  if (*$1 < 0) ecru_lua_raise(L, *$1);
+}
+
+// ---- values -------------------------------------------------------------------------------------------------------------
+/// Seconds, or nil: no end.
+%typemap(in) int64_t timeout_ns, int64_t duration_ns, int64_t period_ns { $1 = ecru_lua_duration(L, $input); }
+%typemap(default) int64_t timeout_ns { $1 = -1; }
+%typemap(default) int64_t n { $1 = 1; }
+%typemap(default) int cause { $1 = 0; }
+%typemap(default) Token *parent { $1 = NULL; }
+%typemap(default) size_t most { $1 = 65536; }
+%typemap(in) int64_t {
+  lua_Number number = lua_tonumber(L, $input);
+  if (!lua_isnumber(L, $input) || number != floor(number) || fabs(number) > 9e15) ecru_lua_bad_argument(L, $input, "integer");
+  $1 = (int64_t)number;
+}
+%typemap(in) size_t {
+  lua_Number number = lua_tonumber(L, $input);
+  if (!lua_isnumber(L, $input) || number != floor(number) || number < 0 || number > 9e15) ecru_lua_bad_argument(L, $input, "size");
+  $1 = (size_t)number;
+}
+%typemap(in) int {
+  lua_Number number = lua_tonumber(L, $input);
+  if (!lua_isnumber(L, $input) || number != floor(number) || fabs(number) > 2147483647) ecru_lua_bad_argument(L, $input, "integer");
+  $1 = (int)number;
+}
+%typemap(out) int64_t, uint64_t { lua_pushinteger(L, (lua_Integer)$1); SWIG_arg++; }
+%typemap(in, checkfn="lua_isstring") (const char *data, size_t length) { $1 = (char *)lua_tolstring(L, $input, &$2); }
+%typemap(out) bytes {
+  if ($1.data) lua_pushlstring(L, $1.data, $1.length);
+  else lua_pushnil(L);
+  free($1.data);
+  SWIG_arg++;
+}
+
+// Scopes are functions: timeout, shield, under.
+%ignore enter_timeout;
+%ignore enter_shield;
+%ignore leave_scope;
+%ignore Token::enter;
+
+%wrapper %{
+bool ecru_lua_is_swig(lua_State *L, int index, int class) {
+  swig_type_info *const types[] = {SWIGTYPE_p_Token, SWIGTYPE_p_Timer, SWIGTYPE_p_Io};
+  void *found = NULL;
+  return lua_type(L, index) == LUA_TUSERDATA && SWIG_IsOK(SWIG_ConvertPtr(L, index, &found, types[class], 0));
+}
+
+void *ecru_lua_swig_object(lua_State *L, int index, int class, handle **entered, int *status) {
+  void *object = NULL;
+  swig_type_info *const types[] = {SWIGTYPE_p_Token, SWIGTYPE_p_Timer, SWIGTYPE_p_Io};
+  *status = ECRU_EINVAL;
+  if (!SWIG_IsOK(SWIG_ConvertPtr(L, index, &object, types[class], 0)) || !object) return NULL;
+  handle *h = object;
+  void *inner = handle_enter(h, status);
+  if (!inner) return NULL;
+  *entered = h;
+  return class == SWIG_IO ? ((stream *)inner)->io : inner;
+}
+%}

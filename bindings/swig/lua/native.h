@@ -1,0 +1,94 @@
+/// lua/native.h: Lua on goroutines' stacks. What the files of this folder know of each other.
+///
+///   1 A *universe* is one lua_State with all its threads. Its goroutines are hosted: they run on the thread that made the state, one at a time.
+///   2 Each goroutine has a lua_State of its own (lua_newthread), with lua_pcall at the bottom of its C stack. It parks inside a C function, so
+///     the collector, which may run on any other goroutine, finds it as it finds a coroutine that has resumed another.
+///   3 No error passes a frame of ecru's: what ecru calls calls Lua protected.
+///   4 Whatever waits does so in ECRU_LUA_WAIT, or as one of SWIG's functions, between ecru_lua_before and ecru_lua_after.
+///   5 Userdata of ours begin with the address of their tag: no other's does.
+#ifndef ECRU_LUA_NATIVE_H
+#define ECRU_LUA_NATIVE_H
+#include <ecru/ecru.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+#include <stdbool.h>
+
+#if LUA_VERSION_NUM < 502
+#define lua_rawlen lua_objlen
+#endif
+
+typedef struct universe {
+  bool entered;          // this thread became a host for it
+  bool scoped;           // its token is the current one of the goroutine that opened it
+  uint64_t home_id;      // that goroutine's: as a rule the host's first
+  bool counted;          // among those that need the runtime
+  bool closing, dead;    // the state is being closed; its goroutines are not to run Lua any more
+  lua_State *ran;        // the thread that ran last: LuaJIT's VM must be told when it is another
+  ecru_token *token;     // above all of its goroutines'
+  ecru_waitgroup *alive; // counts them
+  size_t count;          // of them
+} universe;
+
+typedef struct tagged {
+  const void *tag;
+  universe *home;
+} tagged;
+
+// ---- universe.c ----
+/// The universe of a state. L must be one of it.
+universe *ecru_lua_universe(lua_State *L);
+/// The calling thread can run the universe's goroutines from here on; raises an error if it cannot.
+void ecru_lua_host(lua_State *L, universe *u);
+/// A goroutine of it has ended.
+void ecru_lua_ended(universe *u);
+/// Options for a goroutine of it.
+ecru_go_options ecru_lua_go_options(void);
+/// Around whatever may wait.
+void ecru_lua_before(lua_State *L, universe *u);
+void ecru_lua_after(lua_State *L, universe *u);
+/// A wait was ended by a signal: lets a handler's hook run, which may raise an error.
+void ecru_lua_interrupted(lua_State *L);
+int ecru_lua_open_universe(lua_State *L);
+
+#define ECRU_LUA_WAIT(L, u, status, call)                        \
+  do {                                                           \
+    ecru_lua_before(L, u);                                       \
+    while (((status) = (call)) == ECRU_EINTR) ecru_lua_interrupted(L); \
+    ecru_lua_after(L, u);                                        \
+  } while (0)
+
+// ---- errors.c ----
+/// Raises an error object: {code, name, message}.
+_Noreturn void ecru_lua_raise(lua_State *L, int status);
+_Noreturn void ecru_lua_raise_text(lua_State *L, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+_Noreturn void ecru_lua_bad_argument(lua_State *L, int argument, const char *wanted);
+/// lua_error, where a mere text becomes an error object: an invalid argument.
+int ecru_lua_error(lua_State *L);
+void ecru_lua_push_error(lua_State *L, int status, const char *text);
+/// Message handler: makes an error object with a traceback of whatever was raised.
+int ecru_lua_trace(lua_State *L);
+void ecru_lua_open_errors(lua_State *L);
+
+// ---- arguments (errors.c) ----
+/// The userdata with that tag; NULL: it is none.
+void *ecru_lua_test(lua_State *L, int index, const void *tag, size_t bytes);
+/// Seconds as nanoseconds; nil: -1, no end.
+int64_t ecru_lua_duration(lua_State *L, int argument);
+/// Userdata with a metatable registered under that name.
+void *ecru_lua_new(lua_State *L, universe *u, const void *tag, size_t bytes, const char *metatable);
+/// Makes a metatable with these methods and leaves it on the stack.
+void ecru_lua_class(lua_State *L, const char *name, const luaL_Reg *methods);
+/// A value that belongs to a userdata: found by the collector through it alone.
+void ecru_lua_set_own(lua_State *L, int index); // takes it from the stack: a table
+void ecru_lua_get_own(lua_State *L, int index);
+
+// ---- what there is ----
+extern const char ecru_lua_task_tag, ecru_lua_chan_tag;
+ecru_task *ecru_lua_task_handle(void *task);
+typedef struct channel channel;
+int ecru_lua_open_tasks(lua_State *L);
+int ecru_lua_open_chans(lua_State *L);
+int ecru_lua_open_select(lua_State *L);
+int ecru_lua_open_scopes(lua_State *L);
+#endif

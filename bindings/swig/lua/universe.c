@@ -1,0 +1,165 @@
+/// lua/universe.c: a state's goroutines, from the thread that becomes their host to the state's end.
+///
+/// At the end (lua_close) the goroutines that are left are cancelled and may clean up for a second (GRACE). Who still waits then, or waits again, is
+/// ended where it wakes without running Lua any more. What cannot be woken stays parked for ever: the host is not left then.
+///
+/// LuaJIT keeps the running thread in its global state (cur_L): traces and, up to 2023, an error caught by pcall find the thread there. It is set
+/// where the VM is entered and where a C function returns to it, but an error raised by a C function that has waited would be caught with another
+/// goroutine's. So after a wait, if another thread ran meanwhile, the VM is entered once for this one. (The JIT compiler never calls C functions
+/// from traces, except through the FFI: there is no waiting in functions called through it.)
+#include "native.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+#define KEY "ecru.universe"
+
+enum {
+#ifdef LUAJIT_VERSION
+  // It counts no C calls: what ends a recursion through C is the Lua stack's limit, 65500 slots. Worst of what is known: string.gsub, 8.4 KB for each.
+  STACK = 64 << 20,
+#else
+  // LUAI_MAXCCALLS (200) ends a recursion through C. Worst of what is known: string.gsub and table.concat, 2 KB for each.
+  STACK = 1 << 20,
+#endif
+};
+#define GRACE ECRU_SECOND
+
+static const char universe_tag;
+typedef struct holder {
+  tagged head;
+  universe universe;
+} holder;
+
+universe *ecru_lua_universe(lua_State *L) {
+  lua_pushlightuserdata(L, (void *)&universe_tag);
+  lua_rawget(L, LUA_REGISTRYINDEX);
+  holder *h = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return &h->universe;
+}
+
+// ---- waiting -----------------------------------------------------------------------------------------------------------
+
+static int nothing(lua_State *L) { return (void)L, 0; }
+
+void ecru_lua_before(lua_State *L, universe *u) {
+#if LUA_VERSION_NUM >= 504
+  // In a finalizer the collector stands still and must not be left so.
+  if (lua_gc(L, LUA_GCCOUNT, 0) < 0 && !u->closing) ecru_lua_raise_text(L, ECRU_EPERM, "cannot wait in a finalizer");
+#endif
+  u->ran = L;
+}
+
+static bool is_home(const universe *u) { return ecru_id() == u->home_id; }
+
+void ecru_lua_ended(universe *u) {
+  u->count--;
+  (void)ecru_waitgroup_done(u->alive);
+}
+
+void ecru_lua_after(lua_State *L, universe *u) {
+  if (u->dead && u->count > 0 && !is_home(u)) {
+    ecru_lua_ended(u);
+    ecru_exit();
+  }
+#ifdef LUAJIT_VERSION
+  if (u->ran != L) {
+    lua_pushcfunction(L, nothing);
+    lua_call(L, 0, 0);
+  }
+#else
+  (void)nothing;
+#endif
+  u->ran = L;
+}
+
+void ecru_lua_interrupted(lua_State *L) {
+  if (luaL_loadstring(L, "") == 0) lua_call(L, 0, 0); // the stand-alone interpreter's handler has set a hook
+  else lua_pop(L, 1);
+}
+
+// ---- the host ----------------------------------------------------------------------------------------------------------
+
+static atomic_bool stacks_are_ours; // the runtime was started here
+static atomic_int universes;        // that have goroutines, or had
+
+ecru_go_options ecru_lua_go_options(void) {
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  options.flags = ECRU_HOSTED;
+  if (!atomic_load_explicit(&stacks_are_ours, memory_order_relaxed)) options.stack_bytes = STACK;
+  return options;
+}
+
+static void start_runtime(universe *u) {
+  if (!u->counted) atomic_fetch_add_explicit(&universes, 1, memory_order_relaxed);
+  u->counted = true;
+  ecru_options options = ECRU_OPTIONS;
+  options.stack_bytes = STACK;
+  if (ecru_start(&options) == 0) atomic_store_explicit(&stacks_are_ours, true, memory_order_relaxed);
+}
+
+static void interrupted(void *context) {
+  (void)context;
+  (void)ecru_host_interrupt();
+}
+
+void ecru_lua_host(lua_State *L, universe *u) {
+  if (u->scoped && ecru_is_hosted()) return;
+  if (u->closing) ecru_lua_raise(L, ECRU_ESHUTDOWN);
+  start_runtime(u);
+  ecru_host_hooks hooks = ECRU_HOST_HOOKS;
+  hooks.interrupted = interrupted;
+  int status = ecru_host_enter(&hooks);
+  if (status != 0 && status != ECRU_EBUSY) ecru_lua_raise_text(L, status, "this thread cannot run goroutines: %s", ecru_strerror(status));
+  u->entered |= status == 0;
+  u->home_id = ecru_id();
+  status = u->alive ? 0 : ecru_waitgroup_create(&u->alive);
+  if (status == 0 && !u->token) status = ecru_token_create(&u->token, NULL, ECRU_FOREVER);
+  if (status == 0 && !u->scoped) status = ecru_token_enter(u->token);
+  if (status != 0) ecru_lua_raise(L, status);
+  u->scoped = true;
+}
+
+// ---- the end -----------------------------------------------------------------------------------------------------------
+
+/// Those that are left clean up; returns when they have ended or the grace is over.
+static void wait_out(universe *u, int64_t grace_ns) {
+  if (ecru_shield_enter(ecru_after(grace_ns)) != 0) return;
+  (void)ecru_waitgroup_wait(u->alive);
+  (void)ecru_token_leave();
+}
+
+static int universe_gc(lua_State *L) {
+  holder *h = ecru_lua_test(L, 1, &universe_tag, sizeof *h);
+  if (!h || h->universe.dead) return 0;
+  universe *u = &h->universe;
+  u->closing = true;
+  if (u->count > 0 && is_home(u)) {
+    (void)ecru_token_cancel(u->token, 0);
+    wait_out(u, GRACE);
+    u->dead = true;
+    if (u->count > 0) wait_out(u, ECRU_MILLISECOND);
+    if (u->count > 0) fprintf(stderr, "ecru: %zu goroutines of a Lua state that is closed do not end\n", u->count);
+  }
+  u->dead = true;
+  if (u->count > 0) return 0; // they have what is left
+  if (u->scoped) (void)ecru_token_leave();
+  if (u->entered) (void)ecru_host_leave(); // not if there is another state's goroutine
+  ecru_token_release(u->token);
+  ecru_waitgroup_destroy(u->alive);
+  // acq_rel: the last one comes after the others' ends
+  if (!u->counted || atomic_fetch_sub_explicit(&universes, 1, memory_order_acq_rel) > 1) return 0;
+  if (atomic_load_explicit(&stacks_are_ours, memory_order_relaxed) && ecru_stop() == 0) atomic_store_explicit(&stacks_are_ours, false, memory_order_relaxed);
+  return 0;
+}
+
+int ecru_lua_open_universe(lua_State *L) {
+  static const luaL_Reg methods[] = {{"__gc", universe_gc}, {NULL, NULL}};
+  ecru_lua_class(L, KEY, methods);
+  lua_pop(L, 1);
+  lua_pushlightuserdata(L, (void *)&universe_tag);
+  (void)ecru_lua_new(L, NULL, &universe_tag, sizeof(holder), KEY);
+  lua_rawset(L, LUA_REGISTRYINDEX);
+  return 0;
+}
