@@ -133,6 +133,13 @@ int64_t ecru_lua_duration(lua_State *L, int argument) {
   return seconds >= 9e9 ? ECRU_FOREVER : (int64_t)(seconds * 1e9);
 }
 
+int64_t ecru_lua_integer(lua_State *L, int argument, double least, double most) {
+  double number = lua_tonumber(L, argument);
+  if (!lua_isnumber(L, argument) || number != floor(number)) ecru_lua_bad_argument(L, argument, "integer");
+  if (number < least || number > most) ecru_lua_raise_text(L, ECRU_EINVAL, "bad argument #%d: %.0f is out of range", argument, number);
+  return (int64_t)number;
+}
+
 void *ecru_lua_new(lua_State *L, universe *u, const void *tag, size_t bytes, const char *metatable) {
   tagged *o = lua_newuserdata(L, bytes);
   memset(o, 0, bytes);

@@ -3,7 +3,6 @@
 %{
 #include "swig.h"
 
-#include <math.h>
 #include <stdint.h>
 
 #undef lua_error
@@ -33,21 +32,11 @@
 %typemap(default) int cause { $1 = 0; }
 %typemap(default) Token *parent { $1 = NULL; }
 %typemap(default) size_t most { $1 = 65536; }
-%typemap(in) int64_t {
-  lua_Number number = lua_tonumber(L, $input);
-  if (!lua_isnumber(L, $input) || number != floor(number) || fabs(number) > 9e15) ecru_lua_bad_argument(L, $input, "integer");
-  $1 = (int64_t)number;
-}
-%typemap(in) size_t {
-  lua_Number number = lua_tonumber(L, $input);
-  if (!lua_isnumber(L, $input) || number != floor(number) || number < 0 || number > 9e15) ecru_lua_bad_argument(L, $input, "size");
-  $1 = (size_t)number;
-}
-%typemap(in) int {
-  lua_Number number = lua_tonumber(L, $input);
-  if (!lua_isnumber(L, $input) || number != floor(number) || fabs(number) > 2147483647) ecru_lua_bad_argument(L, $input, "integer");
-  $1 = (int)number;
-}
+%typemap(in) int64_t { $1 = ecru_lua_integer(L, $input, -9e15, 9e15); }
+%typemap(in) int { $1 = (int)ecru_lua_integer(L, $input, -2147483648.0, 2147483647.0); }
+%typemap(in) size_t { $1 = (size_t)ecru_lua_integer(L, $input, 0, 9e15); }
+%typemap(in) int64_t n { $1 = lua_isnil(L, $input) ? 1 : ecru_lua_integer(L, $input, -9e15, 9e15); }
+%typemap(in) int cause { $1 = lua_isnil(L, $input) ? 0 : (int)ecru_lua_integer(L, $input, -2147483648.0, 2147483647.0); }
 %typemap(out) int64_t, uint64_t { lua_pushinteger(L, (lua_Integer)$1); SWIG_arg++; }
 %typemap(in, checkfn="lua_isstring") (const char *data, size_t length) { $1 = (char *)lua_tolstring(L, $input, &$2); }
 %typemap(out) bytes {

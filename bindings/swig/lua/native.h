@@ -75,6 +75,8 @@ void ecru_lua_open_errors(lua_State *L);
 void *ecru_lua_test(lua_State *L, int index, const void *tag, size_t bytes);
 /// Seconds as nanoseconds; nil: -1, no end.
 int64_t ecru_lua_duration(lua_State *L, int argument);
+/// A whole number in that range.
+int64_t ecru_lua_integer(lua_State *L, int argument, double least, double most);
 /// Userdata with a metatable registered under that name.
 void *ecru_lua_new(lua_State *L, universe *u, const void *tag, size_t bytes, const char *metatable);
 /// Makes a metatable with these methods and leaves it on the stack.
