@@ -10,7 +10,7 @@ ECRU__NO_TSAN static void count_processor(const ecru__processor *p, ecru_counter
   uint32_t queued = atomic_load_explicit(&p->tail, memory_order_relaxed) - atomic_load_explicit(&p->head, memory_order_relaxed);
   counters->runnable += queued <= ECRU__RING ? queued : 0;
   counters->runnable += p->bed.count + (p->next != NULL);
-  counters->spawned += atomic_load_explicit(&p->spawned, memory_order_relaxed);
+  counters->spawned += atomic_load_explicit(&p->spawned, memory_order_relaxed) + atomic_load_explicit(&p->brought, memory_order_relaxed);
   counters->switches += p->switches;
   counters->parks += p->parks;
   counters->steals += p->steals;

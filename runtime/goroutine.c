@@ -36,6 +36,8 @@ static void count_spawned(ecru__processor *p) {
   else atomic_fetch_add_explicit(&ecru__sched.spawned, 1, memory_order_release);
 }
 
+static void count_brought(ecru__worker *host) { atomic_fetch_add_explicit(&host->processor->brought, 1, memory_order_release); } // as above
+
 static void count_ended(ecru__processor *p) {
   if (p) atomic_store_explicit(&p->ended, atomic_load_explicit(&p->ended, memory_order_relaxed) + 1, memory_order_release);
   else atomic_fetch_add_explicit(&ecru__sched.ended, 1, memory_order_release);
@@ -254,14 +256,14 @@ ecru__goroutine *ecru__sprout(ecru__worker *w, ecru__goroutine *runnable) {
   return g;
 }
 
-/// Starts a goroutine that needs nothing special: no stack yet.
-static int sow(ecru__worker *w, const ecru__spawn_spec *spec, uint64_t *id) {
+/// A goroutine that needs nothing special: no stack yet. NULL: no memory.
+static inline ecru__seed *new_seed(ecru__worker *w, const ecru__spawn_spec *spec) {
   ecru__processor *p = w->processor;
-  if (ECRU__UNLIKELY(!take_right(p))) return ECRU_ENOMEM;
+  if (ECRU__UNLIKELY(!take_right(p))) return NULL;
   ecru__seed *seed = ecru__seed_take(p);
   if (ECRU__UNLIKELY(!seed)) {
     give_right(p);
-    return ECRU_ENOMEM;
+    return NULL;
   }
   ecru_token *token = token_of(w, spec);
   seed->fn = spec->fn;
@@ -276,6 +278,13 @@ static int sow(ecru__worker *w, const ecru__spawn_spec *spec, uint64_t *id) {
   seed->copy_bytes = (uint32_t)spec->copy_bytes;
   if (spec->copy_bytes) memcpy(seed->copy, spec->copy, spec->copy_bytes);
   atomic_store_explicit(&seed->in_use, 1, memory_order_release); // release: pairs with ecru__seeds_visit
+  return seed;
+}
+
+static int sow(ecru__worker *w, const ecru__spawn_spec *spec, uint64_t *id) {
+  ecru__processor *p = w->processor;
+  ecru__seed *seed = new_seed(w, spec);
+  if (ECRU__UNLIKELY(!seed)) return ECRU_ENOMEM;
   count_spawned(p);
   if (id) *id = seed->id;
   ecru__goroutine *g = ecru__seed_runnable(seed);
@@ -322,25 +331,48 @@ static int take_options(ecru_go_options *full, const ecru_go_options *given) {
   memcpy(full, given, given->size);
   if (full->flags & ~(unsigned)(ECRU_PINNED | ECRU_OWN_THREAD | ECRU_HOSTED)) return ECRU_EINVAL;
   if (full->flags & ECRU_HOSTED && full->flags != ECRU_HOSTED) return ECRU_EINVAL;
+  if (full->host && !(full->flags & ECRU_HOSTED)) return ECRU_EINVAL;
   if (full->stack_bytes && (full->stack_bytes < STACK_MIN || full->stack_bytes > STACK_MAX)) return ECRU_EINVAL;
   return 0;
 }
 
-static int spawn(ecru__worker *w, const ecru__spawn_spec *spec, const ecru_go_options *full, uint64_t *id) {
-  bool hosted = full->flags & ECRU_HOSTED;
-  if (ECRU__LIKELY(w->processor && !full->stack_bytes && (!full->flags || hosted) && !full->name && !w->self->scoped &&
-                   spec->copy_bytes <= ECRU__SEED_COPY))
-    return sow(w, spec, id);
+static inline bool is_sowable(const ecru__worker *w, const ecru__spawn_spec *spec, const ecru_go_options *full) {
+  return w->processor && !full->stack_bytes && !(full->flags & ~(unsigned)ECRU_HOSTED) && !full->name && !w->self->scoped &&
+         spec->copy_bytes <= ECRU__SEED_COPY;
+}
+
+/// host: whose it is, or NULL. NULL: no memory.
+static ecru__goroutine *new_goroutine(ecru__worker *w, const ecru__spawn_spec *spec, const ecru_go_options *full, ecru__worker *host) {
   bool plain = is_default(full->stack_bytes);
-  if (plain && !take_right(w->processor)) return ECRU_ENOMEM;
+  if (plain && !take_right(w->processor)) return NULL;
   ecru__goroutine *g = take_stack(w, full->stack_bytes);
   if (!g) {
     if (plain) give_right(w->processor);
-    return ECRU_ENOMEM;
+    return NULL;
   }
   init(w, g, spec);
-  if (hosted) ecru__host_adopt(w, g);
+  if (host) ecru__host_adopt(host, g);
   make_context(g, spec->copy, spec->copy_bytes);
+  return g;
+}
+
+/// On another host than the caller, who need not be one.
+static int spawn_there(ecru__worker *w, const ecru__spawn_spec *spec, const ecru_go_options *full, uint64_t *id) {
+  ecru__worker *target = full->host->first.pinned;
+  bool sowable = is_sowable(w, spec, full);
+  ecru__seed *seed = sowable ? new_seed(w, spec) : NULL;
+  ecru__goroutine *g = seed ? ecru__seed_runnable(seed) : sowable ? NULL : new_goroutine(w, spec, full, target);
+  if (!g) return ECRU_ENOMEM;
+  if (id) *id = seed ? seed->id : g->id;
+  count_brought(target);
+  ecru__deliver(w, target, g);
+  return 0;
+}
+
+static int spawn(ecru__worker *w, const ecru__spawn_spec *spec, const ecru_go_options *full, uint64_t *id) {
+  if (ECRU__LIKELY(is_sowable(w, spec, full))) return sow(w, spec, id);
+  ecru__goroutine *g = new_goroutine(w, spec, full, full->flags & ECRU_HOSTED ? w : NULL);
+  if (!g) return ECRU_ENOMEM;
   count_spawned(w->processor);
   if (id) *id = g->id;
   ecru__processor *p = w->processor;
@@ -361,6 +393,7 @@ int ecru__spawn(ecru__worker *w, const ecru__spawn_spec *spec, uint64_t *id) {
   }
   if (ECRU__UNLIKELY(atomic_load_explicit(&ecru__sched.state, memory_order_relaxed) != ECRU__STARTED)) return ECRU_ESHUTDOWN;
   if (ECRU__UNLIKELY(full.flags & ECRU_OWN_THREAD)) return spawn_own_thread(w, spec, id);
+  if (ECRU__UNLIKELY(full.host && full.host != w->host)) return spawn_there(w, spec, &full, id);
   if (ECRU__LIKELY(w->host == NULL)) return full.flags & ECRU_HOSTED ? ECRU_EPERM : spawn(w, spec, &full, id);
   if (full.flags & ECRU_HOSTED) return spawn(w, spec, &full, id);
   ecru__processor *own = w->processor; // which runs none but hosted ones

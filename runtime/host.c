@@ -247,7 +247,8 @@ static int enter(ecru__worker *w, const ecru_host_hooks *hooks) {
 
 static size_t count(const ecru__worker *w) {
   ecru__processor *p = w->processor;
-  return (size_t)(atomic_load_explicit(&p->spawned, memory_order_relaxed) - atomic_load_explicit(&p->ended, memory_order_relaxed));
+  uint64_t started = atomic_load_explicit(&p->spawned, memory_order_relaxed) + atomic_load_explicit(&p->brought, memory_order_relaxed);
+  return (size_t)(started - atomic_load_explicit(&p->ended, memory_order_relaxed));
 }
 
 static void see_visitors_out(ecru__worker *w) {

@@ -31,7 +31,7 @@ uint64_t ecru__alive(void) {
     spawned += atomic_load_explicit(&atomic_load_explicit(&ecru__sched.processors[i], memory_order_relaxed)->spawned, memory_order_relaxed);
   for (uint32_t i = 0; i < ECRU__HOSTS_LIMIT; i++) {
     ecru__processor *p = atomic_load_explicit(&ecru__sched.hosts[i], memory_order_acquire);
-    if (p) spawned += atomic_load_explicit(&p->spawned, memory_order_relaxed);
+    if (p) spawned += atomic_load_explicit(&p->spawned, memory_order_relaxed) + atomic_load_explicit(&p->brought, memory_order_relaxed);
   }
   return spawned - ended;
 }
@@ -297,12 +297,11 @@ int ecru__handoff(ecru__processor *p) {
 }
 
 /// g must run on another worker: puts it into that worker's queue and sees to it that it has a processor (if need be, ours).
-void ecru__deliver_pinned(ecru__worker *w, ecru__goroutine *g) {
-  ecru__worker *target = g->pinned;
+void ecru__deliver(ecru__worker *w, ecru__worker *target, ecru__goroutine *g) {
   ecru__host_visit(target);
   ecru__lock_take(&target->lock);
-  g->queue_next = NULL;
-  if (target->pinned_tail) target->pinned_tail->queue_next = g;
+  *ecru__link_of(g) = NULL;
+  if (target->pinned_tail) *ecru__link_of(target->pinned_tail) = g;
   else target->pinned_head = g;
   target->pinned_tail = g;
   atomic_fetch_add_explicit(&target->pinned_count, 1, memory_order_relaxed);
@@ -323,12 +322,14 @@ void ecru__deliver_pinned(ecru__worker *w, ecru__goroutine *g) {
   ecru__host_visited(target);
 }
 
+void ecru__deliver_pinned(ecru__worker *w, ecru__goroutine *g) { ecru__deliver(w, g->pinned, g); }
+
 ecru__goroutine *ecru__take_pinned(ecru__worker *w) {
   if (atomic_load_explicit(&w->pinned_count, memory_order_relaxed) == 0) return NULL;
   ecru__lock_take(&w->lock);
   ecru__goroutine *g = w->pinned_head;
   if (g) {
-    w->pinned_head = g->queue_next;
+    w->pinned_head = *ecru__link_of(g);
     if (!w->pinned_head) w->pinned_tail = NULL;
     atomic_fetch_sub_explicit(&w->pinned_count, 1, memory_order_relaxed);
   }

@@ -91,6 +91,7 @@ struct ecru__processor {
   ecru__timers *timers;         // set once: one of a static table, so that a node's heap is never dangling
   _Atomic(ecru__worker *) owner; // atomic: who runs or keeps it; the monitor reads
   _Atomic uint64_t spawned, ended; // owner writes; read by whoever counts
+  _Atomic uint64_t brought;     // atomic: a host's: spawned for it by others
   uint64_t switches, parks, steals; // owner, read racily
   uint64_t latency[32];         // owner, read racily
   uint32_t seen_tick;           // monitor

@@ -108,6 +108,7 @@ void ecru__take_idle_stacks(void); // what idle processors cache goes to the dep
 bool ecru__take_idle_processor(ecru__worker *w);
 int ecru__handoff(ecru__processor *p);
 void ecru__deliver_pinned(ecru__worker *w, ecru__goroutine *g);
+void ecru__deliver(ecru__worker *w, ecru__worker *target, ecru__goroutine *g); // may be a seed, if target is a host's
 static inline void ecru__maybe_wake(void) {
   // relaxed: a miss costs parallelism until the monitor's next look, never progress: the pusher runs the work itself
   if (ECRU__UNLIKELY(atomic_load_explicit(&ecru__sched.idle_count, memory_order_relaxed) != 0) &&

@@ -15,6 +15,7 @@
 #include "runtime/task.h"
 #include "runtime/fork.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -337,7 +338,7 @@ static int spawn(ecru_task **out, const ecru_go_options *options, ecru_task_fn f
   if (!out || !fn) return ECRU_EINVAL;
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
-  bool has_token = options && options->size >= sizeof *options && options->token;
+  bool has_token = options && options->size >= offsetof(ecru_go_options, host) && options->token;
   if (has_token) ECRU__CHECK_HANDLE_FOR("ecru_spawn_with", options->token);
   ecru_token *parent = has_token ? options->token : ecru__token_own(w);
   ecru_task *task = create(parent, fn, argument);

@@ -72,6 +72,9 @@ TEST(host, what_is_wrong_is_said) { // G15
   CHECK_EQ(ecru_host_enter(NULL), ECRU_EBUSY);
   options.flags = ECRU_HOSTED | ECRU_PINNED;
   CHECK_EQ(ecru_go_with(&options, finish, NULL), ECRU_EINVAL);
+  options.flags = 0;
+  options.host = ecru_host_here();
+  CHECK_EQ(ecru_go_with(&options, finish, NULL), ECRU_EINVAL);
   CHECK_EQ(ecru_stop(), ECRU_EDEADLK);
   leave();
 }
@@ -344,6 +347,105 @@ TEST(host, many_threads_are_hosts) { // G15
   for (int i = 0; i < THREADS; i++) CHECK_EQ(pthread_join(threads[i], NULL), 0);
   CHECK_EQ(count, THREADS);
   CHECK_EQ(ecru_stop(), 0);
+}
+
+// ---- goroutines of other hosts -------------------------------------------------------------------------------------------
+
+typedef struct remote { pthread_t thread; ecru_host *host; ecru_chan *ready, *stop; } remote;
+static void *serve_as_host(void *argument) {
+  remote *r = argument;
+  enter();
+  r->host = ecru_host_here();
+  CHECK_EQ(ecru_chan_send(r->ready, NULL), 0);
+  CHECK_EQ(ecru_chan_recv(r->stop, NULL), 0);
+  while (ecru_host_count() > 0) CHECK_EQ(ecru_yield(), 0);
+  leave();
+  return NULL;
+}
+static void begin_remote(remote *r) {
+  *r = (remote){.ready = signals(), .stop = signals()};
+  CHECK_EQ(pthread_create(&r->thread, NULL, serve_as_host, r), 0);
+  await(r->ready, 1);
+}
+static void end_remote(remote *r) {
+  CHECK_EQ(ecru_chan_send(r->stop, NULL), 0);
+  CHECK_EQ(pthread_join(r->thread, NULL), 0);
+  ecru_chan_release(r->ready);
+  ecru_chan_release(r->stop);
+}
+static void go_there(remote *r, const char *name, ecru_fn fn, void *argument) { // a name: at once with a stack
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  options.flags = ECRU_HOSTED;
+  options.name = name;
+  options.host = r->host;
+  CHECK_EQ(ecru_go_with(&options, fn, argument), 0);
+}
+
+static void start_there(void *argument) {
+  remote *r = argument;
+  CHECK(!pthread_equal(pthread_self(), r->thread));
+  home = r->thread;
+  for (int i = 0; i < 10; i++) go_there(r, i % 2 ? "named" : NULL, say_here, r->ready);
+}
+TEST(host, others_start_goroutines_on_it) { // G15
+  remote r;
+  begin_remote(&r);
+  start_there(&r); // a plain thread
+  await(r.ready, 10);
+  go(start_there, &r); // a goroutine of ecru's
+  await(r.ready, 10);
+  enter();
+  go_hosted(start_there, &r); // another host's
+  await(r.ready, 10);
+  while (ecru_host_count() > 0) CHECK_EQ(ecru_yield(), 0);
+  CHECK_EQ(ecru_host_count(), 0);
+  leave();
+  end_remote(&r);
+}
+
+static int answer(void *unused, void **result) {
+  *result = unused;
+  return ecru_yield();
+}
+TEST(host, tasks_of_another_host_are_joined_and_cancelled) { // G15, T1, K2
+  remote r;
+  begin_remote(&r);
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  options.flags = ECRU_HOSTED;
+  options.host = r.host;
+  for (long i = 0; i < test_scaled(2000); i++) {
+    ecru_task *task;
+    void *result = NULL;
+    int status = -1;
+    CHECK_EQ(ecru_spawn_with(&task, &options, answer, &r), 0);
+    bool cancelled = (i & 1) != 0;
+    if (cancelled) CHECK_EQ(ecru_task_cancel(task, 0), 0);
+    CHECK_EQ(ecru_task_join(task, &status, &result), 0);
+    CHECK(status == 0 || (cancelled && status == ECRU_ECANCELED));
+    CHECK(result == &r);
+    ecru_task_release(task);
+  }
+  end_remote(&r);
+}
+
+static void hand_to_and_fro(void *argument) {
+  remote *r = argument;
+  CHECK(pthread_equal(pthread_self(), r->thread));
+  finish(r->ready);
+}
+static void *flood(void *argument) {
+  for (long i = 0; i < test_scaled(3000); i++) go_there(argument, i % 7 ? NULL : "named", hand_to_and_fro, argument);
+  return NULL;
+}
+TEST(host, many_start_goroutines_on_one_at_once) { // G15
+  enum { THREADS = 3 };
+  remote r;
+  pthread_t threads[THREADS];
+  begin_remote(&r);
+  for (int i = 0; i < THREADS; i++) CHECK_EQ(pthread_create(&threads[i], NULL, flood, &r), 0);
+  await(r.ready, (int)(THREADS * test_scaled(3000)));
+  for (int i = 0; i < THREADS; i++) CHECK_EQ(pthread_join(threads[i], NULL), 0);
+  end_remote(&r);
 }
 
 static void hold_deadline(void *unused) {

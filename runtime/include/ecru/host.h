@@ -1,6 +1,6 @@
 /// ecru/host.h: threads that run goroutines of their own (rule G15): for languages whose code must stay on one thread.
 ///
-/// A *host* is a thread whose own stack has become a goroutine, the host's first. Goroutines started with ECRU_HOSTED run on this thread only, and
+/// A *host* is a thread whose own stack has become a goroutine, the host's first. Goroutines it starts with ECRU_HOSTED (or others do, naming it) run on this thread only, and
 /// only while the first (or another of them) waits in ecru: cooperatively, one at a time, without any lock between them.
 /// All of ecru works from them and parks only the caller. When none of them can run the thread sleeps, in the poller if it can.
 /// Goroutines started without the flag run on ecru's own threads, as ever.
@@ -18,7 +18,7 @@ typedef struct ecru_host_hooks {
   void (*watch)(void *context);               ///< in a thread of ecru's, about every 10 ms, whatever the host does. Must return at once; may call ecru_host_interrupt_other; is not called any more after ecru_host_leave
 } ecru_host_hooks;
 #define ECRU_HOST_HOOKS {sizeof(ecru_host_hooks), NULL, NULL, NULL, NULL, NULL}
-/// A host as others see it, as long as it is one.
+/// A host as others see it, as long as it is one: they may start goroutines on it (ecru_go_options.host).
 typedef struct ecru_host ecru_host;
 
 ECRU_BEGIN

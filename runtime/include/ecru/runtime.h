@@ -12,7 +12,7 @@
 enum {
   ECRU_PINNED = 1,     ///< stays on the thread it first runs on (G10)
   ECRU_OWN_THREAD = 2, ///< gets a thread and that thread's native stack to itself (G10)
-  ECRU_HOSTED = 4,     ///< runs on the calling thread only, which must be a host (host.h, G15); goes with no other flag
+  ECRU_HOSTED = 4,     ///< runs on one thread only, a host: the calling one, or options' `host` (host.h, G15); goes with no other flag
 };
 
 /// Options of ecru_start; zero means "the default" in every field. Environment: ECRU_MAXPROCS, ECRU_DEBUG.
@@ -38,8 +38,9 @@ typedef struct ecru_go_options {
   const char *name;   ///< copied, at most 31 bytes are kept
   unsigned flags;     ///< ECRU_PINNED, ECRU_OWN_THREAD or ECRU_HOSTED
   ecru_token *token;  ///< current token of the goroutine; default the spawner's
+  struct ecru_host *host; ///< with ECRU_HOSTED: whose it is, one that is not left meanwhile (ecru_host_here); default the calling thread
 } ecru_go_options;
-#define ECRU_GO_OPTIONS {sizeof(ecru_go_options), 0, NULL, 0, NULL}
+#define ECRU_GO_OPTIONS {sizeof(ecru_go_options), 0, NULL, 0, NULL, NULL}
 
 ECRU_BEGIN
 /// Starts the runtime with options (NULL: defaults). Not needed: the first use starts it (G1).
@@ -74,7 +75,7 @@ ECRU_API int ecru_restart_in_child(void);
 /// returns: 0; ECRU_EINVAL fn is NULL; ECRU_ENOMEM no stack to be had; ECRU_ESHUTDOWN; ECRU_ETHREADS. since: 0.1
 ECRU_API int ecru_go(ecru_fn fn, void *argument);
 /// ecru_go with options (NULL: defaults). effects, returns: as ecru_go, ECRU_EINVAL also for bad options;
-/// ECRU_EPERM ECRU_HOSTED from a thread that is no host. since: 0.1
+/// ECRU_EPERM ECRU_HOSTED from a thread that is no host, and none is given. since: 0.1
 ECRU_API int ecru_go_with(const ecru_go_options *options, ecru_fn fn, void *argument);
 /// Starts a goroutine whose argument is a private copy of `bytes` bytes at data, which lives as long as it does (16-aligned);
 /// NULL if bytes is 0.
