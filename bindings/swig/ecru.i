@@ -74,8 +74,8 @@ void leave_scope(int *status);
 %nodefaultctor;
 %nodefaultdtor;
 
-/// A cancellation token. What is done under it ends once it, or one above it, fires.
 %newobject Token::current;
+/// A cancellation token. What is done under it ends once it, or one above it, fires.
 struct Token {
   %extend {
     /// A child of parent (none: of the caller's current token) that fires by itself after so long.
@@ -189,8 +189,8 @@ struct Limiter {
   }
 };
 
-/// Something that comes due, once or every so often.
 %newobject Timer::ticker;
+/// Something that comes due, once or every so often.
 struct Timer {
   %extend {
     Timer(int64_t duration_ns, int *status);
@@ -208,11 +208,11 @@ struct Timer {
   }
 };
 
-/// A connection, a listener or another descriptor that parks only who waits for it.
 %newobject Io::dial;
 %newobject Io::listen;
 %newobject Io::adopt;
 %newobject Io::accept;
+/// A connection, a listener or another descriptor that parks only who waits for it.
 struct Io {
   %extend {
     ~Io();
@@ -240,3 +240,7 @@ struct Io {
     void close(int *status);
   }
 };
+
+#ifdef ECRU_SWIG_THREADS
+%include "threads.i"
+#endif
