@@ -258,11 +258,12 @@ int ecru__event_wait_shielded(ecru__worker **w, ecru__event *event, int reason, 
 void ecru__panic(const char *function, const void *object, const char *what) {
   ecru__worker *w = ecru__worker_here();
   ecru__goroutine *g = w ? ecru__goroutine_here(w) : NULL;
+  unsigned long long address = (uintptr_t)object; // %p reads otherwise from one C library to the next
   ecru__tty_restore_all(); // so that what follows can be read
   if (g)
-    fprintf(stderr, "ecru: panic: %s(%p): %s (goroutine %llu%s%s)\n", function, object, what, (unsigned long long)g->id,
+    fprintf(stderr, "ecru: panic: %s(0x%llx): %s (goroutine %llu%s%s)\n", function, address, what, (unsigned long long)g->id,
             g->name[0] ? " " : "", g->name);
   else
-    fprintf(stderr, "ecru: panic: %s(%p): %s (a foreign thread)\n", function, object, what);
+    fprintf(stderr, "ecru: panic: %s(0x%llx): %s (a foreign thread)\n", function, address, what);
   abort();
 }

@@ -221,7 +221,7 @@ static void child_returns_from_goroutine(void) {
   expect_child(child, -SIGABRT);
 }
 TEST(runtime, a_child_cannot_return_from_a_goroutine) { // G14
-  test_death(child_returns_from_goroutine, 0, "ecru: panic: fork((nil)): a forked child has returned from a goroutine");
+  test_death(child_returns_from_goroutine, 0, "ecru: panic: fork(0x0): a forked child has returned from a goroutine");
 }
 
 static void exec_inside(void *unused) {

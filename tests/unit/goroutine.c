@@ -284,7 +284,7 @@ static void just_exit(void *unused) {
 static void exit_on_thread_stack(void *unused) { ecru_on_thread_stack(just_exit, unused); }
 static void exit_while_on_thread_stack(void) { ecru_run(exit_on_thread_stack, NULL); }
 TEST(goroutine, exit_elsewhere_is_a_panic) { // G1
-  test_death(exit_in_foreign_thread, -SIGABRT, "ecru_exit((nil)): not in a goroutine");
+  test_death(exit_in_foreign_thread, -SIGABRT, "ecru_exit(0x0): not in a goroutine");
   test_death(exit_while_on_thread_stack, -SIGABRT, "on a thread's stack");
 }
 
