@@ -13,7 +13,7 @@ void ecru__unwind_tell(void (*told)(int forced));
 
 /// The first statement of a function that is never inlined: nothing may unwind out of it.
 /// Gives it a personality routine by hand: C has no word for that. Costs no instruction.
-#if defined(__ELF__) && (defined(__x86_64__) || defined(__aarch64__))
+#if defined(__ELF__) && (defined(__x86_64__) || defined(__aarch64__) || defined(__riscv))
 #define ECRU__UNWIND_ENDS_HERE __asm__ volatile(".cfi_personality 0x1b, ecru__unwind_personality")
 #else
 #define ECRU__UNWIND_ENDS_HERE ((void)0) // std::terminate still tells what it was, not in which goroutine
