@@ -39,7 +39,13 @@ static inline void check_has(const char *text, const char *part) {
 
 // ---- JSON (RFC 8259): each returns what follows the value, NULL: it is none ----------------------------------------
 
-static inline const char *json_blank(const char *at) { return at ? at + strspn(at, " \t\r\n") : NULL; }
+/// As strspn, which in some C libraries looks for the end of the text first: a dump may have megabytes.
+static inline size_t span_of(const char *at, const char *set) {
+  size_t count = 0;
+  while (at[count] && strchr(set, at[count])) count++;
+  return count;
+}
+static inline const char *json_blank(const char *at) { return at ? at + span_of(at, " \t\r\n") : NULL; }
 
 static inline const char *json_string(const char *at) {
   if (*at++ != '"') return NULL;
@@ -48,7 +54,7 @@ static inline const char *json_string(const char *at) {
     if (*at != '\\') {
       at++;
     } else if (at[1] == 'u') {
-      if (strspn(at + 2, "0123456789abcdefABCDEF") < 4) return NULL;
+      if (span_of(at + 2, "0123456789abcdefABCDEF") < 4) return NULL;
       at += 6;
     } else {
       if (!at[1] || !strchr("\"\\/bfnrt", at[1])) return NULL;
@@ -84,7 +90,7 @@ static inline const char *json_value(const char *at, int depth) {
   if (*at == '"') return json_string(at);
   for (int i = 0; i < 3; i++)
     if (strncmp(at, words[i], strlen(words[i])) == 0) return at + strlen(words[i]);
-  size_t digits = strspn(at, "0123456789");
+  size_t digits = span_of(at, "0123456789");
   return digits > 0 && (at[0] != '0' || digits == 1) ? at + digits : NULL;
 }
 
