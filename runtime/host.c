@@ -232,6 +232,7 @@ static int enter(ecru__worker *w, const ecru_host_hooks *hooks) {
   }
   begin_first(w, host);
   host->last = &host->first;
+  ecru__crash_thread(w); // an overflow of a hosted goroutine's stack is told there
   w->native_stack_low = host->stack->low;
   w->native_stack_bytes = LOOP_STACK;
   w->native = ecru__ctx_make(ecru__stack_end(host->stack), LOOP_STACK, loop);
@@ -270,6 +271,7 @@ static int leave(ecru__worker *w) {
   w->self = &w->waiter;
   w->native_stack_low = NULL;
   ecru__ctx_drop(w->native);
+  ecru__crash_thread_end();
   ecru__lock_take(&ecru__sched.lock);
   w->host = NULL;
   p->host = NULL;

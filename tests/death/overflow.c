@@ -63,6 +63,20 @@ TEST(overflow, names_the_goroutine_its_stack_and_its_creation) { // G8
   test_death(named_goroutine, BY_FAULT, " \"digger\" needs more than its stack of 64 KiB");
 }
 
+static void hosted(void) {
+  ecru_go_options options = ECRU_GO_OPTIONS;
+  options.name = "guest";
+  options.flags = ECRU_HOSTED;
+  CHECK_EQ(ecru_host_enter(NULL), 0);
+  ecru_go_with(&options, overflow, NULL);
+  (void)ecru_sleep(ECRU_FOREVER);
+}
+
+TEST(overflow, of_a_hosted_goroutine_is_told_too) { // G8, G15
+  only_where_faults_end_a_process();
+  test_death(hosted, BY_FAULT, " \"guest\" needs more than its stack of 256 KiB");
+}
+
 TEST(overflow, creation_site_has_a_name) { // G8
   only_where_faults_end_a_process();
   test_death(plain_goroutine, BY_FAULT, "plain_goroutine+0x");
