@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #if LUA_VERSION_NUM < 502
+#include <luajit.h> // LUAJIT_VERSION
 #define lua_rawlen lua_objlen
 #endif
 
