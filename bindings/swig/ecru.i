@@ -32,7 +32,10 @@
 %include <ecru/select.h>
 %include <ecru/task.h>
 %include <ecru/io.h>
-%rename("%s", %$isfunction) "";
+#ifndef ECRU_SWIG_FUNCTION_NAMES // such as "%(lowercamelcase)s"
+#define ECRU_SWIG_FUNCTION_NAMES "%s"
+#endif
+%rename(ECRU_SWIG_FUNCTION_NAMES, %$isfunction) "";
 %rename("%s", %$isclass) "";
 %rename("%s", %$isvariable) "";
 

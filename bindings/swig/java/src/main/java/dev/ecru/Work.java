@@ -1,0 +1,7 @@
+package dev.ecru;
+
+/** What a goroutine runs. */
+@FunctionalInterface
+public interface Work {
+  void run() throws Exception;
+}
