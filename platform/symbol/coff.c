@@ -1,7 +1,8 @@
-/// platform/symbol/coff.c: names of functions from the COFF symbol table that mingw-w64 leaves in programs and libraries, unless they are stripped.
+/// platform/symbol/coff.c: names of functions from the COFF symbol table that mingw-w64 leaves in programs and libraries, unless they are stripped; of others
+/// (the system's, Microsoft's compiler's) the exported ones.
 ///
 /// The table is no part of what is loaded: the file is mapped for the moment of the look-up. Every offset read from it is checked
-/// against its size.
+/// against its size. The exports are.
 #include "platform/symbol.h"
 
 #include <windows.h>
@@ -89,6 +90,25 @@ static void find_function(const struct table *table, uint32_t at, ecru__symbol *
   found->offset = at - best_start + 1;
 }
 
+/// As find_function, among what the loaded module exports.
+static void find_export(const char *module, uint32_t at, ecru__symbol *found) {
+  const IMAGE_NT_HEADERS64 *nt = (const void *)(module + ((const IMAGE_DOS_HEADER *)(const void *)module)->e_lfanew);
+  const IMAGE_DATA_DIRECTORY *directory = &nt->OptionalHeader.DataDirectory[IMAGE_DIRECTORY_ENTRY_EXPORT];
+  if (directory->VirtualAddress == 0) return;
+  const IMAGE_EXPORT_DIRECTORY *exports = (const void *)(module + directory->VirtualAddress);
+  const DWORD *starts = (const void *)(module + exports->AddressOfFunctions), *names = (const void *)(module + exports->AddressOfNames);
+  const WORD *ordinals = (const void *)(module + exports->AddressOfNameOrdinals);
+  uint32_t best_start = 0;
+  for (DWORD i = 0; i < exports->NumberOfNames; i++) {
+    uint32_t start = starts[ordinals[i]];
+    bool forwarded = start - directory->VirtualAddress < directory->Size;
+    if (forwarded || at < start || start <= best_start) continue;
+    best_start = start;
+    copy(found->function, module + names[i], sizeof found->function, sizeof found->function);
+    found->offset = at - start + 1;
+  }
+}
+
 static void name_module(const wchar_t *path, char *name, size_t room) {
   const wchar_t *base = path;
   for (const wchar_t *at = path; *at; at++)
@@ -105,14 +125,16 @@ bool ecru__symbol_find(const void *return_address, ecru__symbol *symbol) {
   // The call itself lies before the address it returns to; what follows a call that never returns may be another function.
   const char *call = (const char *)return_address - 1;
   const DWORD flags = GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT;
-  if (!return_address || !GetModuleHandleExW(flags, (const wchar_t *)(const void *)call, &module)) return false;
+  if ((uintptr_t)return_address <= 1 || !GetModuleHandleExW(flags, (const wchar_t *)(const void *)call, &module)) return false;
   DWORD length = GetModuleFileNameW(module, path, sizeof path / sizeof path[0]);
   if (length == 0 || length >= sizeof path / sizeof path[0]) return false;
   symbol->module_offset = (uintptr_t)return_address - (uintptr_t)module;
   name_module(path, symbol->module, sizeof symbol->module);
   struct view view;
   struct table table;
-  if (open_view(path, &view) && find_table(&view, &table)) find_function(&table, (uint32_t)(call - (const char *)module), symbol);
+  uint32_t at = (uint32_t)(call - (const char *)module);
+  if (open_view(path, &view) && find_table(&view, &table)) find_function(&table, at, symbol);
+  else find_export((const char *)module, at, symbol);
   close_view(&view);
   return true;
 }

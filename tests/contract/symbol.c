@@ -29,19 +29,19 @@ TEST(symbol, static_functions_have_names) {
   ecru__symbol symbol;
   CHECK(look_from_a_static_function(&symbol));
   CHECK_STR(symbol.function, "look_from_a_static_function");
-  CHECK_STR(symbol.module, "symbol");
+  CHECK(strcmp(symbol.module, "symbol") == 0 || strcmp(symbol.module, "symbol.exe") == 0);
   CHECK(symbol.offset > 0 && symbol.offset < 256);
   CHECK(symbol.module_offset > symbol.offset);
 }
 
 TEST(symbol, functions_of_libraries_have_names) {
-  void *place = dlsym(RTLD_DEFAULT, "tsearch");
+  void *place = dlsym(RTLD_DEFAULT, "bsearch");
   if (!place) SKIP("a static program");
   ecru__symbol symbol;
   CHECK(ecru__symbol_find((char *)place + 1, &symbol));
-  CHECK_EQ(strncmp(symbol.function, "tsearch", 7), 0);
+  CHECK_EQ(strncmp(symbol.function, "bsearch", 7), 0);
   CHECK_EQ(symbol.offset, 1);
-  CHECK(symbol.module[0] != 0 && !strchr(symbol.module, '/'));
+  CHECK(symbol.module[0] != 0 && !strpbrk(symbol.module, "/\\"));
 }
 
 TEST(symbol, what_is_no_code_has_none) {
