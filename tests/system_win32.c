@@ -14,6 +14,7 @@
 #include <process.h>
 #include <psapi.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +100,11 @@ size_t test_heap_bytes(void) {
   return used;
 }
 
+int test_set_pipe_mode(int fd, int nonblocking) {
+  DWORD mode = nonblocking ? PIPE_NOWAIT : PIPE_WAIT;
+  return SetNamedPipeHandleState((HANDLE)_get_osfhandle(fd), &mode, NULL, NULL) ? 0 : -1;
+}
+
 /// Minus the number of the signal it would have been.
 static int ending_of(DWORD exit_code) {
   if (exit_code == EXIT_OF_ABORT) return -SIGABRT;
@@ -148,7 +154,35 @@ static char *read_all(HANDLE from) {
   return text;
 }
 
+/// Without a debugger or a report, which take their time.
+static LONG WINAPI end_at_once(EXCEPTION_POINTERS *exception) {
+  TerminateProcess(GetCurrentProcess(), exception->ExceptionRecord->ExceptionCode);
+  return EXCEPTION_EXECUTE_HANDLER;
+}
+
+static HANDLE overflown;
+
+static LONG CALLBACK note_overflow(EXCEPTION_POINTERS *exception) {
+  if (exception->ExceptionRecord->ExceptionCode == (DWORD)STATUS_STACK_OVERFLOW) SetEvent(overflown);
+  return EXCEPTION_CONTINUE_SEARCH;
+}
+
+/// On a thread's own stack Wine leaves too little room to end the process: it ends the thread alone.
+static unsigned __stdcall end_after_overflow(void *unused) {
+  enum { TO_TELL_MS = 5000 };
+  (void)unused;
+  WaitForSingleObject(overflown, INFINITE);
+  Sleep(TO_TELL_MS);
+  TerminateProcess(GetCurrentProcess(), (DWORD)STATUS_STACK_OVERFLOW);
+  return 0;
+}
+
+static bool is_wine(void) { return GetProcAddress(GetModuleHandleA("ntdll.dll"), "wine_get_version") != NULL; }
+
 static void die(void (*fn)(void)) {
+  SetUnhandledExceptionFilter(end_at_once);
+  if (is_wine() && (overflown = CreateEventA(NULL, TRUE, FALSE, NULL)) && AddVectoredExceptionHandler(1, note_overflow))
+    _beginthreadex(NULL, 0, end_after_overflow, NULL, 0, NULL);
   fn();
   fflush(NULL);
   _exit(0);

@@ -20,6 +20,25 @@
 #define sysconf(what) (what)
 #define _SC_NPROCESSORS_ONLN (atoi(getenv("NUMBER_OF_PROCESSORS")))
 
+#define NULL_DEVICE "NUL"
+#define F_GETFD 1
+#define F_SETFD 2
+#define F_GETFL 3
+#define F_SETFL 4
+#define FD_CLOEXEC 1
+#define O_NONBLOCK 0x4000
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+int test_set_pipe_mode(int fd, int nonblocking); // system_win32.c
+void test_system_pause(void);
+#ifdef __cplusplus
+}
+#endif
+#define pause() test_system_pause()
+/// Of the C runtime's pipes; sockets: sys/socket.h.
+static inline int fcntl(int fd, int what, int value) { return what == F_SETFL ? test_set_pipe_mode(fd, (value & O_NONBLOCK) != 0) : -1; }
 static inline int pipe(int ends[2]) { return _pipe(ends, 65536, 0x8000 | O_CLOEXEC); }
 static inline long test_pread(int file, void *data, size_t bytes, int64_t offset) {
   int64_t before = _lseeki64(file, 0, 1);

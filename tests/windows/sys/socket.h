@@ -34,15 +34,11 @@ struct iovec { void *iov_base; size_t iov_len; };
 #define SOCK_CLOEXEC 0x2000
 #define MSG_DONTWAIT 0
 #define MSG_NOSIGNAL 0
-#ifndef O_NONBLOCK
-#define O_NONBLOCK 0x4000
-#endif
-#define F_GETFD 1
-#define F_SETFD 2
-#define F_GETFL 3
-#define F_SETFL 4
-#define FD_CLOEXEC 1
 #define SO_REUSEPORT SO_REUSEADDR
+#define IPPROTO_MPTCP 262 // nobody knows it here
+#ifndef TCP_ULP
+#define TCP_ULP 31 // likewise
+#endif
 
 static inline int test_socket_error(int result) {
   if (result != SOCKET_ERROR) return result;
