@@ -15,6 +15,8 @@ void ecru__unwind_tell(void (*told)(int forced));
 /// Gives it a personality routine by hand: C has no word for that. Costs no instruction.
 #if defined(__ELF__) && (defined(__x86_64__) || defined(__aarch64__) || defined(__riscv))
 #define ECRU__UNWIND_ENDS_HERE __asm__ volatile(".cfi_personality 0x1b, ecru__unwind_personality")
+#elif defined(_WIN32)
+#define ECRU__UNWIND_ENDS_HERE __asm__ volatile(".seh_handler ecru__unwind_end, @except")
 #else
 #define ECRU__UNWIND_ENDS_HERE ((void)0) // std::terminate still tells what it was, not in which goroutine
 #endif

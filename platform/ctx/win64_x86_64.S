@@ -102,10 +102,8 @@ FUNCTION(ecru__ctx_switch)
         jmp     1b
         .seh_endproc
 
-// Where a fresh context starts: rax = value, r12 = entry. The address it would return to is 0: unwinders stop there. Exceptions that nobody has
-// caught end in unwind/itanium.c.
+// Where a fresh context starts: rax = value, r12 = entry. The address it would return to is 0: unwinders stop there.
 FUNCTION(ecru__ctx_start)
-        .seh_handler ecru__unwind_end, @except
         subq    $32, %rsp
         .seh_stackalloc 32
         .seh_endprologue

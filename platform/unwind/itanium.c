@@ -51,7 +51,7 @@ void ecru__unwind_tell(void (*told)(int forced)) { atomic_store_explicit(&teller
 #if defined(_WIN32)
 #include <windows.h>
 
-/// On Windows gcc throws by the system's exceptions. Handler of a context's first frame (ctx/win64_x86_64.S), also in the search phase: going on
+/// On Windows gcc throws by the system's exceptions. Handler of a function marked with ECRU__UNWIND_ENDS_HERE, also in the search phase: going on
 /// where it was raised is what has the C++ runtime call std::terminate. Without it the system would end the process without a word.
 EXCEPTION_DISPOSITION ecru__unwind_end(EXCEPTION_RECORD *record, void *frame, CONTEXT *registers, void *dispatcher);
 EXCEPTION_DISPOSITION ecru__unwind_end(EXCEPTION_RECORD *record, void *frame, CONTEXT *registers, void *dispatcher) {
