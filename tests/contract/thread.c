@@ -1,16 +1,11 @@
-/// tests/contract/thread.c: what platform/thread.h promises of threads. CPU budgets: budget.c.
+/// tests/contract/thread.c: what platform/thread.h promises of threads. CPU budgets: budget.c; signals: thread_signals.c.
 #include "platform/thread.h"
 #include "ecru/base.h"
 #include "test.h"
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
 static void *handle;
 
@@ -54,23 +49,6 @@ TEST(thread, the_count_follows_the_threads) {
   atomic_store(&may_end, 1);
   for (int i = 0; i < 4; i++) ecru__thread_join(handles[i]);
   while (ecru__thread_count() != before - 1) ecru__thread_yield(); // the kernel forgets a joined thread a moment later
-}
-
-static void note_mask(void *argument) { pthread_sigmask(SIG_SETMASK, NULL, argument); }
-
-TEST(thread, signals_but_faults_are_blocked) {
-  sigset_t mask, mine_before, mine_after;
-  pthread_sigmask(SIG_SETMASK, NULL, &mine_before);
-  CHECK_EQ(ecru__thread_start(&handle, note_mask, &mask, NULL, 0), 0);
-  ecru__thread_join(handle);
-  pthread_sigmask(SIG_SETMASK, NULL, &mine_after);
-  static const int open[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
-  static const int blocked[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE, SIGPROF, SIGURG};
-  for (size_t i = 0; i < sizeof open / sizeof open[0]; i++) CHECK_EQ(sigismember(&mask, open[i]), 0);
-  for (size_t i = 0; i < sizeof blocked / sizeof blocked[0]; i++) {
-    CHECK_EQ(sigismember(&mask, blocked[i]), 1);
-    CHECK_EQ(sigismember(&mine_after, blocked[i]), sigismember(&mine_before, blocked[i]));
-  }
 }
 
 static void note_name(void *argument) { prctl(PR_GET_NAME, argument); }
@@ -136,7 +114,7 @@ TEST(thread, ids_differ) {
   CHECK_EQ(ecru__thread_start(&handle, note_id, &id, NULL, 0), 0);
   ecru__thread_join(handle);
   CHECK(id != 0 && id != ecru__thread_id());
-  CHECK_EQ(ecru__thread_id(), getpid());
+  CHECK_EQ(ecru__thread_id(), test_thread_id());
 }
 
 static void note_slack(void *argument) {

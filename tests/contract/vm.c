@@ -1,4 +1,4 @@
-/// tests/contract/vm.c: what platform/vm.h promises, with either way of making guards.
+/// tests/contract/vm.c: what platform/vm.h promises, with either of mmap's ways of making guards. What all mechanisms promise: vm_stack.c.
 #include "platform/vm.h"
 #include "ecru/base.h"
 #include "platform/fence.h" // ECRU__TSAN
@@ -52,12 +52,6 @@ static void require_guard(int kind) {
 
 // ---- reserving ----------------------------------------------------------------------------------------------------
 
-TEST(vm, page_is_a_power_of_two) {
-  size_t page = ecru__vm_page();
-  CHECK(page >= 4096 && (page & (page - 1)) == 0);
-  CHECK_EQ(ecru__vm_page(), page);
-}
-
 TEST(vm, reserved_memory_is_zero_aligned_and_writable) {
   size_t page = ecru__vm_page();
   for (size_t align = page; align <= (size_t)64 << 20; align *= 4) {
@@ -77,13 +71,6 @@ TEST(vm, reserving_is_lazy) {
   if (address == NULL) SKIP("no 4 GiB of address space");
   address[bytes - 1] = 1;
   ecru__vm_release(address, bytes);
-}
-
-TEST(vm, what_cannot_be_had_is_null) {
-  errno = EXFULL;
-  CHECK(ecru__vm_reserve((size_t)1 << 62, ecru__vm_page()) == NULL);
-  CHECK(ecru__vm_reserve(ecru__vm_page(), (size_t)1 << 62) == NULL);
-  CHECK_EQ(errno, EXFULL);
 }
 
 TEST(vm, released_memory_is_gone) {

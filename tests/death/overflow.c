@@ -1,4 +1,4 @@
-// tests/death/overflow.c: what a stack overflow says (G8), and that other faults are left alone.
+// tests/death/overflow.c: what a stack overflow says (G8), and that other faults are left alone. Handlers of signals: overflow_handlers.c.
 #include "tests/test.h"
 
 #include <ecru/ecru.h>
@@ -16,6 +16,12 @@
 enum { BY_FAULT = 1 }; // its own handler, to which ours passes on, reports and exits
 #else
 enum { BY_FAULT = -SIGSEGV };
+#endif
+
+#ifdef _WIN32
+#define OWN_STACK_TEXT "" // rounded up by the system
+#else
+#define OWN_STACK_TEXT "512 KiB"
 #endif
 
 static void only_where_faults_end_a_process(void) {
@@ -50,7 +56,7 @@ static void plain_goroutine(void) {
 static void named_goroutine(void) {
   ecru_go_options options = ECRU_GO_OPTIONS;
   options.name = "digger";
-  options.stack_bytes = 64 << 10;
+  options.stack_bytes = 512 << 10;
   ecru_go_with(&options, overflow, NULL);
   wait_forever();
 }
@@ -60,7 +66,7 @@ TEST(overflow, names_the_goroutine_its_stack_and_its_creation) { // G8
   test_death(plain_goroutine, BY_FAULT, "ecru: stack overflow: goroutine ");
   test_death(plain_goroutine, BY_FAULT, " needs more than its stack of 256 KiB");
   test_death(plain_goroutine, BY_FAULT, "created by a foreign thread at ");
-  test_death(named_goroutine, BY_FAULT, " \"digger\" needs more than its stack of 64 KiB");
+  test_death(named_goroutine, BY_FAULT, " \"digger\" needs more than its stack of 512 KiB");
 }
 
 static void hosted(void) {
@@ -142,10 +148,10 @@ static void own_thread_parked_before(void) { go_on_own_thread(own_thread_after_a
 
 TEST(overflow, is_told_on_a_thread_of_its_own) { // G8, G10
   only_where_faults_end_a_process();
-  test_death(own_thread, BY_FAULT, " \"owner\" needs more than its thread's stack of 512 KiB");
+  test_death(own_thread, BY_FAULT, " \"owner\" needs more than its thread's stack of " OWN_STACK_TEXT);
   test_death(own_thread, BY_FAULT, "created by a foreign thread at ");
-  test_death(own_thread_in_strides, BY_FAULT, " \"owner\" needs more than its thread's stack of 512 KiB");
-  test_death(own_thread_parked_before, BY_FAULT, " \"owner\" needs more than its thread's stack of 512 KiB");
+  test_death(own_thread_in_strides, BY_FAULT, " \"owner\" needs more than its thread's stack of " OWN_STACK_TEXT);
+  test_death(own_thread_parked_before, BY_FAULT, " \"owner\" needs more than its thread's stack of " OWN_STACK_TEXT);
 }
 
 static void hop_and_overflow(void *unused) {
@@ -202,42 +208,6 @@ TEST(overflow, is_told_on_any_worker) { // G8, G10
   test_death(parked_before, BY_FAULT, "ecru: stack overflow: goroutine ");
 }
 
-// ---- the handler installed before ---------------------------------------------------------------------------------
-
-static void say(const char *text) {
-  if (write(2, text, strlen(text)) < 0) _exit(90);
-}
-
-static void leave_with_3(int number, siginfo_t *info, void *context) {
-  (void)context;
-  sigset_t blocked;
-  pthread_sigmask(SIG_BLOCK, NULL, &blocked);
-  if (number != SIGSEGV || !info->si_addr || !sigismember(&blocked, SIGUSR1) || !sigismember(&blocked, SIGSEGV)) _exit(91);
-  say("the program's own handler\n");
-  _exit(3);
-}
-
-static void install(void (*handler)(int, siginfo_t *, void *)) {
-  struct sigaction action;
-  memset(&action, 0, sizeof action);
-  action.sa_sigaction = handler;
-  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-  sigemptyset(&action.sa_mask);
-  sigaddset(&action.sa_mask, SIGUSR1);
-  if (sigaction(SIGSEGV, &action, NULL) != 0) _exit(92);
-}
-
-static void with_a_handler(void) {
-  install(leave_with_3);
-  plain_goroutine();
-}
-
-TEST(overflow, handler_installed_before_is_called_after_the_message) { // G8
-  only_where_faults_end_a_process();
-  test_death(with_a_handler, 3, "ecru: stack overflow: goroutine ");
-  test_death(with_a_handler, 3, "the program's own handler");
-}
-
 // ---- other faults -------------------------------------------------------------------------------------------------
 
 static char *forbidden(void) {
@@ -258,50 +228,8 @@ static void fault_in_foreign_thread(void) {
   touch(forbidden());
 }
 
-static void fault_passed_on(void) {
-  install(leave_with_3);
-  ecru_start(NULL);
-  touch(forbidden());
-}
-
 TEST(overflow, other_faults_end_as_ever) { // G8
   only_where_faults_end_a_process();
   test_death(fault_in_goroutine, BY_FAULT, NULL);
   test_death(fault_in_foreign_thread, BY_FAULT, NULL);
-  test_death(fault_passed_on, 3, "the program's own handler");
-}
-
-static void sent_by_kill(void) {
-  ecru_start(NULL);
-  kill(getpid(), SIGSEGV);
-  say("still here\n");
-}
-
-static void sent_and_ignored(void) {
-  signal(SIGSEGV, SIG_IGN);
-  ecru_start(NULL);
-  kill(getpid(), SIGSEGV);
-  say("still here\n");
-}
-
-TEST(overflow, signals_that_were_sent_do_what_they_did_before) { // G8
-  only_where_faults_end_a_process();
-  test_death(sent_by_kill, BY_FAULT, NULL);
-  test_death(sent_and_ignored, 0, "still here");
-}
-
-static void without_handlers(void) {
-  ecru_options options = ECRU_OPTIONS;
-  options.flags = ECRU_NO_SIGNAL_HANDLERS;
-  ecru_start(&options);
-  struct sigaction now;
-  if (sigaction(SIGSEGV, NULL, &now) != 0 || now.sa_handler != SIG_DFL) _exit(94);
-  plain_goroutine();
-}
-
-TEST(overflow, without_handlers_it_is_a_bare_fault) { // G8
-#if defined(ECRU__ASAN) || defined(ECRU__TSAN)
-  SKIP("a sanitizer has a handler of its own");
-#endif
-  test_death(without_handlers, -SIGSEGV, NULL);
 }
