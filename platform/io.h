@@ -56,6 +56,7 @@ enum ecru__descriptor_kind {
   ECRU__IS_PIPE = 5,     // pipe or FIFO: of bytes or, which its read end does not tell, of packets
   ECRU__IS_OTHER = 6,    // terminal, eventfd, ...
   ECRU__IS_FILE = 7,     // always ready: regular file, directory
+  ECRU__IS_HANDLE = 8,   // Windows' own kind of pipe: readiness cannot be asked for, the poller does what is done with it (poller/iocp.c)
 };
 /// returns: one of these; ECRU_EBADF.
 int ecru__descriptor_kind(intptr_t descriptor);
@@ -75,6 +76,10 @@ int ecru__io_shutdown(intptr_t descriptor, bool in, bool out);
 /// Two ends of a pipe, [0] to read; two connected stream sockets. Non-blocking, not inherited. returns: 0; ECRU_E*.
 int ecru__io_pipe(intptr_t ends[2]);
 int ecru__io_pair(intptr_t ends[2]);
+/// A pipe of which a child gets one end, the C library's descriptor `theirs`, which waits; ours does not, and writes or reads. Neither is inherited unasked.
+/// returns: the kind of ours; ECRU_E*.
+int ecru__io_pipe_to_child(intptr_t *ours, bool we_write, int *theirs);
+void ecru__io_close_of_child(int theirs);
 /// Whether there is a byte to read, room to write, right now. returns: bit 1 << direction for each; ECRU_EBADF.
 int ecru__io_ready(intptr_t descriptor, bool in, bool out);
 /// The status code for the system's error number.

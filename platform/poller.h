@@ -31,7 +31,7 @@ typedef struct ecru__pollee {
   uint32_t drained[2];                // owner of the direction's turn: count + 1, 0: not drained
   _Atomic uint32_t hung_up;           // atomic: the other side is gone, or has sent urgent data: a short read says nothing, no event may follow
   _Atomic uint32_t registered;        // atomic: bit 1 << direction; written under the caller's lock
-  void *under_way[2];                 // the caller's lock: what a completion poller has asked the system for; the poller's, and gone with it
+  _Atomic(void *) under_way[2];       // atomic: what a completion poller has asked the system for; the poller's, and gone with it
 } ecru__pollee;
 
 typedef struct ecru__poll_event {
@@ -50,7 +50,7 @@ static inline void ecru__pollee_register(ecru__pollee *pollee, uint32_t directio
 /// The poller it knew of ends: it is registered nowhere.
 static inline void ecru__pollee_reset(ecru__pollee *pollee) {
   ecru__pollee_register(pollee, 0);
-  pollee->under_way[ECRU__IN] = pollee->under_way[ECRU__OUT] = NULL;
+  for (int d = ECRU__IN; d <= ECRU__OUT; d++) atomic_store_explicit(&pollee->under_way[d], NULL, memory_order_relaxed);
 }
 
 /// returns: 0; ECRU_EMFILE, ECRU_ENFILE, ECRU_ENOMEM.
@@ -65,6 +65,8 @@ static inline bool ecru__poller_changed(const ecru__pollee *pollee, const ecru__
   return atomic_load_explicit(&((ecru__pollee *)(uintptr_t)pollee)->events[ecru__operation_direction(operation)], memory_order_acquire) !=
          operation->seen;
 }
+/// Whether an attempt would not have to wait. returns: 1; 0; ECRU_E*.
+int ecru__poller_ready(const ecru__pollee *pollee, int direction);
 /// From now on an event of this direction is given out by ecru__poller_wait, also one that has happened already. Later ones may be, too, but whoever
 /// waits again arms again. pre: the caller's lock is held. returns: 0; ECRU_EPERM it cannot be polled (always ready); ECRU_EBADF; ECRU_ENOMEM.
 int ecru__poller_arm(ecru__poller *poller, ecru__pollee *pollee, int direction);

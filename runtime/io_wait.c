@@ -11,7 +11,7 @@
 int ecru__io_ready_locked(ecru_io *io, int direction, bool arm) {
   int status = ecru__io_usable_locked(io, ecru__io_direction(io, direction));
   if (status != 0) return status;
-  int ready = ecru__io_ready(io->pollee.descriptor, direction == ECRU__IN, direction == ECRU__OUT);
+  int ready = ecru__poller_ready(&io->pollee, direction);
   if (ready != 0) return ready < 0 ? ready : 0;
   if (!arm) return ECRU_EAGAIN;
   ecru__poller *poller = ecru__poll_start(&status);

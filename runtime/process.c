@@ -138,9 +138,9 @@ static void on_cancel(void *process) {
 }
 
 /// Prepares one stream. *theirs: a descriptor to close once the child has it, or -1. returns: 0; ECRU_E*.
-static int prepare_stream(spawning *s, int i, const ecru_stdio *stdio, intptr_t *theirs) {
+static int prepare_stream(spawning *s, int i, const ecru_stdio *stdio, int *theirs) {
   uv_stdio_container_t *c = &s->stdio[i];
-  intptr_t ends[2];
+  intptr_t ours;
   c->flags = UV_INHERIT_FD;
   switch (stdio->kind) {
   case ECRU_STDIO_INHERIT: c->data.fd = i; return 0;
@@ -149,17 +149,15 @@ static int prepare_stream(spawning *s, int i, const ecru_stdio *stdio, intptr_t 
   case ECRU_STDIO_PIPE: break;
   default: return ECRU_EINVAL;
   }
-  int status = ecru__io_pipe(ends), ours = i == 0 ? 1 : 0;
-  if (status != 0) return status;
-  *theirs = ends[1 - ours];
-  c->data.fd = (int)*theirs;
-  ecru__io_set_blocking(*theirs, true, NULL);
+  int kind = ecru__io_pipe_to_child(&ours, i == 0, theirs);
+  if (kind < 0) return kind;
+  c->data.fd = *theirs;
   ecru__worker *w = ecru__enter();
   if (!w) {
-    ecru__io_close(ends[ours]);
+    ecru__io_close(ours);
     return ecru__enter_status();
   }
-  status = ecru__io_create_or_close(w, &s->process->pipes[i], ends[ours], ECRU__IS_PIPE);
+  int status = ecru__io_create_or_close(w, &s->process->pipes[i], ours, (enum ecru__descriptor_kind)kind);
   ecru__leave(w);
   return status;
 }
@@ -184,7 +182,7 @@ static int take_options(const ecru_process_options *given, ecru_process_options 
 
 static int start_process(ecru_process *p, const ecru_process_options *options, const char *const *arguments) {
   spawning s = {.process = p};
-  intptr_t theirs[3] = {-1, -1, -1};
+  int theirs[3] = {-1, -1, -1};
   s.options.file = arguments[0];
   s.options.args = (char **)(uintptr_t)arguments;
   s.options.env = (char **)(uintptr_t)options->environment;
@@ -197,7 +195,7 @@ static int start_process(ecru_process *p, const ecru_process_options *options, c
   for (int i = 0; i < 3 && status == 0; i++) status = prepare_stream(&s, i, &options->stdio[i], &theirs[i]);
   if (status == 0) status = spawn(&s);
   for (int i = 0; i < 3; i++)
-    if (theirs[i] >= 0) ecru__io_close(theirs[i]);
+    if (theirs[i] >= 0) ecru__io_close_of_child(theirs[i]);
   if (status == 0 && !(options->flags & ECRU_PROCESS_KEEP)) {
     p->token = ecru_token_current();
     status = ecru_token_on_cancel(p->token, on_cancel, p, &p->registration);

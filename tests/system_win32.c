@@ -28,10 +28,24 @@ static int deaths, death_wanted;
 static void (*tell_of_it)(void), (*dump_all)(void);
 static unsigned watch_seconds;
 
+/// Programs for children (tests/windows/programs.c) lie beside the directory of the test.
+static void find_programs(void) {
+  char path[4096], whole[8192];
+  GetModuleFileNameA(NULL, path, sizeof path);
+  for (int up = 0; up < 2; up++) {
+    char *last = strrchr(path, '\\');
+    if (last) *last = 0;
+  }
+  const char *before = getenv("PATH");
+  snprintf(whole, sizeof whole, "%s\\programs;%s", path, before ? before : "");
+  _putenv_s("PATH", whole);
+}
+
 void test_system_begin(const char *program) {
   program_path = program;
   SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX);
   _fmode = _O_BINARY; // of temporary files, too
+  find_programs();
   for (int fd = 0; fd <= 2; fd++) _setmode(fd, _O_BINARY);
   const char *wanted = getenv("ECRU_TEST_DEATH");
   death_wanted = wanted ? atoi(wanted) : 0;

@@ -445,6 +445,18 @@ int ecru__io_pipe(intptr_t ends[2]) {
   return status_and_errno(failed, saved_errno);
 }
 
+int ecru__io_pipe_to_child(intptr_t *ours, bool we_write, int *theirs) {
+  intptr_t ends[2];
+  int status = ecru__io_pipe(ends);
+  if (status != 0) return status;
+  *ours = ends[we_write];
+  *theirs = (int)ends[!we_write];
+  ecru__io_set_blocking(*theirs, true, NULL);
+  return ECRU__IS_PIPE;
+}
+
+void ecru__io_close_of_child(int theirs) { ecru__io_close(theirs); }
+
 int ecru__io_pair(intptr_t ends[2]) {
   int saved_errno = errno, both[2];
   int failed = ecru__posix_socketpair(both);

@@ -1,12 +1,15 @@
 /// platform/io/winsock.c: operations on sockets by Winsock, in non-blocking mode. The two ends of a pipe are sockets, too: other pipes of Windows
-/// cannot be polled. Windows does not tell what mode a socket is in, and has no signal for a broken pipe.
-#include "platform/io.h"
+/// cannot be polled. A child's is one of those (ECRU__IS_HANDLE): what is done with it is the poller's (poller/iocp.c). Windows does not tell what mode a socket is in, and has no signal for a broken pipe.
+#include "platform/io/winsock.h"
 
 #include <winsock2.h>
 #include <ws2tcpip.h>
 // after winsock2.h
+#include <fcntl.h>
 #include <io.h>
 #include <mswsock.h>
+#include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -155,14 +158,18 @@ static int64_t send_vector(SOCKET s, const ecru__operation *operation) {
   return result;
 }
 
+int64_t ecru__winsock_file_part(const ecru__operation *operation, void *part, size_t bytes) {
+  OVERLAPPED at = {.Offset = (DWORD)operation->offset, .OffsetHigh = (DWORD)((uint64_t)operation->offset >> 32)};
+  DWORD count = 0, wanted = operation->bytes < bytes ? (DWORD)operation->bytes : (DWORD)bytes;
+  if (ReadFile((HANDLE)_get_osfhandle((int)operation->other), part, wanted, &count, &at)) return count;
+  return GetLastError() == ERROR_HANDLE_EOF ? 0 : ecru__status_of((int)GetLastError());
+}
+
 /// A part goes through the program: TransmitFile is for completion ports.
 static int64_t send_file(SOCKET s, const ecru__operation *operation) {
   char part[FILE_PART_BYTES];
-  OVERLAPPED at = {.Offset = (DWORD)operation->offset, .OffsetHigh = (DWORD)((uint64_t)operation->offset >> 32)};
-  DWORD count = 0, wanted = operation->bytes < sizeof part ? (DWORD)operation->bytes : (DWORD)sizeof part;
-  if (!ReadFile((HANDLE)_get_osfhandle((int)operation->other), part, wanted, &count, &at))
-    return GetLastError() == ERROR_HANDLE_EOF ? 0 : ecru__status_of((int)GetLastError());
-  return count == 0 ? 0 : result_of(send(s, part, (int)count, 0));
+  int64_t count = ecru__winsock_file_part(operation, part, sizeof part);
+  return count > 0 ? result_of(send(s, part, (int)count, 0)) : count;
 }
 
 static int64_t once(SOCKET s, enum ecru__descriptor_kind kind, ecru__operation *operation) {
@@ -239,7 +246,10 @@ int ecru__io_set_blocking(intptr_t descriptor, bool blocking, bool *was) {
   return ioctlsocket((SOCKET)descriptor, FIONBIO, &mode) == 0 ? 0 : (int)failure();
 }
 
-int ecru__io_close(intptr_t descriptor) { return closesocket((SOCKET)descriptor) == 0 ? 0 : (int)failure(); }
+int ecru__io_close(intptr_t descriptor) {
+  if (closesocket((SOCKET)descriptor) == 0) return 0;
+  return WSAGetLastError() == WSAENOTSOCK && CloseHandle((HANDLE)descriptor) ? 0 : (int)failure();
+}
 
 int ecru__io_shutdown(intptr_t descriptor, bool in, bool out) {
   return shutdown((SOCKET)descriptor, in && out ? SD_BOTH : in ? SD_RECEIVE : SD_SEND) == 0 ? 0 : (int)failure();
@@ -297,6 +307,47 @@ int ecru__io_pair(intptr_t ends[2]) {
 int ecru__io_pipe(intptr_t ends[2]) {
   return ecru__io_pair(ends);
 }
+
+enum { PIPE_BYTES = 64 << 10, NAME_BYTES = 64 };
+
+/// A name that nobody has, unless somebody guesses it; then there is none of that name to be had, since there may be one only.
+static void name_pipe(char name[NAME_BYTES]) {
+  static _Atomic uint32_t count; // atomic: relaxed, a number that nobody else gets
+  LARGE_INTEGER now;
+  QueryPerformanceCounter(&now);
+  uint32_t number = atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
+  snprintf(name, NAME_BYTES, "\\\\.\\pipe\\ecru-%lu-%u-%llx", GetCurrentProcessId(), (unsigned)number, (unsigned long long)now.QuadPart);
+}
+
+static HANDLE open_our_end(const char *name, bool we_write) {
+  DWORD access = (we_write ? PIPE_ACCESS_OUTBOUND : PIPE_ACCESS_INBOUND) | FILE_FLAG_OVERLAPPED | FILE_FLAG_FIRST_PIPE_INSTANCE;
+  DWORD mode = PIPE_TYPE_BYTE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS;
+  return CreateNamedPipeA(name, access, mode, 1, PIPE_BYTES, PIPE_BYTES, 0, NULL);
+}
+
+/// Such as a program expects that reads its standard input, or writes its output.
+static HANDLE open_their_end(const char *name, bool we_write) {
+  DWORD access = we_write ? GENERIC_READ | FILE_WRITE_ATTRIBUTES : GENERIC_WRITE | FILE_READ_ATTRIBUTES;
+  return CreateFileA(name, access, 0, NULL, OPEN_EXISTING, 0, NULL);
+}
+
+int ecru__io_pipe_to_child(intptr_t *ours, bool we_write, int *theirs) {
+  char name[NAME_BYTES];
+  name_pipe(name);
+  HANDLE our_end = open_our_end(name, we_write);
+  if (our_end == INVALID_HANDLE_VALUE) return ecru__status_of((int)GetLastError());
+  HANDLE their_end = open_their_end(name, we_write);
+  int status = their_end == INVALID_HANDLE_VALUE ? ecru__status_of((int)GetLastError()) : 0;
+  if (status == 0 && (*theirs = _open_osfhandle((intptr_t)their_end, we_write ? _O_RDONLY : 0)) < 0) {
+    CloseHandle(their_end);
+    status = ECRU_EMFILE;
+  }
+  if (status != 0) CloseHandle(our_end);
+  else *ours = (intptr_t)our_end;
+  return status != 0 ? status : ECRU__IS_HANDLE;
+}
+
+void ecru__io_close_of_child(int theirs) { _close(theirs); }
 
 int ecru__io_ready(intptr_t descriptor, bool in, bool out) {
   int ready = look((SOCKET)descriptor, in, out, NULL);

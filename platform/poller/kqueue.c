@@ -100,6 +100,8 @@ int ecru__poller_arm(ecru__poller *poller, ecru__pollee *pollee, int direction) 
   return status_of_watching(error);
 }
 
+int ecru__poller_ready(const ecru__pollee *pollee, int direction) { return ecru__ready_now(pollee, direction); }
+
 bool ecru__poller_cancel(ecru__poller *poller, ecru__pollee *pollee, ecru__operation *operation) {
   (void)poller, (void)pollee, (void)operation;
   return true;

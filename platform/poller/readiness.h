@@ -26,4 +26,9 @@ static inline int64_t ecru__attempt_unless_drained(ecru__pollee *pollee, ecru__o
   pollee->drained[d] = took_all ? seen + 1 : 0;
   return result;
 }
+
+static inline int ecru__ready_now(const ecru__pollee *pollee, int direction) {
+  int ready = ecru__io_ready(pollee->descriptor, direction == ECRU__IN, direction == ECRU__OUT);
+  return ready > 0 ? 1 : ready;
+}
 #endif

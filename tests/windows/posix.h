@@ -15,6 +15,7 @@
 #define SIGUSR1 10
 #define SIGPIPE 13
 #define SIGQUIT 3
+#define SIGKILL 9
 #define O_NOCTTY 0
 #define aligned_alloc(align, bytes) malloc(bytes) // which aligns to 16
 #define sysconf(what) (what)
@@ -38,7 +39,9 @@ void test_system_pause(void);
 #endif
 #define pause() test_system_pause()
 /// Of the C runtime's pipes; sockets: sys/socket.h.
-static inline int fcntl(int fd, int what, int value) { return what == F_SETFL ? test_set_pipe_mode(fd, (value & O_NONBLOCK) != 0) : -1; }
+static inline int test_file_fcntl(int fd, int what, int value) { return what == F_SETFL ? test_set_pipe_mode(fd, (value & O_NONBLOCK) != 0) : -1; }
+#define fcntl(fd, ...) test_file_fcntl_with(fd, __VA_ARGS__, 0)
+#define test_file_fcntl_with(fd, what, value, ...) test_file_fcntl(fd, what, value)
 static inline int pipe(int ends[2]) { return _pipe(ends, 65536, 0x8000 | O_CLOEXEC); }
 static inline long test_pread(int file, void *data, size_t bytes, int64_t offset) {
   int64_t before = _lseeki64(file, 0, 1);

@@ -141,6 +141,7 @@ static inline int test_socketpair(int type, int both[2]) {
 #define write(descriptor, data, bytes) test_write_some(descriptor, data, bytes)
 #define close(descriptor) test_close(descriptor)
 #define dup(descriptor) test_dup(descriptor)
+#undef fcntl
 #define fcntl(descriptor, ...) test_fcntl(descriptor, __VA_ARGS__, 0)
 #define test_fcntl(descriptor, what, value, ...) test_fcntl(descriptor, what, value)
 #define pipe(both) test_socketpair(SOCK_STREAM, both)
