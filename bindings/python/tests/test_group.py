@@ -1,36 +1,19 @@
-"""Task groups and their relatives, rules T3, T4, T5."""
+"""Task groups, rules T2, T3, T4."""
 
-import functools
 import gc
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from failing import LONG, fail, fail_with_cancelled_others
 from running import Running
 
 import ecru
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup, ExceptionGroup
-
-LONG = 30.0  # never reached
-
-
-def fail(error: BaseException) -> None:
-    raise error
-
-
-def fail_with_cancelled_others(error: Exception) -> None:
-    """Fails where it is cancelled."""
-    try:
-        ecru.sleep(LONG)
-    except ecru.Cancelled:
-        raise error from None
 
 
 def test_t4_a_group_ends_when_all_have_ended() -> None:
@@ -389,200 +372,6 @@ def test_t4_errors_make_no_cycles() -> None:
         gc.enable()
 
 
-# ---- gather, race, as_completed, map ----
-
-
-def later(seconds: float, value: Any) -> Any:
-    ecru.sleep(seconds)
-    return value
-
-
-def test_t3_gather_keeps_the_order() -> None:
-    assert ecru.gather(lambda: later(0.002, "a"), lambda: "b", functools.partial(later, 0.001, "c")) == ["a", "b", "c"]
-    assert ecru.gather() == []
-
-
-def test_t3_gather_waits_for_tasks_too() -> None:
-    assert ecru.gather(ecru.spawn(later, 0.001, 1), lambda: 2) == [1, 2]
-
-
-def test_t3_gather_raises_all_errors_and_cancels_what_it_started() -> None:
-    outside = ecru.spawn(later, 0.005, "ran on")
-    with pytest.raises(ExceptionGroup) as caught:
-        ecru.gather(outside, lambda: fail(KeyError()), lambda: fail_with_cancelled_others(ValueError()))
-    assert [type(error) for error in caught.value.exceptions] == [KeyError, ValueError]
-    assert outside.result() == "ran on"
-
-
-def test_t3_gather_can_return_errors() -> None:
-    result = ecru.gather(lambda: 1, lambda: fail(KeyError("x")), return_exceptions=True)
-    assert result[0] == 1
-    assert isinstance(result[1], KeyError)
-
-
-def test_gather_with_a_limit() -> None:
-    running = Running(2)
-    ecru.gather(*[running] * 10, limit=2)
-    assert running.most == 2
-
-
-@pytest.mark.parametrize("use", [ecru.gather, ecru.race, lambda work: list(ecru.as_completed([work]))])
-def test_what_is_no_work_is_refused(use: Callable[[Any], object]) -> None:
-    with pytest.raises(TypeError, match="callable without arguments"):
-        use(5)
-
-
-def test_t3_race_gives_the_first_success_and_ends_the_rest() -> None:
-    ended = []
-
-    def slow() -> str:
-        try:
-            return later(LONG, "slow")  # type: ignore[no-any-return]
-        finally:
-            ended.append(True)
-
-    def broken() -> str:
-        raise KeyError
-
-    assert ecru.race(slow, broken, lambda: later(0.001, "fast")) == "fast"
-    assert ended == [True]
-
-
-def test_t3_race_without_a_winner_gives_all_errors() -> None:
-    with pytest.raises(ExceptionGroup) as caught:
-        ecru.race(lambda: fail(KeyError()), lambda: fail(ValueError()))
-    assert {type(error) for error in caught.value.exceptions} == {KeyError, ValueError}
-    with pytest.raises(ValueError, match="nothing"):
-        ecru.race()
-
-
-def test_t3_as_completed_yields_in_the_order_of_the_ends() -> None:
-    gates = [ecru.Event(), ecru.Event()]
-    work: list[Any] = [gates[0].wait, ecru.spawn(gates[1].wait), lambda: "at once"]
-    ended = ecru.as_completed(work)
-    assert next(ended).result() == "at once"
-    gates[1].set()
-    assert next(ended) is work[1]
-    gates[0].set()
-    assert next(ended).result() is True
-    assert next(ended, None) is None
-    assert list(ecru.as_completed([])) == []
-
-
-def test_t3_as_completed_given_up_ends_what_it_started() -> None:
-    ended = []
-
-    def sleeper() -> None:
-        try:
-            ecru.sleep(LONG)
-        finally:
-            ended.append(True)
-
-    def quick() -> None:
-        ecru.yield_()
-
-    stream = ecru.as_completed([sleeper, quick, sleeper])
-    assert next(stream).exception() is None
-    stream.close()
-    assert ended == [True, True]
-
-
-def test_t5_as_completed_takes_from_an_endless_source_by_its_limit() -> None:
-    taken = []
-
-    def source() -> Iterator[Callable[[], int]]:
-        n = 0
-        while True:
-            taken.append(n)
-            yield functools.partial(int, n)
-            n += 1
-
-    stream = ecru.as_completed(source(), limit=4)
-    for _ in range(10):
-        next(stream)
-    stream.close()
-    assert len(taken) <= 14
-
-
-def test_t5_map_keeps_the_order_and_the_limit() -> None:
-    running = Running(4)
-
-    def work(n: int) -> int:
-        running()
-        return n * n
-
-    assert list(ecru.map(work, range(20), limit=4)) == [n * n for n in range(20)]
-    assert running.most == 4
-    assert list(ecru.map(work, [])) == []
-    assert list(ecru.map(pow, [2, 3], [3, 2, 9])) == [8, 9]
-
-
-def test_t5_maps_first_error_ends_it() -> None:
-    started = []
-
-    def work(n: int) -> int:
-        started.append(n)
-        ecru.yield_()
-        if n >= 2:
-            raise KeyError(n)
-        return n
-
-    seen = []
-    with pytest.raises(KeyError, match="2"):
-        for value in ecru.map(work, range(100), limit=3):
-            seen.append(value)
-    assert seen == [0, 1]
-    assert len(started) < 10
-
-
-def test_t5_later_errors_of_a_map_are_nobodys(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ValueError, match="a"):
-        list(ecru.map(int, "abc"))
-    gc.collect()
-    assert capfd.readouterr().err == ""
-
-
-def test_t5_an_iterables_error_comes_after_its_values() -> None:
-    def source() -> Iterator[int]:
-        yield from range(3)
-        raise KeyError("source")
-
-    for limit in (1, 2, 5, None):
-        seen = []
-        with pytest.raises(KeyError, match="source"):
-            for value in ecru.map(int, source(), limit=limit):
-                seen.append(value)
-        assert seen == [0, 1, 2]
-
-
-def test_t5_a_map_dropped_early_ends_what_it_started() -> None:
-    ended = []
-
-    def work(n: int) -> int:
-        try:
-            if n:
-                ecru.sleep(LONG)
-        finally:
-            ended.append(n)
-        return n
-
-    stream = ecru.map(work, range(5))
-    assert next(stream) == 0
-    del stream
-    gc.collect()
-    assert sorted(ended) == list(range(5))
-
-
-@pytest.mark.parametrize("limit", [0, -3])
-def test_bad_limits_are_refused_at_once(limit: int) -> None:
-    with pytest.raises(ValueError, match="limit"):
-        ecru.map(int, [], limit=limit)
-    with pytest.raises(ValueError, match="limit"):
-        ecru.as_completed([], limit)
-    with pytest.raises(TypeError, match="iterable"):
-        ecru.map(int)
-
-
 def test_t4_a_thread_may_start_in_nobodys_name() -> None:
     """An OS thread that runs no goroutines is told so, and the group is as before."""
     said: list[BaseException] = []
@@ -605,87 +394,6 @@ def test_groups_raised_are_plain_exception_groups() -> None:
     with pytest.raises(BaseExceptionGroup) as caught, ecru.TaskGroup() as group:
         group.go(fail, OSError())
     assert type(caught.value) is ExceptionGroup
-
-
-# ---- random groups against what they must do ----
-
-Node = tuple[str, tuple[Any, ...]]
-LEAVES = ["return", "yield", "sleep", "wait"]
-
-
-@st.composite
-def trees(draw: st.DrawFn, depth: int = 3) -> Node:
-    """A goroutine of a group: what it does, and the groups' goroutines in it."""
-    kind = draw(st.sampled_from([*LEAVES, "fail", "group", "supervisor", "limited"] if depth else [*LEAVES, "fail"]))
-    if kind in ("group", "supervisor", "limited"):
-        return kind, tuple(draw(st.lists(trees(depth=depth - 1), max_size=4)))
-    return kind, ()
-
-
-class Planned(Exception):
-    """An error a tree asks for."""
-
-
-def flat(error: BaseException) -> list[BaseException]:
-    """The errors in groups in groups."""
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for one in error.exceptions for leaf in flat(one)]
-    return [error]
-
-
-class Forest:
-    """Runs trees, and keeps account."""
-
-    def __init__(self) -> None:
-        """Nothing has run."""
-        self.alive = 0
-        self.raised: list[Planned] = []
-        self.never = ecru.Event()
-
-    def run(self, node: Node) -> None:
-        """What a goroutine does."""
-        self.alive += 1
-        try:
-            self._run(*node)
-        finally:
-            self.alive -= 1
-
-    def _run(self, kind: str, children: tuple[Node, ...]) -> None:
-        if kind == "yield":
-            ecru.yield_()
-        elif kind == "sleep":
-            ecru.sleep(0.0005)
-        elif kind == "wait":
-            self.never.wait()
-        elif kind == "fail":
-            self.raised.append(Planned())
-            raise self.raised[-1]
-        elif kind != "return":
-            self._group(kind, children)
-
-    def _group(self, kind: str, children: tuple[Node, ...]) -> None:
-        tasks: list[ecru.Task[None]] = []
-        try:
-            with ecru.TaskGroup(1 if kind == "limited" else None, supervisor=kind == "supervisor") as group:
-                for child in children:
-                    tasks.append(group.go(self.run, child))
-        finally:
-            assert all(task.done for task in tasks)
-
-
-@settings(max_examples=200)
-@given(trees(), st.sampled_from([None, 0.0, 0.001]))
-def test_t4_random_groups_end_and_lose_no_error(tree: Node, seconds: float | None) -> None:
-    forest = Forest()
-    found: list[BaseException] = []
-    with ecru.move_on_after(0.01 if seconds is None else seconds):
-        try:
-            with ecru.TaskGroup() as group:
-                group.go(forest.run, tree)
-        except ExceptionGroup as error:
-            found = flat(error)
-    assert forest.alive == 0
-    assert sorted(map(id, found)) == sorted(map(id, forest.raised))
 
 
 def test_a_group_keeps_nothing_of_those_that_have_ended() -> None:
