@@ -250,6 +250,10 @@ def test_select_poll_and_epoll_park():
     assert select.select([a, idle], [], [], 30) == ([a], [], [])
     assert poll.poll() == [(a.fileno(), select.POLLIN)]
     assert epoll.poll() == [(a.fileno(), select.EPOLLIN)]
+    assert select.select((a.fileno(), idle), (b.fileno(),), [a.fileno()]) == ([a.fileno()], [b.fileno()], [])
+    a.recv(1)
+    go(lambda: (time.sleep(0.02), b.send(b"x")))
+    assert select.select([a.fileno(), idle.fileno()], [], [], 30) == ([a.fileno()], [], [])
     a.recv(1)
     go(lambda: (time.sleep(0.02), b.send(b"x")))
     assert epoll.poll() == [(a.fileno(), select.EPOLLIN)]
@@ -356,3 +360,27 @@ def test_a_socket_nobody_closed_leaves_its_number_to_others():
     join([writer])
     os.close(reading)
     os.close(writing)
+
+
+@patched
+def test_what_is_duplicated_over_a_socket_has_its_number():
+    a, b = socket.socketpair()
+    reading, writing = os.pipe()
+    wait_in_vain(a)
+    a.settimeout(None)
+    said: list[int] = []
+    waiting = go(lambda: said.append(raises(OSError, a.recv, 1).errno))
+    _native.yield_()
+    raises(OSError, os.dup2, 1 << 20, a.fileno())
+    assert os.dup2(a.fileno(), a.fileno()) == a.fileno()
+    _native.yield_()
+    assert said == []
+    assert os.dup2(reading, a.fileno(), inheritable=False) == a.fileno()
+    waiting.join()
+    assert said == [errno.EBADF]
+    assert not os.get_inheritable(a.fileno())
+    writer = go(lambda: time.sleep(0.01) or os.write(writing, b"y"))
+    assert os.read(a.fileno(), 1) == b"y"
+    writer.join()
+    for end in (reading, writing, a.detach(), b.detach()):
+        os.close(end)

@@ -11,7 +11,7 @@ from ecru._patch._files import ATOMIC_BYTES
 from ecru._patch._offload import offload
 from ecru._patch._registry import Registry
 
-_read, _write, _readv, _writev, _close = os.read, os.write, os.readv, os.writev, os.close
+_read, _write, _readv, _writev, _close, _dup2 = os.read, os.write, os.readv, os.writev, os.close, os.dup2
 _waitpid, _wait3, _wait4, _waitid, _system = os.waitpid, os.wait3, os.wait4, os.waitid, os.system
 
 
@@ -68,6 +68,14 @@ def close(fd: int) -> None:
     if isinstance(fd, int) and fd >= 0:
         _native.socket_end(fd)
     _close(fd)
+
+
+def dup2(fd: int, fd2: int, inheritable: bool = True) -> int:
+    """As os.dup2: who waits for what fd2 was gets OSError (EBADF)."""
+    os.fstat(fd)  # else fd2 is left as it is
+    if fd2 != fd and fd2 >= 0:
+        _native.socket_end(fd2)
+    return _dup2(fd, fd2, inheritable)
 
 
 def wait_for_exit(pid: int, seconds: float | None = None) -> bool:
@@ -130,6 +138,7 @@ def install(registry: Registry) -> None:
         readv,
         writev,
         close,
+        dup2,
         waitpid,
         wait3,
         wait4,
