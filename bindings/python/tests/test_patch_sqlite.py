@@ -110,6 +110,90 @@ def test_each_row_of_many_is_written_once_though_the_database_is_locked_between_
         assert values(path) == [0, 1, 2, 3]
 
 
+SCRIPT = """
+INSERT INTO t VALUES (1); -- a comment; with 'one
+CREATE TRIGGER "more;" AFTER INSERT ON t WHEN new.x = 2 BEGIN INSERT INTO t VALUES (3); INSERT INTO t VALUES (4); END;
+/* begins; */ BEGIN; INSERT INTO t VALUES (2); SELECT noted(x) FROM t; COMMIT; INSERT INTO t
+SELECT length('it''s;') /* ends */"""
+
+
+@patched
+def test_a_script_waits_for_the_holder_of_the_lock_and_does_each_statement_once():
+    with database() as path:
+        writer = sqlite3.connect(path, 30)
+        noted: list[int] = []
+        writer.create_function("noted", 1, noted.append)
+        writer.execute("INSERT INTO t VALUES (0)")
+        with pytest.raises(sqlite3.OperationalError, match="syntax"):
+            writer.executescript("SELECT 1; SELEKT 2; INSERT INTO t VALUES (-1)")  # commits first
+        with locked(path):
+            assert type(writer.executescript(SCRIPT)) is sqlite3.Cursor
+        assert not writer.in_transaction
+        assert values(path) == [0, 1, 2, 3, 4, 5]
+        assert noted == [0, 1, 2, 3, 4]
+        writer.executescript("BEGIN; DELETE FROM t")
+        assert writer.in_transaction
+        writer.rollback()
+        writer.execute("DELETE FROM t")
+        assert writer.in_transaction
+        writer.close()
+        assert values(path) == [0, 1, 2, 3, 4, 5]
+
+
+@patched
+def test_a_script_waits_in_the_middle():
+    with database() as path:
+        writer = sqlite3.connect(path, 30, isolation_level=None)
+        holders: list[threading.Thread] = []
+
+        def hold() -> None:
+            with locked(path, 0.02):
+                pass
+
+        def begin_to_hold() -> None:
+            holders.append(threading.Thread(target=hold))
+            holders[-1].start()
+            ecru.yield_()
+
+        writer.create_function("hold", 0, begin_to_hold)
+        writer.executescript("INSERT INTO t VALUES (1); SELECT hold(); INSERT INTO t VALUES (2); SELECT hold();")
+        writer.execute("INSERT INTO t VALUES (3)")
+        for holder in holders:
+            holder.join()
+        writer.close()
+        assert values(path) == [1, 2, 3]
+
+
+@patched
+def test_a_backup_waits_for_the_holder_of_the_lock_and_lets_others_run():
+    with database() as path, tempfile.TemporaryDirectory() as directory:
+        copy = os.path.join(directory, "copy")
+        source, target = sqlite3.connect(path, 30), sqlite3.connect(copy, 30)
+        source.executemany("INSERT INTO t VALUES (?)", ((i,) for i in range(10_000)))
+        source.commit()
+        target.execute("CREATE TABLE u(x)")
+        target.commit()
+        told, turns = [], []
+        ticking = threading.Thread(target=lambda: [turns.append(time.sleep(0)) for _ in range(5)])
+        ticking.start()
+        with locked(copy):
+            source.backup(target, pages=2, progress=lambda *how: told.append(how), sleep=0.01)
+        ticking.join()
+        assert told[0][0] == 5
+        assert told[-1][:2] == (101, 0)
+        assert len(turns) == 5
+        assert values(copy) == list(range(10_000))
+        with pytest.raises(ZeroDivisionError):
+            source.backup(target, progress=lambda *_: 1 / 0)
+        with pytest.raises(TypeError, match="callable"):
+            source.backup(target, progress=5)
+        with locked(copy, None), ecru.move_on_after(0.02) as scope:
+            source.backup(target, sleep=100)
+        assert scope.caught
+        source.close()
+        target.close()
+
+
 @patched
 def test_the_timeout_is_over_and_a_scope_ends_it_before():
     with database() as path, locked(path, None):

@@ -3,7 +3,8 @@
 SQLite's own waiting sleeps in the thread, on which the holder of the lock may be a goroutine, too. So a connection has
 SQLite wait for a millisecond only, and statements that it gave up are done again after a parked pause, until the
 connection's timeout is over. What SQLite gives up sooner it did not wait for at all, lest two wait for each other: that
-is raised at once, as ever.
+is raised at once, as ever. A script is done statement by statement: none is done twice. A backup is copied by one long
+call if it is not to be in steps of some pages.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import ModuleType, TracebackType
 from typing import Any, Literal, TypeVar
 
@@ -22,12 +24,16 @@ _Result = TypeVar("_Result")
 _SLICE_SECONDS = 0.001
 _PAUSE_MOST_SECONDS = 0.025
 _OPTIONS = ("detect_types", "isolation_level", "check_same_thread", "factory", "cached_statements", "uri")
+_LEGACY = -1  # Connection.autocommit, from 3.12 on: the isolation level counts
+_BUSY, _LOCKED = 5, 6  # SQLite's codes
+_QUOTED = r"""'[^']*'|"[^"]*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/"""
+_SEMICOLON = re.compile(rf"{_QUOTED}|(?P<semicolon>;)", re.DOTALL)
 _TIMEOUT = re.compile(r"\s*pragma\s+busy_timeout\s*(?:[=(]\s*(\d+)\s*\)?)?\s*;?\s*\Z", re.IGNORECASE)
 
 
 def _is_busy(error: sqlite3.OperationalError) -> bool:
     code = getattr(error, "sqlite_errorcode", None)  # 3.11
-    return code & 0xFF == 5 if code is not None else str(error) == "database is locked"
+    return code & 0xFF == _BUSY if code is not None else str(error) == "database is locked"
 
 
 def _patiently(seconds: float, function: Callable[..., _Result], *args: Any) -> _Result:
@@ -43,6 +49,16 @@ def _patiently(seconds: float, function: Callable[..., _Result], *args: Any) -> 
                 raise
         _native.sleep(min(pause, end - now))
         pause = min(2 * pause, _PAUSE_MOST_SECONDS)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One after the other, as SQLite tells where each ends: a trigger's has more than one semicolon."""
+    begin = 0
+    for found in _SEMICOLON.finditer(script):
+        if found["semicolon"] and sqlite3.complete_statement(script[begin : found.end()]):
+            yield script[begin : found.end()]
+            begin = found.end()
+    yield script[begin:]
 
 
 class _Rows:
@@ -76,6 +92,16 @@ class Cursor(sqlite3.Cursor):
         """As sqlite3.Cursor.executemany; rowcount may be less if the database was locked between two rows."""
         return _patiently(self._seconds(), super().executemany, sql, _Rows(parameters))
 
+    def executescript(self, sql_script: str, /) -> Any:
+        """As sqlite3.Cursor.executescript."""
+        if not isinstance(sql_script, str) or not isinstance(self.connection, Connection):
+            return super().executescript(sql_script)
+        with self.connection._as_the_script_says():
+            for statement in _statements(sql_script):
+                for _ in Cursor(self.connection).execute(statement):
+                    pass  # to its end
+        return self
+
 
 class Connection(sqlite3.Connection):
     """As sqlite3's."""
@@ -104,6 +130,48 @@ class Connection(sqlite3.Connection):
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
         """As sqlite3.Connection.executemany."""
         return self.cursor().executemany(sql, parameters)
+
+    def executescript(self, sql_script: str, /) -> Any:
+        """As sqlite3.Connection.executescript."""
+        return self.cursor().executescript(sql_script)
+
+    @contextmanager
+    def _as_the_script_says(self) -> Iterator[None]:
+        """A transaction that is open is committed; none begins but by what is executed."""
+        level = self.isolation_level
+        if getattr(self, "autocommit", _LEGACY) != _LEGACY:
+            yield
+            return
+        self.commit()
+        if level is None:
+            yield
+            return
+        self.isolation_level = None
+        try:
+            yield
+        finally:
+            self.isolation_level = level
+
+    def backup(
+        self,
+        target: sqlite3.Connection,
+        *,
+        pages: int = -1,
+        progress: Callable[[int, int, int], object] | None = None,
+        name: str = "main",
+        sleep: float = 0.25,
+    ) -> None:
+        """As sqlite3.Connection.backup; others run between two steps."""
+        if progress is not None and not callable(progress):
+            raise TypeError("progress argument must be a callable")
+        pause = float(sleep)
+
+        def after_step(status: int, remaining: int, total: int) -> None:
+            if progress is not None:
+                progress(status, remaining, total)
+            _native.sleep(pause if status in (_BUSY, _LOCKED) else 0)
+
+        super().backup(target, pages=pages, progress=after_step, name=name, sleep=0)
 
     def commit(self) -> None:
         """As sqlite3.Connection.commit."""
