@@ -204,7 +204,9 @@ static attempt *advance_all(ecru__worker *w, race *r, int64_t now) {
   return NULL;
 }
 
+/// An interruption makes the caller dial anew: who has connected by then would be left to the listener, and is the winner instead.
 static int run(ecru__worker **w, race *r, ecru_io **io) {
+  int status = 0;
   for (;;) {
     int64_t now = ecru__now();
     size_t before = r->running;
@@ -214,14 +216,15 @@ static int run(ecru__worker **w, race *r, ecru_io **io) {
       winner->io = NULL;
       return 0;
     }
+    if (status != 0) return status;
     bool failed = r->running < before;
     if (r->started < r->plan->count && (failed || r->running == 0 || r->next_ns <= now)) {
       start_next(*w, r, now);
       continue;
     }
     if (r->running == 0) return r->first_error;
-    int status = wait(w, r);
-    if (status != 0) return status;
+    status = wait(w, r);
+    if (status != 0 && status != ECRU_EINTR) return status;
   }
 }
 

@@ -169,6 +169,28 @@ TEST(dial, many_addresses) { // I4
   close_blackhole(&hole);
 }
 
+static void interrupt_first(void *unused) {
+  (void)unused;
+  (void)ecru_host_interrupt();
+}
+
+TEST(dial, interrupted_by_then_connected_it_has_connected) { // I4, G15
+  ecru_io *listener = listen_tcp(), *io = NULL;
+  ecru_address address = local_of(listener);
+  char text[ECRU_ADDRESS_TEXT];
+  CHECK(ecru_address_text(&address, text, sizeof text) > 0);
+  CHECK_EQ(ecru_host_enter(NULL), 0);
+  for (long i = 0; i < test_scaled(100); i++) {
+    go_flagged(ECRU_HOSTED, interrupt_first, NULL); // runs once the dial waits, which by then the system has done
+    CHECK_EQ(ecru_dial(&io, "tcp", text), 0);
+    check_peer(io, listener);
+    ecru_io_release(io);
+  }
+  while (ecru_host_count() > 0) CHECK_EQ(ecru_yield(), 0);
+  CHECK_EQ(ecru_host_leave(), 0);
+  ecru_io_release(listener);
+}
+
 TEST(dial, without_a_host_it_is_this_machine) { // I4
   ecru_io *listener = listen_at("tcp4", "127.0.0.1:0"), *io = NULL; // IPv6, tried first, is refused
   ecru_address address = local_of(listener);
