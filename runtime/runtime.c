@@ -21,13 +21,14 @@ static int default_maxprocs(void) {
   return n < ECRU__MAXPROCS_LIMIT ? n : ECRU__MAXPROCS_LIMIT;
 }
 
+static ecru_options defaults = ECRU_OPTIONS; // written while the state is STARTING
+
 static int take_options(const ecru_options *given) {
   ecru_options *options = &ecru__sched.options;
   *options = (ecru_options)ECRU_OPTIONS;
-  if (given) {
-    if (given->size < sizeof(size_t) || given->size > sizeof *given) return ECRU_EINVAL;
-    memcpy(options, given, given->size);
-  }
+  if (!given) given = &defaults;
+  if (given->size < sizeof(size_t) || given->size > sizeof *given) return ECRU_EINVAL;
+  memcpy(options, given, given->size);
   if (options->maxprocs < 0 || options->maxprocs > ECRU__MAXPROCS_LIMIT || options->threads_max < 0 || options->grace_ns < 0 ||
       options->idle_thread_ns < 0 || options->flags & ~(unsigned)ECRU_NO_SIGNAL_HANDLERS)
     return ECRU_EINVAL;
@@ -237,6 +238,22 @@ int ecru_start(const ecru_options *options) {
   return forked ? ECRU_EFORKED : start(options);
 }
 
+int ecru_set_default_options(const ecru_options *options) {
+  static const ecru_options none = ECRU_OPTIONS;
+  uint32_t stopped = ECRU__STOPPED;
+  if (ecru__worker_forked()) return ECRU_EFORKED;
+  if (!atomic_compare_exchange_strong(&ecru__sched.state, &stopped, ECRU__STARTING)) return ECRU_EBUSY;
+  if (!options) options = &none;
+  int status = take_options(options);
+  if (status == 0) {
+    defaults = none;
+    memcpy(&defaults, options, options->size);
+    defaults.size = sizeof defaults;
+  }
+  atomic_store(&ecru__sched.state, ECRU__STOPPED);
+  return status;
+}
+
 /// A goroutine has ended while ecru_stop waits.
 void ecru__stop_check(void) {
   if (ecru__alive() != 0) return;
@@ -343,7 +360,8 @@ int ecru_maxprocs(void) {
   if (ecru__worker_forked()) return ECRU_EFORKED;
   uint32_t state;
   while ((state = atomic_load(&ecru__sched.state)) == ECRU__STARTING) ecru__thread_yield();
-  return state == ECRU__STOPPED ? default_maxprocs() : (int)atomic_load(&ecru__sched.maxprocs);
+  if (state == ECRU__STOPPED) return defaults.maxprocs ? defaults.maxprocs : default_maxprocs();
+  return (int)atomic_load(&ecru__sched.maxprocs);
 }
 
 /// The processors from the count-th on are to be given up by whoever has them.

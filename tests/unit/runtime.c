@@ -390,3 +390,33 @@ TEST(runtime, asking_for_maxprocs_does_not_start_it) { // G1, G5, G13
   CHECK_EQ(ecru_run(count_procs, &procs), 0);
   CHECK_EQ(procs, 2);
 }
+
+static void check_procs(int expected) {
+  int procs = 0;
+  CHECK_EQ(ecru_run(count_procs, &procs), 0);
+  CHECK_EQ(procs, expected);
+}
+TEST(runtime, a_library_chooses_what_it_starts_with) { // G1, G13
+  struct { size_t size; int maxprocs; } older = {offsetof(ecru_options, threads_max), 3};
+  ecru_options options = ECRU_OPTIONS;
+  int threads = test_threads(), procs = 0;
+  CHECK_EQ(ecru_set_default_options((const ecru_options *)(const void *)&older), 0);
+  CHECK_EQ(test_threads(), threads);
+  options.maxprocs = -1;
+  CHECK_EQ(ecru_set_default_options(&options), ECRU_EINVAL);
+  CHECK_EQ(ecru_maxprocs(), 3);
+  check_procs(3);
+  check_procs(3);
+  CHECK_EQ(ecru_yield(), 0); // starts it
+  CHECK_EQ(ecru_maxprocs(), 3);
+  CHECK_EQ(ecru_set_default_options(NULL), ECRU_EBUSY);
+  CHECK_EQ(ecru_stop(), 0);
+  options.maxprocs = 2;
+  CHECK_EQ(ecru_run_with(&options, count_procs, &procs), 0);
+  CHECK_EQ(procs, 2);
+  check_procs(3);
+  CHECK_EQ(ecru_set_default_options(NULL), 0);
+  options.maxprocs = 0;
+  CHECK_EQ(ecru_run_with(&options, count_procs, &procs), 0);
+  check_procs(procs);
+}

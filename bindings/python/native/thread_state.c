@@ -363,12 +363,17 @@ static void follow_forks(void) {
   if (!follows) follows = pthread_atfork(NULL, NULL, ecru_py_after_fork) == 0; // else Python's hook does it
 }
 
-static int start_runtime(void) {
-  if (runtime_is_ours) return 0;
+static ecru_options our_options(void) {
   ecru_options options = ECRU_OPTIONS;
   options.stack_bytes = STACK;
   options.room_bytes = ROOM;
   options.flags = ECRU_NO_SIGNAL_HANDLERS; // faulthandler's
+  return options;
+}
+
+static int start_runtime(void) {
+  if (runtime_is_ours) return 0;
+  ecru_options options = our_options();
   int status = ecru_start(&options);
   runtime_is_ours = status == 0;
   follow_forks();
@@ -677,6 +682,8 @@ static PyMethodDef functions[] = {
 };
 
 int ecru_py_add_home(PyObject *module) {
+  ecru_options options = our_options();
+  (void)ecru_set_default_options(&options); // a lock, say, used where no goroutines run starts it, too
   running_loop = PyUnicode_InternFromString("__asyncio_running_event_loop__");
   return running_loop ? PyModule_AddFunctions(module, functions) : -1;
 }

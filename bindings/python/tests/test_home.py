@@ -223,6 +223,28 @@ def test_daemon_threads_with_goroutines_do_not_disturb_the_end():
     assert (ended.out, ended.code, ended.err) == (["end"], 0, "")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc/self/status")
+@pytest.mark.parametrize("use", ["ecru.Lock().acquire()", "ecru.Chan(1).try_send(1)", "ecru.check()", "ecru.run(int)"])
+@pytest.mark.parametrize("where", ["main", "thread"])
+def test_the_programs_signal_handlers_stay_whatever_is_used_first(use, where):
+    ended = processes.run(f"""
+        import ecru, faulthandler, os, re, signal, threading
+        faulthandler.disable()
+        def caught():
+            with open("/proc/self/status") as status:
+                mask = int(re.search("SigCgt:(.*)", status.read())[1], 16)
+            return [number for number in (signal.SIGSEGV, signal.SIGBUS) if mask & 1 << (number - 1)]
+        def use():
+            {use}
+            print(len(os.listdir("/proc/self/task")) > 2)
+        before = caught()
+        thread = threading.Thread(target=use)
+        use() if {where == "main"} else thread.start() or thread.join()
+        print(caught() == before)
+    """)
+    assert (ended.out, ended.code, ended.err) == (["True", "True"], 0, "")
+
+
 # ---- errors nobody asks for -----------------------------------------------------------------------------------------
 
 

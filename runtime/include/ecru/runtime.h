@@ -47,6 +47,11 @@ ECRU_BEGIN
 /// effects: any foreign thread; blocks shortly; allocates.
 /// returns: 0; ECRU_EBUSY it is up, or another thread starts or stops it; ECRU_EINVAL a value out of range; ECRU_ENOMEM; ECRU_ETHREADS. since: 0.1
 ECRU_API int ecru_start(const ecru_options *options);
+/// The options it starts with where none are given: by itself at its first use (G1), in ecru_start(NULL) and ecru_run, also after a stop and in
+/// a forked child. For a library that wants other ones and has yet to use it. NULL: the first defaults again.
+/// effects: any thread; never parks; does not start the runtime.
+/// returns: 0; ECRU_EBUSY it is up, or another thread starts or stops it; ECRU_EINVAL a value out of range. since: 0.1
+ECRU_API int ecru_set_default_options(const ecru_options *options);
 /// Ends the runtime: cancels the root token, waits up to the grace period for goroutines, stops all threads, frees all.
 /// effects: a foreign thread only; blocks.
 /// returns: 0; ECRU_EDEADLK from a goroutine; ECRU_EBUSY another stop runs, or a thread is a host; ECRU_ETIMEDOUT goroutines were left after

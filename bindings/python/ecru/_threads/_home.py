@@ -184,14 +184,21 @@ def _tell_deadlock(_: Any) -> None:
         _state.deadlock_hook()
 
 
-def _start_runtime() -> None:
-    if _state.is_ours:
-        return
+def _our_options() -> Any:
     options = ffi.new("ecru_options *")
     options.size = ffi.sizeof("ecru_options")
     options.threads_max = _THREADS_MAX
     options.flags = lib.ECRU_NO_SIGNAL_HANDLERS  # faulthandler's
-    status = lib.ecru_start(options)
+    return options
+
+
+lib.ecru_set_default_options(_our_options())  # a lock, say, used where no goroutines run starts it, too
+
+
+def _start_runtime() -> None:
+    if _state.is_ours:
+        return
+    status = lib.ecru_start(_our_options())
     _state.is_ours = status == 0
     if status not in (0, lib.ECRU_EBUSY):
         fail(status)
