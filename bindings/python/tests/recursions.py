@@ -1,4 +1,4 @@
-"""What recurses through C: run as a program, each form once in a goroutine, by its name and what it ended with."""
+"""What recurses through C: runs the forms given, each once in a goroutine, by its name and what it ended with."""
 
 import asyncio
 import contextvars
@@ -319,8 +319,8 @@ def ending(form):
 
 if __name__ == "__main__":
     sys.unraisablehook = lambda unraisable: None
-    for name, form in list(globals().items()):
-        if name.startswith(("by_", "of_")):
-            run = (lambda: list(by_generators())) if form is by_generators else form
-            print(name, flush=True, end=" ")
-            print(native.spawn(ending, run).result(), flush=True)
+    for name in sys.argv[1:]:
+        form = globals()[name]
+        run = (lambda: list(by_generators())) if form is by_generators else form
+        print(name, flush=True, end=" ")
+        print(native.spawn(ending, run).result(), flush=True)

@@ -1,5 +1,6 @@
 """Signals that come at the worst moment, and many of them."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ def preloaded(tmp_path_factory):
     made = tmp_path_factory.mktemp("preloaded") / "in_the_gap.so"
     source = Path(__file__).parent / "in_the_gap.c"
     subprocess.run([compiler, "-std=gnu11", "-shared", "-fPIC", "-o", made, source, "-ldl"], check=True)
-    return {"LD_PRELOAD": str(made)}
+    return {"LD_PRELOAD": " ".join([*os.environ.get("LD_PRELOAD", "").split(), str(made)])}
 
 
 SLEEPS = {
