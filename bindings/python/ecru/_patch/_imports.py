@@ -13,6 +13,16 @@ from typing import Any
 from ecru._patch._registry import Registry
 
 
+class _Loader:
+    """A loader of one module, as another that is a class and loads many."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+
 class _Finder(importlib.abc.MetaPathFinder):
     """Finds what the others find, and has it patched after it ran."""
 
@@ -25,7 +35,7 @@ class _Finder(importlib.abc.MetaPathFinder):
             return None
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.loader is not None:
-            loader: Any = spec.loader
+            loader: Any = _Loader(spec.loader) if isinstance(spec.loader, type) else spec.loader
             execute = loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
@@ -33,6 +43,7 @@ class _Finder(importlib.abc.MetaPathFinder):
                 install(module)
 
             loader.exec_module = exec_module
+            spec.loader = loader
         return spec
 
 
@@ -43,7 +54,12 @@ def when_imported(name: str, install: Callable[[ModuleType], None]) -> None:
     """Calls install(module) once module name is there, which it may be already."""
     if name in sys.modules:
         install(sys.modules[name])
-        return
+    else:
+        at_next_import(name, install)
+
+
+def at_next_import(name: str, install: Callable[[ModuleType], None]) -> None:
+    """Calls install(module) when module name is imported, which it may have been before."""
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
     _finder.installs[name] = install
@@ -52,4 +68,10 @@ def when_imported(name: str, install: Callable[[ModuleType], None]) -> None:
 def after_import(registry: Registry, name: str, install: Callable[[ModuleType], None]) -> None:
     """The same, until everything is put back."""
     when_imported(name, install)
+    registry.on_undo(lambda: _finder.installs.pop(name, None))
+
+
+def after_next_import(registry: Registry, name: str, install: Callable[[ModuleType], None]) -> None:
+    """at_next_import, until everything is put back."""
+    at_next_import(name, install)
     registry.on_undo(lambda: _finder.installs.pop(name, None))

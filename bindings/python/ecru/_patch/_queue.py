@@ -7,6 +7,7 @@ from types import GenericAlias
 from typing import Any
 
 from ecru import _native
+from ecru._patch._imports import after_next_import
 from ecru._patch._registry import Registry
 
 
@@ -14,6 +15,7 @@ class SimpleQueue:
     """An unbounded first-in first-out queue."""
 
     __class_getitem__: Any = classmethod(GenericAlias)
+    _empty: type[Exception] = queue.Empty
 
     def __new__(cls) -> Any:
         """In a forked child, which has no channels: what the library has for such."""
@@ -41,14 +43,14 @@ class SimpleQueue:
             raise ValueError("'timeout' must be a non-negative number")
         found = _native.select((self._items,), timeout=timeout)
         if found is None:
-            raise queue.Empty
+            raise self._empty
         return found[1]
 
     def get_nowait(self) -> Any:
         """The oldest item; queue.Empty."""
         item, there = self._items.try_recv()
         if not there:
-            raise queue.Empty
+            raise self._empty
         return item
 
     def empty(self) -> bool:
@@ -61,5 +63,11 @@ class SimpleQueue:
 
 
 def install(registry: Registry) -> None:
-    """Replaces queue.SimpleQueue."""
+    """Replaces queue.SimpleQueue, also for who imports it anew."""
+
+    def patch_anew(module: Any) -> None:
+        registry.replace(module, "SimpleQueue", type("SimpleQueue", (SimpleQueue,), {"_empty": module.Empty}))
+        after_next_import(registry, "_queue", patch_anew)
+
     registry.replace(queue, "SimpleQueue", SimpleQueue)
+    after_next_import(registry, "_queue", patch_anew)
