@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "test.h"
+#include "tests/dumps.h"
+#include "tests/test.h"
 
 static void run(ecru_fn fn) { CHECK_EQ(ecru_run(fn, NULL), 0); }
 static void run_both(ecru_fn fn) {
@@ -334,7 +335,7 @@ static void fifo(void *unused) {
   for (int i = 0; i < GOERS; i++) {
     goers[i] = (goer){group, started, i, 1};
     CHECK_EQ(ecru_go(goes, &goers[i]), 0);
-    for (int k = 0; k < 3; k++) ecru_yield(); // one processor: it parks before the next is started
+    await_waiting((uint64_t)i + 2); // it and those before it, the one at the gate
   }
   CHECK_EQ(ecru_chan_close(gate), 0);
   for (int i = 0; i < GOERS; i++) {
