@@ -7,7 +7,7 @@
 #include <ecru/ecru.h>
 #include <stdbool.h>
 
-enum { NAME_ROOM = 32 };
+enum { NAME_ROOM = 32, THREADS_MAX = 1000000 };
 
 static JavaVM *machine;
 static jclass goroutines, exception;
@@ -16,6 +16,14 @@ static jmethodID run, unobserved, exception_of;
 static jclass find_class(JNIEnv *env, const char *name) {
   jclass found = (*env)->FindClass(env, name);
   return found ? (*env)->NewGlobalRef(env, found) : NULL;
+}
+
+/// SIGSEGV is the machine's, which has it for references that are null and for its safepoints; and threads are as many as the system bears.
+static int choose_options(void) {
+  ecru_options options = ECRU_OPTIONS;
+  options.flags = ECRU_NO_SIGNAL_HANDLERS;
+  options.threads_max = THREADS_MAX;
+  return ecru_set_default_options(&options);
 }
 
 JNIEXPORT jint JNICALL JNI_OnLoad(JavaVM *vm, void *unused) {
@@ -31,7 +39,7 @@ JNIEXPORT jint JNICALL JNI_OnLoad(JavaVM *vm, void *unused) {
   if (unobserved) exception_of = (*env)->GetStaticMethodID(env, exception, "of", "(I)Ldev/ecru/EcruException;");
   if (!exception_of) return JNI_ERR;
   ecru_java_set_language();
-  return JNI_VERSION_10;
+  return choose_options() == 0 ? JNI_VERSION_10 : JNI_ERR;
 }
 
 void ecru_java_throw(JNIEnv *env, int status) {

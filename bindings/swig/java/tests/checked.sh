@@ -6,4 +6,4 @@ output=$("$java" -Xcheck:jni -Xmx512m "$@" 2>&1)
 status=$?
 printf '%s\n' "$output"
 [ $status -ne 0 ] && exit $status
-case $output in *"WARNING in native method"* | *"FATAL ERROR"* | *"WARNING: JNI local refs"*) exit 1 ;; esac
+case $output in *"WARNING in native method"* | *"FATAL ERROR"* | *"WARNING: JNI local refs"* | *"handler modified"*) exit 1 ;; esac

@@ -9,12 +9,12 @@ import java.util.concurrent.CompletableFuture;
  * A scope of goroutines, none of which outlives it: {@code try (var group = new Group()) { group.go(...); }}. The first that fails cancels the
  * others, unless the group is a supervisor; {@link #close} waits for all and throws that failure.
  *
- * <p>Java does not tell a resource that its block threw: what was started runs to its end then. {@link #cancel} what is not to.
+ * <p>Java does not tell a resource that its block threw: what was started runs to its end then, unless the block calls {@link #cancel}.
  */
 public final class Group implements AutoCloseable {
   private final NativeGroup handle;
-  private final List<Throwable> failures = new ArrayList<>(); // itself
-  private volatile boolean joined;
+  private final List<Throwable> failures = new ArrayList<>(); // itself; what runs has this, not the group, which can be dropped then
+  private volatile boolean joined, cancelled;
 
   /** A group under the caller's current token. */
   public Group() {
@@ -34,7 +34,7 @@ public final class Group implements AutoCloseable {
     handle = new NativeGroup(parent, limit, supervisor);
   }
 
-  private int run(Work work) {
+  private static int run(Work work, List<Throwable> failures) {
     try {
       work.run();
       return 0;
@@ -53,7 +53,8 @@ public final class Group implements AutoCloseable {
 
   private boolean start(Work work, Start starter) {
     java.util.Objects.requireNonNull(work);
-    long ticket = Goroutines.register(() -> run(work));
+    List<Throwable> known = failures;
+    long ticket = Goroutines.register(() -> run(work, known));
     boolean begun = false;
     try {
       return begun = starter.start(ticket);
@@ -125,13 +126,14 @@ public final class Group implements AutoCloseable {
     }
   }
 
-  /** Cancels what runs in it. */
+  /** Cancels what runs in it. That it gave up then is no failure to {@link #close}. */
   public void cancel() {
-    handle.cancel(0);
+    cancel(0);
   }
 
   /** {@link #cancel()} with a cause, a negative status. */
   public void cancel(int cause) {
+    cancelled = true;
     handle.cancel(cause);
   }
 
@@ -149,6 +151,8 @@ public final class Group implements AutoCloseable {
   public void close() {
     try {
       if (!joined) join();
+    } catch (CancelledException e) {
+      if (!cancelled) throw e;
     } finally {
       handle.close();
     }
