@@ -3,6 +3,7 @@
 #define ECRU_TESTS_DUMPS_H
 #include <ecru/debug.h>
 #include <ecru/ecru.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,9 +25,15 @@ static inline char *dump_taken(int format) {
   return text;
 }
 
+/// A dump may have megabytes, and some C libraries look for its end first in strstr and strspn: many calls of theirs would take minutes.
 static inline int count_of(const char *text, const char *part) {
+  size_t bytes = strlen(part);
   int count = 0;
-  for (const char *at = text; (at = strstr(at, part)) != NULL; at += strlen(part)) count++;
+  for (const char *at = text; *at;) {
+    bool here = *at == *part && strncmp(at, part, bytes) == 0;
+    count += here;
+    at += here ? bytes : 1;
+  }
   return count;
 }
 
@@ -39,7 +46,7 @@ static inline void check_has(const char *text, const char *part) {
 
 // ---- JSON (RFC 8259): each returns what follows the value, NULL: it is none ----------------------------------------
 
-/// As strspn, which in some C libraries looks for the end of the text first: a dump may have megabytes.
+/// As strspn.
 static inline size_t span_of(const char *at, const char *set) {
   size_t count = 0;
   while (at[count] && strchr(set, at[count])) count++;
