@@ -1,0 +1,95 @@
+module Ecru
+  # A scope of threads: none outlives wait; the first failure cancels the others. limit: so many at once. supervisor: a failure does not cancel.
+  class Group
+    attr_reader :token, :errors
+
+    def initialize(limit: nil, supervisor: false, token: nil)
+      @token = Token.new(token)
+      @errors = []
+      @running = WaitGroup.new
+      @slots = limit && Semaphore.new(limit)
+      @supervisor = supervisor
+    end
+
+    # Starts the block in a thread, once fewer than the limit run.
+    def go(*arguments, name: nil, &block)
+      raise Ecru.error(Core::EINVAL, "a block was expected") unless block
+      raise Ecru.error(Core::ESHUTDOWN) if @waited
+      Thread.handle_interrupt(Object => :on_blocking) do
+        @token.under { @slots.acquire } if @slots
+        @running.add(1)
+        begin
+          raise Ecru.error(@token.error) if @token.fired?
+          start(name, arguments, block)
+        rescue Exception # rubocop:disable Lint/RescueException
+          leave
+          raise
+        end
+      end
+      self
+    end
+
+    def cancel(cause = nil) = @token.cancel(cause)
+
+    # Waits for all. Raises the first failure. Who is cancelled meanwhile cancels them and waits on.
+    def wait
+      begin
+        @running.wait
+      rescue Exception => problem # rubocop:disable Lint/RescueException
+        cancel
+        Ecru.shield { @running.wait }
+      end
+      @waited = true
+      raise @errors.first if @errors.any?
+      raise problem if problem
+      raise @given_up if @given_up
+    end
+
+    private
+
+    def leave
+      @slots&.release
+      @running.done
+    end
+
+    def start(name, arguments, block)
+      thread = Thread.handle_interrupt(Object => :never) { Thread.new { run(arguments, block) } }
+      thread.name = name
+    rescue ThreadError => problem
+      raise Ecru.error(Core::ETHREADS, problem.message)
+    end
+
+    def run(arguments, block)
+      Thread.current.report_on_exception = false
+      @token.under { Thread.handle_interrupt(Object => :immediate) { block.call(*arguments) } }
+    rescue Exception => problem # rubocop:disable Lint/RescueException
+      failed(problem)
+    ensure
+      leave
+    end
+
+    def failed(problem)
+      return @given_up ||= problem if problem.is_a?(Cancelled) && @token.fired?
+      @errors << problem
+      @token.cancel(Ecru.status_of(problem)) unless @supervisor
+    end
+  end
+
+  # The block gets a group, which is waited for in the end; an error in the block cancels it. returns: what the block gives.
+  def self.scope(limit: nil, supervisor: false, token: nil)
+    group = Group.new(limit: limit, supervisor: supervisor, token: token)
+    begin
+      value = yield group
+    rescue Exception # rubocop:disable Lint/RescueException
+      group.cancel
+      begin
+        group.wait
+      rescue StandardError
+        nil # the block's own error is raised
+      end
+      raise
+    end
+    group.wait
+    value
+  end
+end

@@ -1,0 +1,148 @@
+# What Ruby ends a wait for: Thread#raise, Thread#kill, Timeout, signals; and that others run meanwhile.
+require "ecru"
+require "minitest/autorun"
+require "timeout"
+
+class TestWaits < Minitest::Test
+  class Stop < StandardError; end
+  UNFIRED = Ecru::Token.new
+  SLEEPER = Ecru.go { Ecru.sleep }
+
+  # What waits for ever, each way.
+  def self.waits
+    {
+      recv: -> { Ecru::Chan.new.recv },
+      send: -> { Ecru::Chan.new.send(1) },
+      ints: -> { Ecru::IntChan.new.recv },
+      bytes: -> { Ecru::ByteChan.new.send("x") },
+      each: -> { Ecru::Chan.new.each { flunk } },
+      sleep: -> { Ecru.sleep },
+      token: -> { UNFIRED.wait },
+      mutex: -> { Ecru::Mutex.new.tap { |m| Thread.new { m.lock }.join }.lock },
+      read_lock: -> { Ecru::RWMutex.new.tap { |m| Thread.new { m.lock }.join }.read_lock },
+      cond: -> { m = Ecru::Mutex.new; c = Ecru::Cond.new; m.synchronize { loop { c.wait(m) } } },
+      semaphore: -> { Ecru::Semaphore.new(1).tap(&:acquire).acquire },
+      waitgroup: -> { Ecru::WaitGroup.new.tap { |w| w.add(1) }.wait },
+      barrier: -> { Ecru::Barrier.new(2).wait },
+      timer: -> { Ecru::Timer.new(nil).wait },
+      limiter: -> { Ecru::Limiter.new(0.001, 1).tap { |l| l.wait(1) }.wait(1) },
+      task: -> { SLEEPER.join },
+      group: -> { Ecru.scope { |g| g.go { Ecru.sleep } } },
+      select: -> { Ecru.select(Ecru::Chan.new, Ecru::Chan.new.sending(1)) },
+      accept: -> { Ecru.listen("tcp", "127.0.0.1:0").accept },
+    }
+  end
+
+  def parked(thread)
+    Thread.pass until thread.status == "sleep" || !thread.alive?
+    thread
+  end
+
+  waits.each do |name, wait|
+    define_method("test_raise_ends_#{name}") do
+      thread = Thread.new { wait.call }
+      thread.report_on_exception = false
+      parked(thread).raise(Stop, "now")
+      assert_raises(Stop) { thread.value }
+    end
+    define_method("test_kill_ends_#{name}") do
+      cleaned = false
+      thread = Thread.new do
+        wait.call
+      ensure
+        cleaned = true
+      end
+      parked(thread).kill.join
+      assert cleaned
+    end
+    define_method("test_a_deadline_ends_#{name}") do
+      assert_raises(Ecru::DeadlineExceeded) { Ecru.timeout(0.002) { wait.call } }
+    end
+  end
+
+  def test_timeout_of_ruby
+    assert_raises(Timeout::Error) { Timeout.timeout(0.01) { Ecru::Chan.new.recv } }
+  end
+
+  def test_a_signal_is_handled_and_the_wait_goes_on
+    chan = Ecru::Chan.new
+    old = trap("USR1") { Thread.new { chan.send(:handled) } }
+    Thread.new { Process.kill("USR1", Process.pid) }
+    assert_equal :handled, chan.recv
+    trap("USR1") { nil }
+    index = Thread.new { Process.kill("USR1", Process.pid) && chan.send(:later) } && Ecru.select(chan).index
+    assert_equal 0, index
+  ensure
+    trap("USR1", old || "DEFAULT")
+  end
+
+  def test_an_interrupt_of_the_main_thread
+    code = 'require "ecru"; Thread.new { Process.kill("INT", Process.pid) }; begin; Ecru.sleep; rescue Interrupt; puts "ended"; end'
+    assert_equal "ended\n", IO.popen([RbConfig.ruby, *$LOAD_PATH.flat_map { |path| ["-I", path] }, "-e", code], &:read)
+  end
+
+  def test_the_end_of_the_program_ends_who_waits
+    code = 'require "ecru"; 20.times { Ecru.go { begin; Ecru.sleep; ensure; $stdout.write("x"); end } }; Ecru.sleep(0.05)'
+    assert_equal "x" * 20, IO.popen([RbConfig.ruby, *$LOAD_PATH.flat_map { |path| ["-I", path] }, "-e", code], &:read)
+  end
+
+  def test_masked_interrupts_wait_for_their_time
+    reached = false
+    thread = Thread.new do
+      Thread.handle_interrupt(Stop => :never) do
+        Ecru.sleep(0.05)
+        reached = true
+      end
+      flunk
+    end
+    thread.report_on_exception = false
+    parked(thread).raise(Stop)
+    assert_raises(Stop) { thread.value }
+    assert reached
+  end
+
+  def test_on_blocking_interrupts_come_while_it_waits
+    thread = Thread.new { Thread.handle_interrupt(Stop => :on_blocking) { Ecru.sleep } }
+    thread.report_on_exception = false
+    parked(thread).raise(Stop)
+    assert_raises(Stop) { thread.value }
+  end
+
+  def test_what_is_received_while_interrupted_is_not_lost
+    chan = Ecru::Chan.new
+    got = []
+    stops = 0
+    receiver = Thread.new do
+      Thread.handle_interrupt(Stop => :on_blocking) do
+        loop do
+          got << chan.recv
+        rescue Stop
+          stops += 1
+        rescue Ecru::Closed
+          break
+        end
+      end
+    end
+    noise = Thread.new do
+      200.times do |i|
+        receiver.raise(Stop)
+        Thread.pass until stops > i
+      end
+    end
+    sent = 0
+    chan << (sent += 1) while noise.alive? || sent < 500
+    chan.close
+    receiver.join
+    assert_equal (1..sent).to_a, got
+    assert_empty chan.objects
+  end
+
+  def test_others_run_while_one_waits
+    count = 0
+    waiter = Thread.new { Ecru.sleep }
+    parked(waiter)
+    1000.times { count += 1 }
+    assert_equal 1000, count
+    waiter.kill.join
+  end
+end
