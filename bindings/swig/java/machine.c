@@ -59,8 +59,8 @@ jbyteArray ecru_java_bytes(JNIEnv *env, const char *data, size_t length) {
 
 static JNIEnv *attach(void) {
   char name[NAME_ROOM] = "";
-  if (ecru_name(name, sizeof name) <= 0) (void)ecru_set_name("ecru-java");
-  JavaVMAttachArgs arguments = {JNI_VERSION_10, name[0] ? name : "ecru-java", NULL};
+  (void)ecru_name(name, sizeof name);
+  JavaVMAttachArgs arguments = {JNI_VERSION_10, name[0] ? name : "goroutine", NULL};
   void *env = NULL;
   return (*machine)->AttachCurrentThreadAsDaemon(machine, &env, &arguments) == JNI_OK ? env : NULL;
 }

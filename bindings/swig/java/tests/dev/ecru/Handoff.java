@@ -4,8 +4,8 @@ import java.util.Arrays;
 import java.util.concurrent.SynchronousQueue;
 
 /**
- * What a hand-off between two threads costs: each number is sent there and back, in alternation of rounds: a channel without buffer and Java's
- * SynchronousQueue. Argument: numbers a round. Prints the medians and their ratio.
+ * What a hand-off between two threads costs: a channel without buffer and Java's SynchronousQueue, in alternation of rounds; and what it costs to start a
+ * goroutine and wait for it, and a Thread. Argument: numbers a round. Prints medians and their ratios.
  */
 public final class Handoff {
   private static final int ROUNDS = 11;
@@ -98,6 +98,21 @@ public final class Handoff {
     return (end - begin) / (double) count;
   }
 
+  /** Nanoseconds to start one and wait for it. */
+  private static double start(boolean goroutine, int count) throws Exception {
+    long begin = System.nanoTime();
+    for (int i = 0; i < count; i++) {
+      if (goroutine) {
+        Ecru.spawn(() -> null).join();
+        continue;
+      }
+      Thread thread = new Thread(() -> {});
+      thread.start();
+      thread.join();
+    }
+    return (System.nanoTime() - begin) / (double) count;
+  }
+
   private static double median(double[] values) {
     double[] sorted = values.clone();
     Arrays.sort(sorted);
@@ -107,17 +122,21 @@ public final class Handoff {
   public static void main(String[] arguments) throws Exception {
     int count = Integer.parseInt(arguments[0]);
     String[] names = {"LongChan", "Chan<Long>", "SynchronousQueue", "SynchronousQueue, fair"};
-    double[][] both = new double[4][ROUNDS], one = new double[4][ROUNDS];
+    double[][] both = new double[4][ROUNDS], one = new double[4][ROUNDS], starts = new double[2][ROUNDS];
     for (int round = 0; round < ROUNDS; round++) {
       for (int i = 0; i < 4; i++) {
         both[i][round] = pingPong(pair(i), pair(i), count);
         one[i][round] = stream(pair(i), count);
       }
+      for (int i = 0; i < 2; i++) starts[i][round] = start(i == 0, count / 20);
     }
     for (int i = 0; i < 4; i++)
       System.out.printf(
           "%-24s there and back %7.0f ns (%.2f of SynchronousQueue's), one way %7.0f ns (%.2f)%n",
           names[i], median(both[i]), median(both[i]) / median(both[2]), median(one[i]), median(one[i]) / median(one[2]));
+    System.out.printf(
+        "start and join: goroutine %.0f ns (%.2f of a Thread's), Thread %.0f ns%n",
+        median(starts[0]), median(starts[0]) / median(starts[1]), median(starts[1]));
   }
 
   private static Pair pair(int i) {
