@@ -1,7 +1,8 @@
-/// lua/chan.c: channels of Lua values, within one universe.
+/// lua/chan.c: channels of Lua values, within one universe or, shared, between several.
 ///
 /// Numbers, booleans and nil travel as they are. Other values wait in the channel's own table, and their places in it travel: so the collector
 /// finds them through the channel alone, and a channel that nobody knows goes with what is in it, though it be itself.
+/// What is sent through a shared one is copied; each universe has a userdata of its own for it.
 #include "chan.h"
 
 #include <math.h>
@@ -42,8 +43,23 @@ item ecru_lua_pack(lua_State *L, int chan, int value) {
     case LUA_TNIL: return (item){.kind = ITEM_NIL};
     case LUA_TBOOLEAN: return (item){.kind = lua_toboolean(L, value) ? ITEM_TRUE : ITEM_FALSE};
     case LUA_TNUMBER: return number(L, value);
-    default: return keep(L, chan, value);
+    default: break;
   }
+  const channel *c = lua_touserdata(L, chan);
+  return c->shared ? (item){.kind = ITEM_COPIED, .copied = ecru_lua_copy(L, value)} : keep(L, chan, value);
+}
+
+static int paste(lua_State *L) {
+  ecru_lua_paste(L, lua_touserdata(L, 1));
+  return 1;
+}
+/// Pushes it, and frees it whatever happens.
+static void push_copied(lua_State *L, message *m) {
+  lua_pushcfunction(L, paste);
+  lua_pushlightuserdata(L, m);
+  int status = lua_pcall(L, 1, 1, 0);
+  ecru_lua_message_free(m);
+  if (status != 0) (void)lua_error(L);
 }
 
 static void release(lua_State *L, int chan, int kept) {
@@ -59,6 +75,7 @@ void ecru_lua_unpack(lua_State *L, int chan, const item *i) {
     case ITEM_TRUE: lua_pushboolean(L, i->kind == ITEM_TRUE); return;
     case ITEM_INTEGER: lua_pushinteger(L, i->integer); return;
     case ITEM_NUMBER: lua_pushnumber(L, i->number); return;
+    case ITEM_COPIED: push_copied(L, i->copied); return;
     case ITEM_KEPT: break;
   }
   ecru_lua_get_own(L, chan);
@@ -69,6 +86,7 @@ void ecru_lua_unpack(lua_State *L, int chan, const item *i) {
 
 void ecru_lua_discard(lua_State *L, int chan, const item *i) {
   if (i->kind == ITEM_KEPT) release(L, chan, i->kept);
+  if (i->kind == ITEM_COPIED) ecru_lua_message_free(i->copied);
 }
 
 /// In the call that sends one more: at most one is dropped by it. (What the end of the channel drops goes with its table.)
@@ -76,6 +94,13 @@ static void note_dropped(void *context, void *element) {
   channel *c = context;
   const item *i = element;
   if (i->kind == ITEM_KEPT && c->inside > 0 && c->drops < (int)(sizeof c->dropped / sizeof *c->dropped)) c->dropped[c->drops++] = i->kept;
+}
+
+/// In any thread.
+static void free_dropped(void *unused, void *element) {
+  (void)unused;
+  const item *i = element;
+  if (i->kind == ITEM_COPIED) ecru_lua_message_free(i->copied);
 }
 
 void ecru_lua_chan_enter(channel *c) { c->inside++; }
@@ -90,12 +115,24 @@ void ecru_lua_chan_leave(lua_State *L, int chan) {
 
 // ---- channels ----------------------------------------------------------------------------------------------------------
 
-#define CHAN_WAIT(L, c, status, call)                 \
-  do {                                                \
-    ecru_lua_chan_enter(c);                           \
-    ECRU_LUA_WAIT(L, (c)->head.home, status, call); \
-    ecru_lua_chan_leave(L, 1);                        \
-  } while (0)
+static void before(lua_State *L, channel *c) {
+  ecru_lua_before(L, c->head.home);
+  ecru_lua_chan_enter(c);
+}
+static bool interrupted(lua_State *L, int *status) {
+  if (*status != ECRU_EINTR) return false;
+  if (!ecru_lua_interrupted(L)) return true;
+  *status = ECRU_LUA_RAISED;
+  return false;
+}
+#define CHAN_WAIT(L, c, status, call)   \
+  do {                                  \
+    universe *u_ = (c)->head.home;      \
+    before(L, c);                       \
+    (status) = (call);                  \
+    ecru_lua_after(L, u_); /* first */  \
+    ecru_lua_chan_leave(L, 1);          \
+  } while (interrupted(L, &(status)))
 
 static int policy_of(lua_State *L, int argument) {
   static const char *const names[] = {"wait", "drop_newest", "drop_oldest", "fail"};
@@ -105,7 +142,17 @@ static int policy_of(lua_State *L, int argument) {
   ecru_lua_bad_argument(L, argument, "\"wait\", \"drop_newest\", \"drop_oldest\" or \"fail\"");
 }
 
-static int new_chan(lua_State *L) {
+static channel *push_chan(lua_State *L, universe *u, bool shared) {
+  channel *c = ecru_lua_new(L, u, &ecru_lua_chan_tag, sizeof *c, CHAN);
+  c->shared = shared;
+  lua_newtable(L);
+  ecru_lua_set_own(L, lua_gettop(L) - 1);
+  return c;
+}
+
+void ecru_lua_push_shared(lua_State *L, ecru_chan *chan) { push_chan(L, ecru_lua_universe(L), true)->chan = ecru_chan_retain(chan); }
+
+static int new_channel(lua_State *L, bool shared) {
   universe *u = lua_touserdata(L, lua_upvalueindex(1));
   ecru_chan_options options = ECRU_CHAN_OPTIONS;
   double capacity = lua_isnoneornil(L, 1) ? 0 : lua_tonumber(L, 1);
@@ -114,15 +161,16 @@ static int new_chan(lua_State *L) {
   options.unbounded = capacity > 2147483648.0; // math.huge
   options.full = policy_of(L, 2);
   lua_settop(L, 2);
-  channel *c = ecru_lua_new(L, u, &ecru_lua_chan_tag, sizeof *c, CHAN);
-  lua_newtable(L);
-  ecru_lua_set_own(L, 3);
-  options.dropped = note_dropped;
+  channel *c = push_chan(L, u, shared);
+  options.dropped = shared ? free_dropped : note_dropped;
   options.context = c;
   int status = ecru_chan_create_with(&c->chan, sizeof(item), options.unbounded ? 0 : (size_t)capacity, &options);
   if (status != 0) ecru_lua_raise(L, status);
   return 1;
 }
+
+static int new_chan(lua_State *L) { return new_channel(L, false); }
+static int new_shared(lua_State *L) { return new_channel(L, true); }
 
 static int chan_send(lua_State *L) {
   channel *c = check_chan(L, 1);
@@ -222,7 +270,7 @@ int ecru_lua_open_chans(lua_State *L) {
                                      {"close", chan_close}, {"is_closed", chan_is_closed}, {"len", chan_len},           {"cap", chan_cap},
                                      {"__call", chan_next}, {"__len", chan_len},           {"__tostring", chan_tostring}, {"__gc", chan_gc},
                                      {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"chan", new_chan}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"chan", new_chan}, {"shared_chan", new_shared}, {NULL, NULL}};
   ecru_lua_class(L, CHAN, methods);
   lua_setfield(L, -2, "Chan");
   lua_pushlightuserdata(L, ecru_lua_universe(L));

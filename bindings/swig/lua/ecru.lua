@@ -6,7 +6,7 @@ local core = require "ecru.core"
 local ecru = {
   version = core.version,
   go = core.go, spawn = core.spawn, on_unobserved = core.on_unobserved,
-  chan = core.chan, select = core.select,
+  chan = core.chan, shared_chan = core.shared_chan, select = core.select,
   timeout = core.timeout, shield = core.shield, under = core.under,
   sleep = core.sleep, yield = core.yield_, check = core.check, id = core.goroutine_id,
   error = core.error, is_error = core.is_error,
@@ -36,6 +36,41 @@ function ecru.with(lock, f, ...)
     return ...
   end
   return leave(pcall(f, ...))
+end
+
+-- A function's code, if it needs nothing but its arguments and globals.
+local function code_of(f)
+  if type(f) == "string" then return f end
+  if type(f) ~= "function" then error(core.error(core.EINVAL, "a universe runs a chunk of source or a function"), 3) end
+  local index = 1
+  local name = debug.getupvalue(f, index)
+  while name do
+    if name ~= "_ENV" then error(core.error(core.EINVAL, "a function for another universe cannot use the local '" .. name .. "' of this one"), 3) end
+    index = index + 1
+    name = debug.getupvalue(f, index)
+  end
+  return string.dump(f)
+end
+
+local unpack = table.unpack or unpack
+
+--- Runs a chunk of source, or a function without upvalues, in a new state on a thread of its own: in parallel. Arguments and results are
+-- copied: numbers, strings, booleans, tables of these, shared channels. Returns a task.
+function ecru.universe(f, ...)
+  local what = {code_of(f), package.path, package.cpath, select("#", ...), ...}
+  local outcome = core.shared_chan(1)
+  local thread = core.start_thread(what, outcome)
+  return core.spawn({name = "universe"}, function()
+    local ok, got = pcall(outcome.recv, outcome)
+    if not ok and not outcome:is_closed() then
+      thread:cancel()
+      core.shield(nil, pcall, outcome.recv, outcome)
+    end
+    if not ok then error(got, 0) end
+    core.shield(nil, pcall, outcome.recv, outcome) -- its end
+    if not got[1] then error(got[2], 0) end
+    return unpack(got, 3, 2 + got[2])
+  end)
 end
 
 local Group = {}

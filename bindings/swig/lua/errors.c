@@ -8,12 +8,17 @@
 
 #define ERROR "ecru.Error"
 
-static bool is_error(lua_State *L, int index) {
+bool ecru_lua_is_error(lua_State *L, int index) {
   if (!lua_istable(L, index) || !lua_getmetatable(L, index)) return false;
   luaL_getmetatable(L, ERROR);
   bool same = lua_rawequal(L, -1, -2);
   lua_pop(L, 2);
   return same;
+}
+
+void ecru_lua_make_error(lua_State *L) {
+  luaL_getmetatable(L, ERROR);
+  lua_setmetatable(L, -2);
 }
 
 void ecru_lua_push_error(lua_State *L, int status, const char *text) {
@@ -25,12 +30,11 @@ void ecru_lua_push_error(lua_State *L, int status, const char *text) {
   lua_setfield(L, -2, "name");
   lua_pushstring(L, text);
   lua_setfield(L, -2, "message");
-  luaL_getmetatable(L, ERROR);
-  lua_setmetatable(L, -2);
+  ecru_lua_make_error(L);
 }
 
 void ecru_lua_raise(lua_State *L, int status) {
-  ecru_lua_push_error(L, status, ecru_strerror(status));
+  if (status != ECRU_LUA_RAISED) ecru_lua_push_error(L, status, ecru_strerror(status));
   (void)lua_error(L);
   __builtin_unreachable();
 }
@@ -71,7 +75,7 @@ void ecru_lua_bad_argument(lua_State *L, int argument, const char *wanted) {
 
 int ecru_lua_trace(lua_State *L) {
   lua_settop(L, 1);
-  if (!is_error(L, 1)) {
+  if (!ecru_lua_is_error(L, 1)) {
     const char *text = lua_type(L, 1) == LUA_TSTRING || lua_type(L, 1) == LUA_TNUMBER ? lua_tostring(L, 1) : NULL;
     if (!text && luaL_callmeta(L, 1, "__tostring")) text = lua_tostring(L, -1);
     ecru_lua_push_error(L, ECRU_EPANIC, text ? text : lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1)));
@@ -88,7 +92,7 @@ int ecru_lua_trace(lua_State *L) {
 }
 
 static int error_tostring(lua_State *L) {
-  if (!is_error(L, 1)) ecru_lua_bad_argument(L, 1, "ecru.Error");
+  if (!ecru_lua_is_error(L, 1)) ecru_lua_bad_argument(L, 1, "ecru.Error");
   lua_getfield(L, 1, "name");
   lua_getfield(L, 1, "message");
   lua_getfield(L, 1, "traceback");
@@ -99,7 +103,7 @@ static int error_tostring(lua_State *L) {
 }
 
 static int test_error(lua_State *L) {
-  lua_pushboolean(L, is_error(L, 1));
+  lua_pushboolean(L, ecru_lua_is_error(L, 1));
   return 1;
 }
 
@@ -145,6 +149,7 @@ void *ecru_lua_new(lua_State *L, universe *u, const void *tag, size_t bytes, con
   memset(o, 0, bytes);
   o->tag = tag;
   o->home = u;
+  if (u) u->stale = true;
   luaL_getmetatable(L, metatable);
   lua_setmetatable(L, -2);
   return o;

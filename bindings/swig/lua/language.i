@@ -20,7 +20,7 @@
 // ---- the status ---------------------------------------------------------------------------------------------------------
 %typemap(in, numinputs=0) int *status (int status) { status = 0; $1 = &status; }
 %typemap(argout) int *status {
-  if (*$1 == ECRU_EINTR) ecru_lua_interrupted(L);
+  if (*$1 == ECRU_EINTR && ecru_lua_interrupted(L)) *$1 = ECRU_LUA_RAISED;
   if (*$1 < 0) ecru_lua_raise(L, *$1);
 }
 

@@ -5,8 +5,6 @@
 
 int luaopen_core(lua_State *L);
 
-__attribute__((visibility("default"))) int luaopen_ecru_core(lua_State *L);
-
 /// SWIG's tables of types belong to the process: one state fills them at a time.
 static int open_swig(lua_State *L) {
   static atomic_flag filling = ATOMIC_FLAG_INIT;
@@ -27,5 +25,6 @@ int luaopen_ecru_core(lua_State *L) {
   (void)ecru_lua_open_chans(L);
   (void)ecru_lua_open_select(L);
   (void)ecru_lua_open_scopes(L);
+  (void)ecru_lua_open_threads(L);
   return 1;
 }

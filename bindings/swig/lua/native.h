@@ -12,6 +12,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
+#include <limits.h>
 #include <stdbool.h>
 
 #if LUA_VERSION_NUM < 502
@@ -19,14 +20,16 @@
 #define lua_rawlen lua_objlen
 #endif
 
-typedef struct universe {
+typedef struct universe { // outlives the state while there are goroutines
   bool entered;          // this thread became a host for it
   bool scoped;           // its token is the current one of the goroutine that opened it
   uint64_t home_id;      // that goroutine's: as a rule the host's first
+  bool stale;            // objects were made that are newer than what ends it
   bool counted;          // among those that need the runtime
   bool closing, dead;    // the state is being closed; its goroutines are not to run Lua any more
   lua_State *ran;        // the thread that ran last: LuaJIT's VM must be told when it is another
   ecru_token *token;     // above all of its goroutines'
+  ecru_token *shields;   // above what they are shielded by: fires when they have had their time
   ecru_waitgroup *alive; // counts them
   size_t count;          // of them
 } universe;
@@ -41,6 +44,8 @@ typedef struct tagged {
 universe *ecru_lua_universe(lua_State *L);
 /// The calling thread can run the universe's goroutines from here on; raises an error if it cannot.
 void ecru_lua_host(lua_State *L, universe *u);
+/// Before the state is closed: cancels its goroutines and waits for them.
+void ecru_lua_end(lua_State *L);
 /// A goroutine of it has ended.
 void ecru_lua_ended(universe *u);
 /// Options for a goroutine of it.
@@ -48,25 +53,31 @@ ecru_go_options ecru_lua_go_options(void);
 /// Around whatever may wait.
 void ecru_lua_before(lua_State *L, universe *u);
 void ecru_lua_after(lua_State *L, universe *u);
-/// A wait was ended by a signal: lets a handler's hook run, which may raise an error.
-void ecru_lua_interrupted(lua_State *L);
+/// A wait was ended by a signal: lets a handler's hook run. returns: whether that raised an error, which is on the stack.
+bool ecru_lua_interrupted(lua_State *L);
 int ecru_lua_open_universe(lua_State *L);
 
-#define ECRU_LUA_WAIT(L, u, status, call)                        \
-  do {                                                           \
-    ecru_lua_before(L, u);                                       \
-    while (((status) = (call)) == ECRU_EINTR) ecru_lua_interrupted(L); \
-    ecru_lua_after(L, u);                                        \
-  } while (0)
+/// The status of a wait that was ended by an error of a hook, which is on the stack: for ecru_lua_raise.
+#define ECRU_LUA_RAISED INT_MIN
+#define ECRU_LUA_WAIT(L, u, status, call)                                              \
+  do {                                                                                 \
+    ecru_lua_before(L, u);                                                             \
+    (status) = (call);                                                                 \
+    ecru_lua_after(L, u);                                                              \
+    if ((status) == ECRU_EINTR && ecru_lua_interrupted(L)) (status) = ECRU_LUA_RAISED; \
+  } while ((status) == ECRU_EINTR)
 
 // ---- errors.c ----
-/// Raises an error object: {code, name, message}.
+/// Raises an error object: {code, name, message}; with ECRU_LUA_RAISED what is on the stack.
 _Noreturn void ecru_lua_raise(lua_State *L, int status);
 _Noreturn void ecru_lua_raise_text(lua_State *L, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 _Noreturn void ecru_lua_bad_argument(lua_State *L, int argument, const char *wanted);
 /// lua_error, where a mere text becomes an error object: an invalid argument.
 int ecru_lua_error(lua_State *L);
 void ecru_lua_push_error(lua_State *L, int status, const char *text);
+bool ecru_lua_is_error(lua_State *L, int index);
+/// The table on top of the stack becomes an error object.
+void ecru_lua_make_error(lua_State *L);
 /// Message handler: makes an error object with a traceback of whatever was raised.
 int ecru_lua_trace(lua_State *L);
 void ecru_lua_open_errors(lua_State *L);
@@ -94,4 +105,6 @@ int ecru_lua_open_tasks(lua_State *L);
 int ecru_lua_open_chans(lua_State *L);
 int ecru_lua_open_select(lua_State *L);
 int ecru_lua_open_scopes(lua_State *L);
+int ecru_lua_open_threads(lua_State *L);
+__attribute__((visibility("default"))) int luaopen_ecru_core(lua_State *L);
 #endif

@@ -24,7 +24,11 @@ static int timeout(lua_State *L) {
 static int shield(lua_State *L) {
   prepare(L);
   int64_t duration = ecru_lua_duration(L, 1);
-  int status = ecru_shield_enter(duration < 0 ? ECRU_FOREVER : ecru_after(duration));
+  universe *u = lua_touserdata(L, lua_upvalueindex(1));
+  ecru_token *token = NULL;
+  int status = ecru_token_create(&token, u->shields, duration < 0 ? ECRU_FOREVER : ecru_after(duration));
+  if (status == 0) status = ecru_token_enter(token);
+  ecru_token_release(token); // the scope holds it
   if (status != 0) ecru_lua_raise(L, status);
   return run_inside(L);
 }

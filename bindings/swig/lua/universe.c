@@ -1,7 +1,11 @@
 /// lua/universe.c: a state's goroutines, from the thread that becomes their host to the state's end.
 ///
 /// At the end (lua_close) the goroutines that are left are cancelled and may clean up for a second (GRACE). Who still waits then, or waits again, is
-/// ended where it wakes without running Lua any more. What cannot be woken stays parked for ever: the host is not left then.
+/// ended where it wakes without running Lua any more. What does not wake even then (one that waits to have a mutex again after a condition, of somebody
+/// who was ended so) stays parked for ever: the host is not left.
+///
+/// Finalizers run in the reverse order of their objects' making, so the one that does this must be newer than what the goroutines use: it is made anew
+/// where the first goroutine goes on after a wait, if objects of ours were made since (`stale`).
 ///
 /// LuaJIT keeps the running thread in its global state (cur_L): traces and, up to 2023, an error caught by pcall find the thread there. It is set
 /// where the VM is entered and where a C function returns to it, but an error raised by a C function that has waited would be caught with another
@@ -11,8 +15,10 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define KEY "ecru.universe"
+#define KEEPER "ecru.universe.keeper"
 
 enum {
 #ifdef LUAJIT_VERSION
@@ -25,18 +31,36 @@ enum {
 };
 #define GRACE ECRU_SECOND
 
-static const char universe_tag;
+static const char universe_tag, keeper_tag;
 typedef struct holder {
   tagged head;
-  universe universe;
+  universe *universe;
 } holder;
 
 universe *ecru_lua_universe(lua_State *L) {
-  lua_pushlightuserdata(L, (void *)&universe_tag);
+  lua_pushlightuserdata(L, (void *)&keeper_tag);
   lua_rawget(L, LUA_REGISTRYINDEX);
   holder *h = lua_touserdata(L, -1);
   lua_pop(L, 1);
-  return &h->universe;
+  return h->universe;
+}
+
+static holder *new_holder(lua_State *L, const void *tag, const char *class) {
+  lua_pushlightuserdata(L, (void *)tag);
+  holder *h = ecru_lua_new(L, NULL, tag, sizeof *h, class);
+  lua_rawset(L, LUA_REGISTRYINDEX);
+  return h;
+}
+
+static void freshen(lua_State *L, universe *u) {
+  u->stale = false;
+  luaL_checkstack(L, 4, NULL);
+  lua_pushlightuserdata(L, (void *)&universe_tag);
+  lua_rawget(L, LUA_REGISTRYINDEX);
+  holder *old = lua_touserdata(L, -1), *h = new_holder(L, &universe_tag, KEY);
+  old->universe = NULL;
+  h->universe = u;
+  lua_pop(L, 1);
 }
 
 // ---- waiting -----------------------------------------------------------------------------------------------------------
@@ -58,7 +82,15 @@ void ecru_lua_ended(universe *u) {
   (void)ecru_waitgroup_done(u->alive);
 }
 
+/// Under a token that has fired nothing waits: one that goes on in spite of all errors would keep everybody else from running.
+static void let_the_end_come(void) {
+  if (ecru_shield_enter(ECRU_FOREVER) != 0) return;
+  (void)ecru_yield();
+  (void)ecru_token_leave();
+}
+
 void ecru_lua_after(lua_State *L, universe *u) {
+  if (u->closing && !is_home(u)) let_the_end_come();
   if (u->dead && u->count > 0 && !is_home(u)) {
     ecru_lua_ended(u);
     ecru_exit();
@@ -72,11 +104,11 @@ void ecru_lua_after(lua_State *L, universe *u) {
   (void)nothing;
 #endif
   u->ran = L;
+  if (u->stale && is_home(u) && !u->closing) freshen(L, u);
 }
 
-void ecru_lua_interrupted(lua_State *L) {
-  if (luaL_loadstring(L, "") == 0) lua_call(L, 0, 0); // the stand-alone interpreter's handler has set a hook
-  else lua_pop(L, 1);
+bool ecru_lua_interrupted(lua_State *L) {
+  return luaL_loadstring(L, "") != 0 || lua_pcall(L, 0, 0, 0) != 0; // the stand-alone interpreter's handler has set a hook
 }
 
 // ---- the host ----------------------------------------------------------------------------------------------------------
@@ -116,6 +148,7 @@ void ecru_lua_host(lua_State *L, universe *u) {
   u->home_id = ecru_id();
   status = u->alive ? 0 : ecru_waitgroup_create(&u->alive);
   if (status == 0 && !u->token) status = ecru_token_create(&u->token, NULL, ECRU_FOREVER);
+  if (status == 0 && !u->shields) status = ecru_token_without_cancel(&u->shields, NULL);
   if (status == 0 && !u->scoped) status = ecru_token_enter(u->token);
   if (status != 0) ecru_lua_raise(L, status);
   u->scoped = true;
@@ -130,36 +163,58 @@ static void wait_out(universe *u, int64_t grace_ns) {
   (void)ecru_token_leave();
 }
 
-static int universe_gc(lua_State *L) {
-  holder *h = ecru_lua_test(L, 1, &universe_tag, sizeof *h);
-  if (!h || h->universe.dead) return 0;
-  universe *u = &h->universe;
+static void end(universe *u) {
+  if (u->closing) return;
   u->closing = true;
   if (u->count > 0 && is_home(u)) {
     (void)ecru_token_cancel(u->token, 0);
     wait_out(u, GRACE);
     u->dead = true;
-    if (u->count > 0) wait_out(u, ECRU_MILLISECOND);
+    if (u->count > 0) (void)ecru_token_cancel(u->shields, 0);
+    if (u->count > 0) wait_out(u, 100 * ECRU_MILLISECOND);
     if (u->count > 0) fprintf(stderr, "ecru: %zu goroutines of a Lua state that is closed do not end\n", u->count);
   }
   u->dead = true;
-  if (u->count > 0) return 0; // they have what is left
+}
+
+void ecru_lua_end(lua_State *L) { end(ecru_lua_universe(L)); }
+
+static int universe_gc(lua_State *L) {
+  holder *h = ecru_lua_test(L, 1, &universe_tag, sizeof *h);
+  if (h && h->universe) end(h->universe);
+  return 0;
+}
+
+/// The thread is no host any more, and the runtime stops, if nobody else needs them.
+static void give_back(universe *u) {
   if (u->scoped) (void)ecru_token_leave();
   if (u->entered) (void)ecru_host_leave(); // not if there is another state's goroutine
   ecru_token_release(u->token);
+  ecru_token_release(u->shields);
   ecru_waitgroup_destroy(u->alive);
   // acq_rel: the last one comes after the others' ends
-  if (!u->counted || atomic_fetch_sub_explicit(&universes, 1, memory_order_acq_rel) > 1) return 0;
-  if (atomic_load_explicit(&stacks_are_ours, memory_order_relaxed) && ecru_stop() == 0) atomic_store_explicit(&stacks_are_ours, false, memory_order_relaxed);
+  bool last = u->counted && atomic_fetch_sub_explicit(&universes, 1, memory_order_acq_rel) == 1;
+  if (last && atomic_load_explicit(&stacks_are_ours, memory_order_relaxed) && ecru_stop() == 0) atomic_store_explicit(&stacks_are_ours, false, memory_order_relaxed);
+}
+
+/// Made before all of our objects, and so finalized after them.
+static int keeper_gc(lua_State *L) {
+  holder *h = ecru_lua_test(L, 1, &keeper_tag, sizeof *h);
+  if (!h || !h->universe || h->universe->count > 0) return 0; // what could not be ended has what is left
+  give_back(h->universe);
+  free(h->universe);
+  h->universe = NULL;
   return 0;
 }
 
 int ecru_lua_open_universe(lua_State *L) {
-  static const luaL_Reg methods[] = {{"__gc", universe_gc}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"__gc", universe_gc}, {NULL, NULL}}, keeper_methods[] = {{"__gc", keeper_gc}, {NULL, NULL}};
   ecru_lua_class(L, KEY, methods);
-  lua_pop(L, 1);
-  lua_pushlightuserdata(L, (void *)&universe_tag);
-  (void)ecru_lua_new(L, NULL, &universe_tag, sizeof(holder), KEY);
-  lua_rawset(L, LUA_REGISTRYINDEX);
+  ecru_lua_class(L, KEEPER, keeper_methods);
+  lua_pop(L, 2);
+  holder *keeper = new_holder(L, &keeper_tag, KEEPER);
+  holder *h = new_holder(L, &universe_tag, KEY);
+  keeper->universe = h->universe = calloc(1, sizeof *h->universe);
+  if (!h->universe) return luaL_error(L, "not enough memory");
   return 0;
 }
