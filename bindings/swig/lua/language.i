@@ -5,6 +5,13 @@
 
 #include <stdint.h>
 
+// More arguments than are taken are no error, as anywhere in Lua: for line in connection.read_line, connection do
+#undef SWIG_check_num_args
+#define SWIG_check_num_args(function, least, most)                                                            \
+  if (lua_gettop(L) < (least)) {                                                                              \
+    SWIG_Lua_pushferrstring(L, "Error in %s expected %d.. args, got %d", function, least, lua_gettop(L)); \
+    goto fail;                                                                                                \
+  }
 #undef lua_error
 #define lua_error ecru_lua_error // whatever SWIG finds wrong has code and name, too
 %}
