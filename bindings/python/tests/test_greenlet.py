@@ -75,7 +75,10 @@ def test_other_threads_wait_inside_greenlets():
     assert task.result() == "x"
 
 
-@pytest.mark.parametrize("imports", ["greenlet, ecru", "ecru, greenlet"])
+@pytest.mark.parametrize(
+    "imports",
+    ["greenlet, ecru", "ecru, greenlet", "ecru, importlib.util; importlib.util.find_spec('greenlet'); import greenlet"],
+)
 def test_it_does_not_matter_which_is_imported_first(imports):
     done = run(f"""
         import {imports}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.abc
-import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
@@ -30,17 +29,20 @@ class _Finder(importlib.abc.MetaPathFinder):
         self.installs: dict[str, Callable[[ModuleType], None]] = {}
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        install = self.installs.pop(name, None)
-        if install is None:
+        if name not in self.installs:
             return None
-        spec = importlib.util.find_spec(name)
+        others = (finder for finder in sys.meta_path if finder is not self)
+        found = (finder.find_spec(name, path, target) for finder in others)
+        spec = next((one for one in found if one is not None), None)
         if spec is not None and spec.loader is not None:
             loader: Any = _Loader(spec.loader) if isinstance(spec.loader, type) else spec.loader
             execute = loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
                 execute(module)
-                install(module)
+                install = self.installs.pop(name, None)  # not before: who finds a module need not import it
+                if install is not None:
+                    install(module)
 
             loader.exec_module = exec_module
             spec.loader = loader
