@@ -22,11 +22,20 @@
 
 _Static_assert(sizeof(struct sockaddr_storage) <= sizeof ((ecru_address *)0)->storage, "every address fits");
 
-static const struct sockaddr *raw_const(const ecru_address *address) { return (const struct sockaddr *)(const void *)address->storage; }
+/// What lies in `storage`, which is declared as numbers: the compiler must not take the one for something else than the other.
+typedef union __attribute__((may_alias)) place {
+  struct sockaddr any;
+  struct sockaddr_in v4;
+  struct sockaddr_in6 v6;
+  struct sockaddr_un un;
+} place;
+
+static place *place_of(ecru_address *address) { return (place *)(void *)address->storage; }
+static const place *place_in(const ecru_address *address) { return (const place *)(const void *)address->storage; }
 
 enum ecru__family ecru__net_family(const ecru_address *address) {
-  if (address->bytes < sizeof raw_const(address)->sa_family) return ECRU__FAMILY_NONE;
-  switch (raw_const(address)->sa_family) {
+  if (address->bytes < sizeof place_in(address)->any.sa_family) return ECRU__FAMILY_NONE;
+  switch (place_in(address)->any.sa_family) {
   case AF_INET: return ECRU__FAMILY_V4;
   case AF_INET6: return ECRU__FAMILY_V6;
   case AF_UNIX: return ECRU__FAMILY_UNIX;
@@ -34,22 +43,20 @@ enum ecru__family ecru__net_family(const ecru_address *address) {
   }
 }
 
-static struct sockaddr_in *make_v4(ecru_address *address, uint16_t port) {
-  memset(address, 0, sizeof *address);
-  struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)address->storage;
-  v4->sin_family = AF_INET;
-  v4->sin_port = htons(port);
-  address->bytes = sizeof *v4;
-  return v4;
+static place *make_v4(ecru_address *address, uint16_t port) {
+  place *made = place_of(memset(address, 0, sizeof *address));
+  made->v4.sin_family = AF_INET;
+  made->v4.sin_port = htons(port);
+  address->bytes = sizeof made->v4;
+  return made;
 }
 
-static struct sockaddr_in6 *make_v6(ecru_address *address, uint16_t port) {
-  memset(address, 0, sizeof *address);
-  struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)address->storage;
-  v6->sin6_family = AF_INET6;
-  v6->sin6_port = htons(port);
-  address->bytes = sizeof *v6;
-  return v6;
+static place *make_v6(ecru_address *address, uint16_t port) {
+  place *made = place_of(memset(address, 0, sizeof *address));
+  made->v6.sin6_family = AF_INET6;
+  made->v6.sin6_port = htons(port);
+  address->bytes = sizeof made->v6;
+  return made;
 }
 
 /// "%eth0" or "%2". returns: the zone's number; 0: none such.
@@ -64,7 +71,7 @@ int ecru__net_ip(ecru_address *address, const char *text, uint16_t port) {
   char host[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE];
   struct in_addr v4;
   if (inet_pton(AF_INET, text, &v4) == 1) {
-    make_v4(address, port)->sin_addr = v4;
+    make_v4(address, port)->v4.sin_addr = v4;
     return 0;
   }
   if (strlen(text) >= sizeof host) return ECRU_ENOHOST;
@@ -77,54 +84,53 @@ int ecru__net_ip(ecru_address *address, const char *text, uint16_t port) {
   uint32_t number = zone ? zone_number(zone) : 0;
   errno = saved_errno;
   if (zone && number == 0) return ECRU_ENOHOST;
-  struct sockaddr_in6 *made = make_v6(address, port);
-  made->sin6_addr = v6;
-  made->sin6_scope_id = number;
+  place *made = make_v6(address, port);
+  made->v6.sin6_addr = v6;
+  made->v6.sin6_scope_id = number;
   return 0;
 }
 
 int ecru__net_any(ecru_address *address, enum ecru__family family, uint16_t port) {
-  if (family == ECRU__FAMILY_V4) make_v4(address, port)->sin_addr.s_addr = htonl(INADDR_ANY);
-  else make_v6(address, port)->sin6_addr = in6addr_any;
+  if (family == ECRU__FAMILY_V4) make_v4(address, port)->v4.sin_addr.s_addr = htonl(INADDR_ANY);
+  else make_v6(address, port)->v6.sin6_addr = in6addr_any;
   return 0;
 }
 
 int ecru__net_loopback(ecru_address *address, enum ecru__family family, uint16_t port) {
-  if (family == ECRU__FAMILY_V4) make_v4(address, port)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  else make_v6(address, port)->sin6_addr = in6addr_loopback;
+  if (family == ECRU__FAMILY_V4) make_v4(address, port)->v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  else make_v6(address, port)->v6.sin6_addr = in6addr_loopback;
   return 0;
 }
 
 int ecru__net_path(ecru_address *address, const char *path) {
-  struct sockaddr_un *un = (struct sockaddr_un *)(void *)address->storage;
+  place *made = place_of(address);
   size_t length = strlen(path);
   if (length == 0) return ECRU_EINVAL;
-  if (length >= sizeof un->sun_path) return ECRU_ENAMETOOLONG;
+  if (length >= sizeof made->un.sun_path) return ECRU_ENAMETOOLONG;
   memset(address, 0, sizeof *address);
-  un->sun_family = AF_UNIX;
-  memcpy(un->sun_path, path, length);
+  made->un.sun_family = AF_UNIX;
+  memcpy(made->un.sun_path, path, length);
   bool abstract = path[0] == '@';
-  if (abstract) un->sun_path[0] = 0;
+  if (abstract) made->un.sun_path[0] = 0;
   address->bytes = (uint32_t)(offsetof(struct sockaddr_un, sun_path) + length + !abstract);
   return 0;
 }
 
 void ecru__net_set_port(ecru_address *address, uint16_t port) {
-  if (ecru__net_family(address) == ECRU__FAMILY_V4) ((struct sockaddr_in *)(void *)address->storage)->sin_port = htons(port);
-  if (ecru__net_family(address) == ECRU__FAMILY_V6) ((struct sockaddr_in6 *)(void *)address->storage)->sin6_port = htons(port);
+  if (ecru__net_family(address) == ECRU__FAMILY_V4) place_of(address)->v4.sin_port = htons(port);
+  if (ecru__net_family(address) == ECRU__FAMILY_V6) place_of(address)->v6.sin6_port = htons(port);
 }
 
 int ecru__net_port(const ecru_address *address) {
-  if (ecru__net_family(address) == ECRU__FAMILY_V4) return ntohs(((const struct sockaddr_in *)(const void *)address->storage)->sin_port);
-  if (ecru__net_family(address) == ECRU__FAMILY_V6) return ntohs(((const struct sockaddr_in6 *)(const void *)address->storage)->sin6_port);
+  if (ecru__net_family(address) == ECRU__FAMILY_V4) return ntohs(place_in(address)->v4.sin_port);
+  if (ecru__net_family(address) == ECRU__FAMILY_V6) return ntohs(place_in(address)->v6.sin6_port);
   return ECRU_EINVAL;
 }
 
 static const void *ip_of(const ecru_address *address, size_t *bytes) {
   bool v4 = ecru__net_family(address) == ECRU__FAMILY_V4;
   *bytes = v4 ? sizeof(struct in_addr) : sizeof(struct in6_addr);
-  return v4 ? (const void *)&((const struct sockaddr_in *)(const void *)address->storage)->sin_addr
-            : (const void *)&((const struct sockaddr_in6 *)(const void *)address->storage)->sin6_addr;
+  return v4 ? (const void *)&place_in(address)->v4.sin_addr : (const void *)&place_in(address)->v6.sin6_addr;
 }
 
 bool ecru__net_same(const ecru_address *a, const ecru_address *b) {
@@ -136,13 +142,13 @@ bool ecru__net_same(const ecru_address *a, const ecru_address *b) {
 }
 
 static int path_text(const ecru_address *address, char *text, size_t bytes) {
-  const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)address->storage;
+  const char *path = place_in(address)->un.sun_path;
   size_t length = address->bytes - offsetof(struct sockaddr_un, sun_path);
   if (address->bytes <= offsetof(struct sockaddr_un, sun_path)) length = 0; // unnamed
-  bool abstract = length > 0 && un->sun_path[0] == 0;
-  if (!abstract) length = strnlen(un->sun_path, length);
+  bool abstract = length > 0 && path[0] == 0;
+  if (!abstract) length = strnlen(path, length);
   if (length >= bytes) return ECRU_EOVERFLOW;
-  memcpy(text, un->sun_path, length);
+  memcpy(text, path, length);
   if (abstract) text[0] = '@';
   text[length] = 0;
   return (int)length;
@@ -154,14 +160,15 @@ int ecru__net_host_text(const ecru_address *address, char *text, size_t bytes) {
   char host[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE + 10];
   int saved_errno = errno;
   if (family == ECRU__FAMILY_V4) {
-    inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)address->storage)->sin_addr, host, sizeof host);
+    inet_ntop(AF_INET, &place_in(address)->v4.sin_addr, host, sizeof host);
   } else if (family == ECRU__FAMILY_V6) {
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)address->storage;
-    inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
+    const place *here = place_in(address);
+    uint32_t zone = here->v6.sin6_scope_id;
+    inet_ntop(AF_INET6, &here->v6.sin6_addr, host, sizeof host);
     char name[IF_NAMESIZE];
     size_t length = strlen(host);
-    if (v6->sin6_scope_id && if_indextoname(v6->sin6_scope_id, name)) snprintf(host + length, sizeof host - length, "%%%s", name);
-    else if (v6->sin6_scope_id) snprintf(host + length, sizeof host - length, "%%%u", (unsigned)v6->sin6_scope_id);
+    if (zone && if_indextoname(zone, name)) snprintf(host + length, sizeof host - length, "%%%s", name);
+    else if (zone) snprintf(host + length, sizeof host - length, "%%%u", (unsigned)zone);
   } else {
     return ECRU_EINVAL;
   }
