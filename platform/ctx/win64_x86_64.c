@@ -2,10 +2,10 @@
 #include "platform/ctx.h"
 
 #include <assert.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <windows.h>
+
+#include "platform/ctx/win64.h"
 
 /// A suspended context; see ctx/win64_x86_64.S.
 struct frame {
@@ -23,19 +23,6 @@ _Static_assert(offsetof(struct frame, stack_limit) == 184 && offsetof(struct fra
 
 void ecru__ctx_start(void);
 
-/// The lowest address of the stack that is committed already and no guard. Below a stack that has not been used up lies what is only reserved,
-/// then the guard page; other memory is committed down to its end.
-static char *committed_from(char *low) {
-  MEMORY_BASIC_INFORMATION region;
-  for (;;) {
-    size_t got = VirtualQuery(low, &region, sizeof region);
-    assert(got == sizeof region);
-    (void)got;
-    if (region.State == MEM_COMMIT && !(region.Protect & PAGE_GUARD)) return low;
-    low = (char *)region.BaseAddress + region.RegionSize;
-  }
-}
-
 void *ecru__ctx_make(void *stack_top, size_t stack_bytes, void (*entry)(void *value)) {
   assert((uintptr_t)stack_top % 16 == 0 && stack_bytes > ECRU__CTX_BYTES);
   struct frame *fresh = (struct frame *)(void *)((char *)stack_top - sizeof *fresh);
@@ -45,7 +32,7 @@ void *ecru__ctx_make(void *stack_top, size_t stack_bytes, void (*entry)(void *va
   fresh->x87 = 0x27f; // 53 bits: what Windows starts threads with
   fresh->exception_list = (void *)UINTPTR_MAX;
   fresh->stack_base = stack_top;
-  fresh->stack_limit = committed_from(low);
+  fresh->stack_limit = ecru__win64_committed_from(low);
   fresh->deallocation_stack = low;
   fresh->r12 = (void *)(uintptr_t)entry;
   fresh->continues = ecru__ctx_start;

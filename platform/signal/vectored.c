@@ -28,7 +28,7 @@ static void never_entered(void *unused) { (void)unused; }
 
 /// Windows tells of an overflow where it noticed it: above the last page. The lowest address of the stack lies in the guard for certain.
 static const void *place_of(const EXCEPTION_RECORD *record) {
-  if (record->ExceptionCode == (DWORD)EXCEPTION_STACK_OVERFLOW) return (const void *)__readgsqword(0x1478); // DeallocationStack
+  if (record->ExceptionCode == (DWORD)EXCEPTION_STACK_OVERFLOW) return *(void **)((char *)NtCurrentTeb() + 0x1478); // DeallocationStack
   if (record->ExceptionCode == (DWORD)EXCEPTION_ACCESS_VIOLATION && record->NumberParameters >= 2)
     return (const void *)record->ExceptionInformation[1];
   return NULL;
