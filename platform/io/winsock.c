@@ -243,7 +243,9 @@ int ecru__descriptor_kind(intptr_t descriptor) {
 int ecru__io_set_blocking(intptr_t descriptor, bool blocking, bool *was) {
   u_long mode = !blocking;
   if (was) *was = true; // nobody can tell
-  return ioctlsocket((SOCKET)descriptor, FIONBIO, &mode) == 0 ? 0 : (int)failure();
+  if (ioctlsocket((SOCKET)descriptor, FIONBIO, &mode) == 0) return 0;
+  int status = (int)failure();
+  return status == ECRU_ENOTSOCK ? ECRU_EBADF : status;
 }
 
 int ecru__io_close(intptr_t descriptor) {

@@ -36,6 +36,7 @@ TEST(io, a_socket_is_of_a_kind) { // I1
   CHECK_EQ(kind_of(listener), ECRU__IS_LISTENER);
   CHECK_EQ(ecru__descriptor_kind(listener), ECRU_EBADF);
   CHECK_EQ(ecru__is_file(listener), ECRU_EBADF);
+  CHECK_EQ(ecru__io_set_blocking(listener, false, NULL), ECRU_EBADF);
 }
 
 TEST(io, a_unix_socket_is_of_a_kind) { // I1
