@@ -43,6 +43,7 @@ static void dig_down(void *argument) {
 }
 
 static void run(stack *s, void (*entry)(void *)) {
+  ECRU__ASAN_UNPOISON(s->low, STACK_BYTES); // frames are left without returning
   s->self = ecru__ctx_make(top_of(s), STACK_BYTES, entry);
   ecru__ctx_switch(&s->resumer, s->self, s);
   ecru__ctx_drop(s->self);
