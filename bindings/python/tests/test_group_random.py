@@ -40,17 +40,18 @@ class Forest:
 
     def __init__(self) -> None:
         """Nothing has run."""
-        self.alive = 0
+        self.alive: set[object] = set()  # changed in one step, also where goroutines are threads
         self.raised: list[Planned] = []
         self.never = ecru.Event()
 
     def run(self, node: Node) -> None:
         """What a goroutine does."""
-        self.alive += 1
+        me = object()
+        self.alive.add(me)
         try:
             self._run(*node)
         finally:
-            self.alive -= 1
+            self.alive.remove(me)
 
     def _run(self, kind: str, children: tuple[Node, ...]) -> None:
         if kind == "yield":
@@ -60,8 +61,9 @@ class Forest:
         elif kind == "wait":
             self.never.wait()
         elif kind == "fail":
-            self.raised.append(Planned())
-            raise self.raised[-1]
+            error = Planned()
+            self.raised.append(error)
+            raise error
         elif kind != "return":
             self._group(kind, children)
 
@@ -86,5 +88,5 @@ def test_t4_random_groups_end_and_lose_no_error(tree: Node, seconds: float | Non
                 group.go(forest.run, tree)
         except ExceptionGroup as error:
             found = flat(error)
-    assert forest.alive == 0
+    assert forest.alive == set()
     assert sorted(map(id, found)) == sorted(map(id, forest.raised))
