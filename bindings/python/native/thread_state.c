@@ -245,6 +245,17 @@ static void lend_room(mark *m) { (void)m; }
 static void take_room_back(const mark *m) { (void)m; }
 #endif
 
+/// From 3.14 on the interpreter goes by where the stack pointer is, and would otherwise look for the thread's own stack at each new state.
+static void say_where_the_stack_is(mark *m) {
+#if PY_VERSION_HEX >= 0x030e0100
+  enum { ABOVE = 64 << 10, SPARE = 128 << 10 }; // at the top, and where it ends with what no check comes before
+  char *end = (char *)m - STACK + ABOVE + SPARE;
+  (void)PyUnstable_ThreadState_SetStackProtection(m->state, end, (size_t)((char *)m - end));
+#else
+  (void)m;
+#endif
+}
+
 static PyThreadState *take_state(home *h) { return h->pooled > 0 ? h->pool[--h->pooled] : new_state(); }
 
 /// Empties what its goroutine left behind. returns: false: it cannot be used again.
@@ -275,6 +286,7 @@ int ecru_py_begin(home *h, mark *m) {
   if (!m->state) return -1;
   lend_room(m);
   m->id = ecru_id();
+  say_where_the_stack_is(m);
   (void)ecru_host_set_mark(m);
   go_on(h, m);
   m->state->thread_id = (unsigned long)(m->id | (uint64_t)1 << 62); // tells goroutines apart in sys._current_frames
