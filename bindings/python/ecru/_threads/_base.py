@@ -37,12 +37,17 @@ class Closed(Exception):
     """The channel or handle is closed."""
 
     __module__ = "ecru"
+    __qualname__ = "ChanClosed"  # as programs know it
 
 
 class Error(OSError):
     """What ecru alone can say: (code, text)."""
 
     __module__ = "ecru"
+    __qualname__ = "EcruError"
+
+
+Closed.__name__, Error.__name__ = Closed.__qualname__, Error.__qualname__
 
 
 def _cancelled(reason: Literal["cancelled", "deadline"]) -> Cancelled:
@@ -92,6 +97,15 @@ class _Here(threading.local):
 
 
 here = _Here()
+
+
+class _Process:
+    """What there is once."""
+
+    shut = False  # the interpreter is ending: no goroutines begin any more
+
+
+process = _Process()
 enter_by_itself: list[Callable[[], None]] = []  # what makes the main thread a home; _home.py puts it here
 
 

@@ -82,19 +82,25 @@ class Crew:
             raise
         return task
 
-    def _has_ended(self, task: Task[Any] | None, error: BaseException | None) -> None:
-        """task: one that is about to end, with the error; None: one that has."""
+    def _has_ended(self, task: Task[Any] | None, error: BaseException | None) -> bool:
+        """task: one that is about to end, with the error; None: one that has.
+
+        Returns whether it was told: then it is its owner who raises the error.
+        """
         if task is None:
             self._leave()
-            return
+            return False
         failed = self._failed
         if error is None or failed is None:
-            return
+            return False
         try:
             with self._telling:
                 failed(task, error)
         except BaseException as other:
             tell_unraisable(other, failed)
+            return False
+        else:
+            return True
         finally:
             del task, error
 

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from ecru._abi import ffi, lib
-from ecru._threads._base import EINTR, FOREVER, enter_by_itself, fail, here
+from ecru._threads._base import EINTR, FOREVER, enter_by_itself, fail, here, process
 from ecru._threads._token import Token, token_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ class _State:
     def __init__(self) -> None:
         self.homes: dict[int, Home] = {}  # by their thread's native id
         self.mutex = threading.Lock()
-        self.shut = False
         self.is_ours = False  # the runtime was started with our options
         self.forked_in_scope = False
         self.host_of_threads: Home | None = None  # in which threads that are no homes start goroutines
@@ -180,7 +179,7 @@ class Home:
 
 @ffi.callback("void (void *)")  # type: ignore[untyped-decorator, unused-ignore]
 def _tell_deadlock(_: Any) -> None:
-    if _state.deadlock_hook is not None and not _state.shut:
+    if _state.deadlock_hook is not None and not process.shut:
         _state.deadlock_hook()
 
 
@@ -208,7 +207,7 @@ def enter_home() -> None:
     """This thread starts goroutines from now on."""
     if here.home is not None:
         raise RuntimeError("this thread runs goroutines already")
-    if _state.shut:
+    if process.shut:
         raise RuntimeError("no goroutines run any more: the interpreter is ending")
     home = Home()
     home.become_host()
@@ -244,7 +243,7 @@ def _is_main_thread() -> bool:
 
 def _enter_by_itself() -> None:
     """The main thread becomes a home because it has to do with goroutines."""
-    if _state.shut or not _is_main_thread():
+    if process.shut or not _is_main_thread():
         return
     enter_home()
     if _state.entered_hook is not None:
@@ -260,7 +259,7 @@ def ensure_home() -> Home:
         if _state.host_of_threads is not None:
             return _state.host_of_threads
         raise RuntimeError(_NO_HOME)
-    if here.home is None and _state.shut:
+    if here.home is None and process.shut:
         enter_home()  # which says so
     if here.home is None:
         _enter_by_itself()
@@ -294,6 +293,8 @@ def cancel_home() -> None:
     if home is None:
         return
     old = home.token
+    while here.is_first and lib.ecru_token_current() != old and lib.ecru_token_leave() == 0:
+        pass  # what the first has left open is over: it is not to reach the end of its home
     outermost = here.is_first and lib.ecru_token_current() == old and not home.goes_on
     if outermost:
         home.token = token_of(lib.ecru_token_background(), FOREVER)
@@ -375,7 +376,7 @@ def restart_in_child() -> bool:
 
 def shut_down(stop: bool, /) -> int:
     """No thread becomes a home any more; stop: the runtime's threads end. A status."""
-    _state.shut = True
+    process.shut = True
     gc.collect()  # tasks nobody has asked for their errors say so
     status: int = lib.ecru_stop() if stop else 0
     return status

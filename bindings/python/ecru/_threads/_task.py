@@ -47,7 +47,7 @@ class Task(Generic[T]):
 
     _call: tuple[Context, Callable[..., T], tuple[Any, ...], dict[str, Any]] | None
     _done: bool
-    _ended: Callable[[Task[Any] | None, BaseException | None], None] | None  # a crew's, told twice
+    _ended: Callable[[Task[Any] | None, BaseException | None], bool] | None  # a crew's, told twice
     _error: BaseException | None
     _handle: Any
     _home: Home
@@ -115,6 +115,10 @@ class Task(Generic[T]):
             fail(lib.ECRU_EINVAL)
         lib.ecru_task_cancel(self._handle, 0)
 
+    def __repr__(self) -> str:
+        ended = "returned" if self._error is None else f"raised {type(self._error).__name__}"
+        return f"<ecru.Task {self.name}, {ended if self._done else 'running'}>"
+
     def __del__(self) -> None:
         self._report()
 
@@ -163,6 +167,7 @@ def report_failed(most: int, /) -> int:
 
 _keys = count(1)
 _starting: dict[int, Task[Any] | None] = {}  # None: the thread that starts it has not come to say who it is
+_COROUTINE = 0x80  # inspect.CO_COROUTINE
 _options = ffi.new("ecru_go_options *")
 _options.size = ffi.sizeof("ecru_go_options")
 _options.flags = lib.ECRU_OWN_THREAD
@@ -236,9 +241,8 @@ def _run(task: Task[Any]) -> None:
     if here.home is not home:
         _end_child(task)
     ended, task._ended = task._ended, None
-    if ended is not None:
-        ended(task, task._error)
-    _end_all(task, home)
+    if ended is None or not ended(task, task._error):
+        _end_all(task, home)
     task._done = True
     if task._handle is None:  # nobody can ask for it
         task._report()
@@ -269,6 +273,8 @@ def new_task(f: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[s
     home = ensure_home()
     if not callable(f):
         raise TypeError(f"a callable is needed, not {type(f).__name__}")
+    if getattr(getattr(f, "__code__", None), "co_flags", 0) & _COROUTINE:
+        raise TypeError(f"a plain function is needed, not {f!r}: ecru.aio.run(f(...)) runs a coroutine")
     task: Task[Any] = object.__new__(cast(type[Task[Any]], Task))
     task._ended = task._error = task._handle = task._name = task._result = None
     task._done = task._observed = False

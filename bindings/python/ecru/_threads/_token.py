@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, SupportsFloat
 
 from ecru._abi import ffi, lib
-from ecru._threads._base import ECANCELED, ETIMEDOUT, FOREVER, enter_by_itself, fail, here, instant, wait
+from ecru._threads._base import ECANCELED, ETIMEDOUT, FOREVER, enter_by_itself, fail, here, instant, process, wait
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -111,14 +111,20 @@ class Token:
     def leave(self) -> None:
         """The outer token is current again."""
         if lib.ecru_token_current() != self._handle:
-            if _leave_any(self._handle) == 0:
-                raise RuntimeError(
-                    "a scope has ended before one that began in it: scopes end in the reverse order of their beginning"
-                )
-            raise RuntimeError("a scope ends in the goroutine it began in, and once")
+            self._leave_out_of_order()
+            return
         status = lib.ecru_token_leave()
         if status != 0:
             fail(status)
+
+    def _leave_out_of_order(self) -> None:
+        if process.shut:
+            return  # a generator's, which the program has left in it
+        if _leave_any(self._handle) == 0:
+            raise RuntimeError(
+                "a scope has ended before one that began in it: scopes end in the reverse order of their beginning"
+            )
+        raise RuntimeError("a scope ends in the goroutine it began in, and once")
 
     def wait(self) -> None:
         """Parks until it fires."""
@@ -132,6 +138,10 @@ class Token:
         if status not in (0, ECANCELED, ETIMEDOUT):
             fail(status)
         return status == 0  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        state = "no deadline" if self.remaining is None else f"{self.remaining:.3g} s left"
+        return f"<ecru.{type(self).__name__}, {state if self.reason is None else f'fired: {self.reason}'}>"
 
     def __enter__(self) -> Self:
         return self.enter()
