@@ -60,5 +60,6 @@
   ecru_ruby_values(mCore);
   rb_gc_register_address(&signal_watcher);
   set_language((language_functions){NULL, NULL});
+  ecru_ruby_options();
   (void)ecru_set_deadlock_hook(ecru_ruby_deadlock, NULL);
 %}

@@ -65,6 +65,14 @@ static void ecru_ruby_wait(void (*run)(void *), void *call, int *status) {
   while (ecru_ruby_wait_once(run, call, status)) rb_thread_check_ints();
 }
 
+/// SIGSEGV is Ruby's, which makes a SystemStackError of one, and threads are as many as the system bears.
+static void ecru_ruby_options(void) {
+  ecru_options options = ECRU_OPTIONS;
+  options.flags = ECRU_NO_SIGNAL_HANDLERS;
+  options.threads_max = 1000000;
+  (void)ecru_set_default_options(&options);
+}
+
 /// A handler of a signal may still wake somebody, so this is no end of the program.
 static void ecru_ruby_deadlock(void *unused) {
   (void)unused;

@@ -1,0 +1,227 @@
+// A plain runner: Tests.exe conformance <file> | others. Each public static method of a class of tests is one.
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using System.Text;
+using System.Threading;
+using System.Threading.Tasks;
+using Ecru;
+using Mutex = Ecru.Mutex;
+using Semaphore = Ecru.Semaphore;
+
+internal static class Program {
+  internal static void Check(bool holds, string what) {
+    if (!holds) throw new Failed(what);
+  }
+
+  internal static T Throws<T>(Action action, int code = 0) where T : Exception {
+    try {
+      action();
+    } catch (T e) {
+      IEcruError error = e as IEcruError;
+      Check(code == 0 || (error != null && error.Code == code && error.Name.StartsWith("ECRU_E")), "another code: " + e);
+      return e;
+    }
+    throw new Failed("no " + typeof(T).Name);
+  }
+
+  private static int Conform(string path) {
+    var cases = Conformance.Read(path);
+    Check(cases.Count >= 60, "too few cases");
+    foreach (var one in cases)
+      Run(one.Key, () => {
+        using (Scope.Timeout(TimeSpan.FromSeconds(60))) new Conformance().Run(one.Value);
+      });
+    return cases.Count;
+  }
+
+  private static int Others() {
+    var tests = typeof(Tests).GetMethods().Where(method => method.DeclaringType == typeof(Tests) && method.IsStatic).ToArray();
+    foreach (var test in tests) Run(test.Name, (Action)Delegate.CreateDelegate(typeof(Action), test));
+    return tests.Length;
+  }
+
+  private static void Run(string name, Action test) {
+    try {
+      test();
+    } catch (Exception e) {
+      Console.Error.WriteLine("{0}: {1}", name, e);
+      Environment.Exit(1);
+    }
+  }
+
+  private static void Main(string[] arguments) {
+    int count = arguments[0] == "conformance" ? Conform(arguments[1]) : Others();
+    Console.WriteLine("{0} passed", count);
+    Environment.Exit(0); // goroutines that still run do not keep it
+  }
+}
+
+public static class Tests {
+  private static TimeSpan Ms(double n) { return TimeSpan.FromMilliseconds(n); }
+
+  public static void A_loop_ends_with_the_channel() {
+    var chan = new Chan<string>(2);
+    var sender = Goroutine.Start(() => {
+      foreach (string text in new[] { "a", null, "c" }) chan.Send(text);
+      chan.Close();
+    });
+    Program.Check(chan.ToArray().SequenceEqual(new[] { "a", null, "c" }), "other values");
+    sender.Join();
+    var bytes = new ByteChan(2);
+    bytes.Send(new byte[0]);
+    bytes.Send(Encoding.UTF8.GetBytes("a\0b"));
+    bytes.Close();
+    Program.Check(bytes.Select(b => b.Length).SequenceEqual(new[] { 0, 3 }), "other bytes");
+    var numbers = new LongChan(2);
+    numbers.Send(long.MinValue);
+    numbers.Close(Core.EIO);
+    Program.Check(numbers.Recv() == long.MinValue, "another number");
+    Program.Throws<EcruException>(() => numbers.Recv(), Core.EIO);
+  }
+
+  public static void Exceptions_are_those_of_the_language() {
+    var chan = new Chan<int>();
+    using (Scope.Timeout(Ms(1))) Program.Throws<TimeoutException>(() => chan.Recv(), Core.ETIMEDOUT);
+    var token = new Token(null, null);
+    token.Cancel(0);
+    using (Scope.Under(token)) Program.Throws<OperationCanceledException>(() => chan.Send(1), Core.ECANCELED);
+    chan.Close();
+    Program.Throws<ClosedException>(() => chan.Recv(), Core.ECLOSED);
+    var oh = new InvalidOperationException("oh");
+    var task = Goroutine.Start(() => { throw oh; });
+    for (int i = 0; i < 2; i++) Program.Check(Program.Throws<InvalidOperationException>(() => task.Join()) == oh, "another exception");
+  }
+
+  public static void Wrong_arguments() {
+    Program.Throws<EcruException>(() => new Chan<int>(-1), Core.EINVAL);
+    Program.Throws<EcruException>(() => new Chan<int>(0, Full.DropOldest), Core.EINVAL);
+    Program.Throws<EcruException>(() => new Semaphore(0), Core.EINVAL);
+    Program.Throws<EcruException>(() => Goroutine.Sleep(Ms(-5)), Core.EINVAL);
+    Program.Throws<EcruException>(() => new Cond().Wait(null), Core.EINVAL);
+    Program.Throws<EcruException>(() => LongChan.At(0), Core.EINVAL);
+    Program.Throws<ArgumentNullException>(() => new ByteChan(1).Send(null));
+    Program.Throws<ArgumentNullException>(() => Goroutine.Start((Action)null));
+    Program.Throws<ArgumentNullException>(() => Scope.Under(null));
+    Program.Throws<EcruException>(() => Goroutine.JoinAny(), Core.EINVAL);
+  }
+
+  public static void Use_after_dispose() {
+    var mutex = new Mutex();
+    mutex.Dispose();
+    mutex.Dispose();
+    Program.Throws<ClosedException>(() => mutex.Lock(), Core.ECLOSED);
+    var semaphore = new Semaphore(1);
+    semaphore.Acquire(1);
+    var task = Goroutine.Start(() => semaphore.Acquire(1));
+    semaphore.Dispose(); // perhaps while it waits there
+    task.Cancel();
+    Program.Throws<Exception>(() => task.Join());
+  }
+
+  public static void Nothing_is_left_of_what_gave_way_or_was_not_sent() {
+    foreach (Full policy in new[] { Full.DropNewest, Full.DropOldest }) {
+      var full = new Chan<object>(2, policy);
+      for (int i = 0; i < 10; i++) full.Send(new object());
+      for (int i = 0; i < 10; i++) new Select().Send(full, new object()).Wait();
+      Program.Check(full.Held == 2, "held " + full.Held);
+    }
+    var chan = new Chan<object>(1);
+    chan.Send(1);
+    Program.Check(!chan.TrySend(2), "sent");
+    Program.Check(new Select().Send(chan, 3).Poll().Index == -1, "selected");
+    using (Scope.Timeout(Ms(1))) Program.Throws<DeadlineException>(() => chan.Send(4));
+    Program.Check(chan.Held == 1, "held " + chan.Held);
+  }
+
+  private static WeakReference Cycle() {
+    var chan = new Chan<object>(1);
+    chan.Send(new object[] { chan });
+    return new WeakReference(chan);
+  }
+
+  public static void The_collector_finds_cycles_through_channels() {
+    var references = new List<WeakReference>();
+    var maker = new Thread(() => { for (int i = 0; i < 100; i++) references.Add(Cycle()); }); // its stack is gone with it
+    maker.Start();
+    maker.Join();
+    for (int i = 0; i < 3; i++) {
+      GC.Collect();
+      GC.WaitForPendingFinalizers();
+    }
+    int alive = references.Count(r => r.IsAlive);
+    Program.Check(alive < 10, "alive: " + alive);
+  }
+
+  public static void Many_wait_while_the_collector_runs() {
+    int crowd = int.Parse(Environment.GetEnvironmentVariable("ECRU_CROWD") ?? "300");
+    var chan = new Chan<string>();
+    var tasks = Enumerable.Range(0, crowd).Select(i => Goroutine.Start(() => chan.Recv())).ToArray();
+    for (int i = 0; i < 5; i++) GC.Collect();
+    for (int i = 0; i < crowd; i++) {
+      chan.Send("value " + i);
+      if (i % 100 == 0) GC.Collect();
+    }
+    Program.Check(tasks.Select(task => task.Join()).Distinct().Count() == crowd, "values");
+    Program.Check(chan.Held == 0, "held");
+    for (int i = 0; i < 2000; i++) new Chan<object>(8).Send(new Mutex());
+    GC.Collect();
+    GC.WaitForPendingFinalizers();
+  }
+
+  public static void Tasks_of_the_language() {
+    Program.Check(Goroutine.Start(() => 42).AsTask().Result == 42, "result");
+    var failing = Goroutine.Start<int>(() => { throw new InvalidOperationException("oh"); }).AsTask();
+    Program.Check(Program.Throws<AggregateException>(failing.Wait).InnerException is InvalidOperationException, "inner");
+    var waiting = Goroutine.Start(() => new Chan<int>().Recv());
+    Task<int> cancelled = waiting.AsTask();
+    waiting.Cancel();
+    Program.Throws<AggregateException>(cancelled.Wait);
+    Program.Check(cancelled.IsCanceled, "not cancelled");
+  }
+
+  public static void Tokens_of_both_kinds() {
+    var source = new CancellationTokenSource();
+    CancellationTokenRegistration registration;
+    var token = source.Token.ToToken(out registration);
+    var task = Goroutine.Start(() => Goroutine.Sleep(null), token);
+    source.Cancel();
+    Program.Throws<OperationCanceledException>(() => task.Join(), Core.ECANCELED);
+    registration.Dispose();
+    var other = new Token(null, null);
+    var cancellation = other.ToCancellation();
+    other.Cancel(0);
+    Program.Check(cancellation.Token.WaitHandle.WaitOne(TimeSpan.FromSeconds(30)), "not cancelled");
+  }
+
+  public static void A_group_waits_and_its_error_is_the_first() {
+    var done = new LongChan(3);
+    using (var group = new Group())
+      for (int i = 0; i < 3; i++) group.Go(() => done.Send(1));
+    Program.Check(done.Count == 3, "not all");
+    Program.Throws<InvalidOperationException>(() => {
+      using (var group = new Group()) {
+        group.Go(() => Goroutine.Sleep(null));
+        group.Go(() => { throw new InvalidOperationException("first"); });
+      }
+    });
+  }
+
+  public static void Sockets() {
+    using (Io listener = Io.Listen("tcp", "127.0.0.1:0")) {
+      var server = Goroutine.Start(() => {
+        Io peer = listener.Accept();
+        for (byte[] line; (line = peer.ReadLine()) != null;) peer.Write(Encoding.UTF8.GetBytes(Encoding.UTF8.GetString(line).ToUpper() + "\n"));
+        peer.Close();
+      });
+      Io connection = Io.Dial("tcp", Encoding.UTF8.GetString(listener.LocalAddress()));
+      connection.Write(Encoding.UTF8.GetBytes("one\ntwo\n"));
+      Program.Check(Encoding.UTF8.GetString(connection.ReadExactly(8)) == "ONE\nTWO\n", "another answer");
+      connection.Shutdown(Core.IO_WRITE);
+      Program.Check(connection.ReadLine() == null, "no end");
+      server.Join();
+      connection.Close();
+      Program.Throws<ClosedException>(() => connection.Read(1), Core.ECLOSED);
+    }
+  }
+}
