@@ -32,6 +32,7 @@ typedef struct universe { // outlives the state while there are goroutines
   ecru_token *shields;   // above what they are shielded by: fires when they have had their time
   ecru_waitgroup *alive; // counts them
   size_t count;          // of them
+  int threads, tasks, trace; // in the registry: the table of threads, the metatable of tasks, the message handler
 } universe;
 
 typedef struct tagged {

@@ -8,7 +8,6 @@
 #include <stdio.h>
 
 #define TASK "ecru.Task"
-#define THREADS "ecru.threads"
 #define UNOBSERVED "ecru.unobserved"
 
 const char ecru_lua_task_tag;
@@ -83,8 +82,9 @@ static int finish(lua_State *L, task *t, int status) {
   }
   t->thread = NULL;
   if (t->dropped) ecru_task_release(t->handle);
+  int threads = t->head.home->threads;
   lua_settop(L, 0);
-  lua_getfield(L, LUA_REGISTRYINDEX, THREADS);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, threads);
   lua_pushlightuserdata(L, L);
   lua_pushnil(L);
   lua_rawset(L, -3); // from here on the collector may take it
@@ -115,8 +115,12 @@ static bool is_callable(lua_State *L, int index) {
 /// A thread with task, message handler, function and arguments on its stack, and in the table of threads. Leaves the task on the stack.
 static task *prepare(lua_State *L, universe *u, int first) {
   int count = lua_gettop(L) - first + 1;
-  task *t = ecru_lua_new(L, u, &ecru_lua_task_tag, sizeof *t, TASK);
-  lua_getfield(L, LUA_REGISTRYINDEX, THREADS);
+  task *t = lua_newuserdata(L, sizeof *t);
+  *t = (task){.head = {&ecru_lua_task_tag, u}};
+  u->stale = true;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, u->tasks);
+  lua_setmetatable(L, -2);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, u->threads);
   lua_State *thread = lua_newthread(L);
   if (!lua_checkstack(thread, count + LUA_MINSTACK)) ecru_lua_raise(L, ECRU_ENOMEM);
   lua_pushlightuserdata(L, thread);
@@ -125,7 +129,7 @@ static task *prepare(lua_State *L, universe *u, int first) {
   lua_pop(L, 1);
   lua_pushvalue(L, -1);
   lua_xmove(L, thread, 1);
-  lua_pushcfunction(thread, ecru_lua_trace);
+  lua_rawgeti(thread, LUA_REGISTRYINDEX, u->trace);
   for (int i = 0; i < count; i++) lua_pushvalue(L, first + i);
   lua_xmove(L, thread, count);
   t->thread = thread;
@@ -133,7 +137,7 @@ static task *prepare(lua_State *L, universe *u, int first) {
 }
 
 static void forget(lua_State *L, task *t) {
-  lua_getfield(L, LUA_REGISTRYINDEX, THREADS);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, t->head.home->threads);
   lua_pushlightuserdata(L, t->thread);
   lua_pushnil(L);
   lua_rawset(L, -3);
@@ -257,11 +261,14 @@ int ecru_lua_open_tasks(lua_State *L) {
   static const luaL_Reg methods[] = {{"join", task_join}, {"cancel", task_cancel}, {"done", task_done}, {"error", task_error},
                                      {"id", task_id}, {"__tostring", task_tostring}, {"__gc", task_gc}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"go", go}, {"spawn", spawn}, {"on_unobserved", on_unobserved}, {NULL, NULL}};
+  universe *u = ecru_lua_universe(L);
   ecru_lua_class(L, TASK, methods);
-  lua_setfield(L, -2, "Task");
+  u->tasks = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_newtable(L);
-  lua_setfield(L, LUA_REGISTRYINDEX, THREADS);
-  lua_pushlightuserdata(L, ecru_lua_universe(L));
+  u->threads = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pushcfunction(L, ecru_lua_trace);
+  u->trace = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pushlightuserdata(L, u);
   luaL_setfuncs(L, functions, 1);
   return 0;
 }

@@ -1,11 +1,11 @@
 /// lua/universe.c: a state's goroutines, from the thread that becomes their host to the state's end.
 ///
-/// At the end (lua_close) the goroutines that are left are cancelled and may clean up for a second (GRACE). Who still waits then, or waits again, is
+/// At the end (lua_close) the goroutines that are left are cancelled and may clean up, until none has ended for a second (GRACE). Who still waits then, or waits again, is
 /// ended where it wakes without running Lua any more. What does not wake even then (one that waits to have a mutex again after a condition, of somebody
 /// who was ended so) stays parked for ever: the host is not left.
 ///
 /// Finalizers run in the reverse order of their objects' making, so the one that does this must be newer than what the goroutines use: it is made anew
-/// where the first goroutine goes on after a wait, if objects of ours were made since (`stale`).
+/// where the first goroutine goes on after a wait, if there are others and objects of ours were made since (`stale`).
 ///
 /// LuaJIT keeps the running thread in its global state (cur_L): traces and, up to 2023, an error caught by pcall find the thread there. It is set
 /// where the VM is entered and where a C function returns to it, but an error raised by a C function that has waited would be caught with another
@@ -104,7 +104,7 @@ void ecru_lua_after(lua_State *L, universe *u) {
   (void)nothing;
 #endif
   u->ran = L;
-  if (u->stale && is_home(u) && !u->closing) freshen(L, u);
+  if (u->stale && u->count > 0 && is_home(u) && !u->closing) freshen(L, u);
 }
 
 bool ecru_lua_interrupted(lua_State *L) {
@@ -156,11 +156,15 @@ void ecru_lua_host(lua_State *L, universe *u) {
 
 // ---- the end -----------------------------------------------------------------------------------------------------------
 
-/// Those that are left clean up; returns when they have ended or the grace is over.
+/// Those that are left clean up; returns when they have ended, or none has for so long.
 static void wait_out(universe *u, int64_t grace_ns) {
-  if (ecru_shield_enter(ecru_after(grace_ns)) != 0) return;
-  (void)ecru_waitgroup_wait(u->alive);
-  (void)ecru_token_leave();
+  size_t before;
+  do {
+    before = u->count;
+    if (ecru_shield_enter(ecru_after(grace_ns)) != 0) return;
+    (void)ecru_waitgroup_wait(u->alive);
+    (void)ecru_token_leave();
+  } while (u->count > 0 && u->count < before);
 }
 
 static void end(universe *u) {

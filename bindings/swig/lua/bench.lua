@@ -1,0 +1,114 @@
+-- What goroutines cost beside coroutines: CPU time for each operation, in alternation; and what a parked one takes.
+-- usage: lua5.4 bench.lua [rounds] | lua5.4 bench.lua parked [how many]
+-- Peers: plain coroutines resumed by hand, and coroutines that a queue resumes from luv's event loop, where luv is installed (Debian: lua-luv).
+local ecru = require "ecru"
+local has_luv, uv = pcall(require, "luv")
+
+-- Coroutines over luv: whoever is made ready is resumed by the loop's next turn.
+local queue, first, last = {}, 1, 0
+local function ready(co) last = last + 1 queue[last] = co end
+local function run_loop(f)
+  ready(coroutine.create(f))
+  local idle = uv.new_idle()
+  idle:start(function()
+    local stop = last
+    while first <= stop do
+      local co = queue[first]
+      queue[first] = nil
+      first = first + 1
+      assert(coroutine.resume(co))
+    end
+    if first > last then idle:stop() idle:close() end
+  end)
+  uv.run()
+end
+
+local function resident() -- KiB
+  local file = assert(io.open "/proc/self/status")
+  local text = file:read "*a"
+  file:close()
+  return tonumber(text:match "VmRSS:%s+(%d+)") + tonumber(text:match "VmPTE:%s+(%d+)")
+end
+
+if arg[1] == "parked" then
+  local n = tonumber(arg[2]) or 100000
+  collectgarbage() collectgarbage()
+  local threads = {}
+  local before = collectgarbage "count"
+  for i = 1, n do threads[i] = coroutine.create(function() coroutine.yield() end) coroutine.resume(threads[i]) end
+  collectgarbage() collectgarbage()
+  local of_state = (collectgarbage "count" - before) / n
+  threads = nil
+  collectgarbage() collectgarbage()
+  local chan = ecru.chan()
+  local waiting = 0
+  local function wait() waiting = waiting + 1 chan:recv() end
+  ecru.go(wait) ecru.yield()
+  local start, heap = resident(), collectgarbage "count"
+  for _ = 1, n do ecru.go(wait) end
+  while waiting <= n do ecru.yield() end
+  collectgarbage() collectgarbage()
+  local all = (resident() - start) / n
+  print(("%d parked: %.2f KiB each with their page tables; %.2f KiB of that in Lua (a suspended coroutine: %.2f KiB)"):format(
+    n, all, (collectgarbage "count" - heap) / n, of_state))
+  for _ = 0, n do chan:send(true) end
+  return
+end
+
+local rounds = tonumber(arg[1]) or 100000
+
+local cases = {}
+cases["spawn+join"] = {
+  ecru = function(n) for _ = 1, n do ecru.spawn(function() end):join() end end,
+  coroutine = function(n) for _ = 1, n do local co = coroutine.create(function() end) coroutine.resume(co) end end,
+  luv = function(n)
+    run_loop(function()
+      local parent = coroutine.running()
+      for _ = 1, n do
+        ready(coroutine.create(function() ready(parent) end))
+        coroutine.yield()
+      end
+    end)
+  end,
+}
+cases["ping-pong"] = {
+  ecru = function(n)
+    local there, back = ecru.chan(), ecru.chan()
+    ecru.go(function() for i in there do back:send(i) end end)
+    for i = 1, n do there:send(i) back:recv() end
+    there:close()
+  end,
+  coroutine = function(n)
+    local co = coroutine.wrap(function() while true do coroutine.yield(1) end end)
+    for _ = 1, n do co() end
+  end,
+  luv = function(n)
+    run_loop(function()
+      local one = coroutine.running()
+      local other = coroutine.create(function() for _ = 1, n do ready(one) coroutine.yield() end end)
+      for _ = 1, n do ready(other) coroutine.yield() end
+      ready(other)
+    end)
+  end,
+}
+
+local function measure(f, n)
+  collectgarbage()
+  local start = os.clock()
+  f(n)
+  return (os.clock() - start) / n * 1e9
+end
+
+for name, of in pairs(cases) do
+  local best = {}
+  for _ = 1, 5 do -- in alternation
+    for peer, f in pairs(of) do
+      if peer ~= "luv" or has_luv then
+        local ns = measure(f, rounds)
+        best[peer] = math.min(best[peer] or math.huge, ns)
+      end
+    end
+  end
+  print(("%-11s ecru %5.0f ns, coroutine %5.0f ns (%.2f of ecru's)%s"):format(name, best.ecru, best.coroutine, best.coroutine / best.ecru,
+    best.luv and (", luv %5.0f ns (%.1f times ecru's)"):format(best.luv, best.luv / best.ecru) or ""))
+end
