@@ -105,6 +105,22 @@ class TaskTest {
   }
 
   @Test
+  void interrupting_its_thread_ends_no_wait_and_is_not_forgotten() {
+    Chan<Thread> thread = new Chan<>(1);
+    Chan<String> chan = new Chan<>();
+    Task<Boolean> task =
+        Ecru.spawn(
+            () -> {
+              thread.send(Thread.currentThread());
+              chan.recv();
+              return Thread.interrupted();
+            });
+    thread.recv().interrupt();
+    chan.send("value");
+    assertTrue(task.join());
+  }
+
+  @Test
   void joining_ends_in_time() {
     Chan<String> chan = new Chan<>();
     Task<String> task = Ecru.spawn(chan::recv);
