@@ -12,6 +12,25 @@
     SWIG_Lua_pushferrstring(L, "Error in %s expected %d.. args, got %d", function, least, lua_gettop(L)); \
     goto fail;                                                                                                \
   }
+/// SWIG takes every userdata for one of its own. Its own have a metatable with a table of functions.
+static inline bool is_swigs(lua_State *L, int index) {
+  if (lua_type(L, index) != LUA_TUSERDATA || lua_rawlen(L, index) < sizeof(swig_lua_userdata) || !lua_getmetatable(L, index)) return false;
+  lua_pushstring(L, ".fn");
+  lua_rawget(L, -2);
+  bool its_own = lua_istable(L, -1);
+  lua_pop(L, 2);
+  return its_own;
+}
+static inline int convert(lua_State *L, int index, void **object, swig_type_info *type, int flags) {
+  if (!lua_isnil(L, index) && !is_swigs(L, index)) return SWIG_TypeError;
+  return SWIG_Lua_ConvertPtr(L, index, object, type, flags);
+}
+static inline const char *type_name(lua_State *L, int index) {
+  return is_swigs(L, index) ? SWIG_Lua_typename(L, index) : luaL_typename(L, index);
+}
+#undef SWIG_ConvertPtr
+#define SWIG_ConvertPtr(L, index, object, type, flags) convert(L, index, object, type, flags)
+#define SWIG_Lua_typename type_name
 #undef lua_error
 #define lua_error ecru_lua_error // whatever SWIG finds wrong has code and name, too
 %}

@@ -12,6 +12,10 @@ static int open_swig(lua_State *L) {
   lua_pushcfunction(L, luaopen_core);
   int status = lua_pcall(L, 0, 1, 0);
   atomic_flag_clear_explicit(&filling, memory_order_release);
+  lua_pushnil(L); // they take every userdata for one of SWIG's
+  lua_setglobal(L, "swig_type");
+  lua_pushnil(L);
+  lua_setglobal(L, "swig_equals");
   return status == 0 ? 1 : lua_error(L);
 }
 
