@@ -1,5 +1,6 @@
-# Systems that are built and linked here, but not run, and musl: zig's clang with its headers and linker for them (ci/setup macos, freebsd, musl).
-# ECRU_ZIG_TARGET: aarch64-macos, x86_64-macos, x86_64-freebsd, x86_64-linux-musl.
+# Systems that are built and linked here, but not run, and musl: zig's clang with its headers and linker for them (ci/setup macos, freebsd,
+# windows-arm64, musl).
+# ECRU_ZIG_TARGET: aarch64-macos, x86_64-macos, x86_64-freebsd, aarch64-windows-gnu, x86_64-linux-musl.
 #
 # libuv comes from build/zig/<target>, where ci/setup has built and installed it.
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES ECRU_ZIG_TARGET)
@@ -10,6 +11,8 @@ if(CMAKE_MATCH_2 STREQUAL "macos")
 elseif(CMAKE_MATCH_2 STREQUAL "freebsd")
   set(CMAKE_SYSTEM_NAME FreeBSD)
   set(CMAKE_C_STANDARD_LIBRARIES_INIT -lunwind) # which FreeBSD's own compiler adds by itself
+elseif(CMAKE_MATCH_2 STREQUAL "windows")
+  set(CMAKE_SYSTEM_NAME Windows)
 elseif(CMAKE_MATCH_2 STREQUAL "linux")
   set(CMAKE_SYSTEM_NAME Linux)
   set(CMAKE_CROSSCOMPILING_EMULATOR env) # it runs here
