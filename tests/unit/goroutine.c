@@ -522,10 +522,14 @@ static long park_in_all_ways(long rounds) {
   long moves = 0;
   for (long round = 0; round < rounds; round++) {
     for (int i = 0; i < PARKING_CALLS; i++) {
+      // Preempted after it has asked, it might go on on the thread of the holder asked, which that could not use while we park on its stack.
+      bool stays = parking_calls[i].park == park_on_thread_stack;
+      if (stays) CHECK_EQ(ecru_pin(), 0);
       long before = thread_here();
       ask_elsewhere(parking_calls[i].wake, NULL);
       parking_calls[i].park();
       moves += thread_here() != before;
+      if (stays) CHECK_EQ(ecru_unpin(), 0);
     }
   }
   return moves;
