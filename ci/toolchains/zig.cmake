@@ -13,6 +13,7 @@ elseif(CMAKE_MATCH_2 STREQUAL "freebsd")
   set(CMAKE_C_STANDARD_LIBRARIES_INIT -lunwind) # which FreeBSD's own compiler adds by itself
 elseif(CMAKE_MATCH_2 STREQUAL "windows")
   set(CMAKE_SYSTEM_NAME Windows)
+  set(CMAKE_C_STANDARD_LIBRARIES -lunwind CACHE STRING "for backtraces in C; the system's are zig's default")
 elseif(CMAKE_MATCH_2 STREQUAL "linux")
   set(CMAKE_SYSTEM_NAME Linux)
   set(CMAKE_CROSSCOMPILING_EMULATOR env) # it runs here

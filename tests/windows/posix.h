@@ -66,7 +66,8 @@ static inline int memfd_create(const char *name, unsigned flags) {
   char path[] = "/tmp/ecru_memory_XXXXXX";
   return (void)name, (void)flags, test_mkstemp(path);
 }
-static inline char *mkdtemp(char *pattern) { return _mktemp(pattern) && _mkdir(pattern) == 0 ? pattern : NULL; }
+static inline char *test_mkdtemp(char *pattern) { return _mktemp(pattern) && _mkdir(pattern) == 0 ? pattern : NULL; }
+#define mkdtemp(pattern) test_mkdtemp(pattern)
 #define mkstemp(pattern) test_mkstemp(pattern)
 static inline int test_unlink(const char *path) { return _unlink(path) == 0 || errno == EACCES || errno == EPERM ? 0 : -1; }
 #define unlink(path) test_unlink(path)
