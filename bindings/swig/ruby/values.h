@@ -28,7 +28,8 @@ static VALUE send_ticket(VALUE argument) {
   Chan *chan = chan_of(s->native);
   s->status = s->try_only ? 0 : ecru_check();
   if (s->status < 0) return Qnil;
-  s->sent = Chan_try_send(chan, s->number, &s->status); // with a receiver or room there, Ruby's lock is kept
+  // Nobody waits for what is not the only one, so nobody is woken who would then wait for Ruby's lock: it is kept.
+  if (s->try_only || Chan_len(chan, &s->status) > 0) s->sent = Chan_try_send(chan, s->number, &s->status);
   if (s->sent || s->status < 0 || s->try_only) return Qnil;
   Chan_send(chan, s->number, &s->status);
   s->sent = s->status >= 0;
@@ -64,7 +65,8 @@ static VALUE core_recv_object(VALUE self, VALUE native, VALUE objects, VALUE end
   int64_t ticket = 0;
   int status = RTEST(waits) ? ecru_check() : 0;
   Chan *chan = chan_of(native);
-  bool got = status >= 0 && Chan_try_recv(chan, &ticket, &status);
+  bool got = false; // as in send_ticket
+  if (status >= 0 && (!RTEST(waits) || Chan_len(chan, &status) > 0)) got = Chan_try_recv(chan, &ticket, &status);
   if (status >= 0 && !got && RTEST(waits)) {
     ticket = Chan_recv(chan, &status);
     got = status >= 0;
