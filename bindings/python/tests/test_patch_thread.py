@@ -342,3 +342,20 @@ def test_who_starts_a_thread_goes_on_before_it_computes() -> None:
     order.append("starter")
     thread.join()
     assert order == ["starter", "thread"]
+
+
+@patched
+def test_in_a_forked_child_all_threads_have_ended_but_who_forked():
+    end = threading.Event()
+    other = threading.Thread(target=end.wait)
+    other.start()
+    child = os.fork()
+    if child == 0:
+        ended = not other.is_alive() and threading.main_thread().is_alive()
+        other.join()
+        os._exit(3 if ended else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    assert other.is_alive()
+    end.set()
+    other.join()
+    assert not other.is_alive()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -22,11 +23,17 @@ class ThreadHandle:
         self.ident: int = 0
         self._starting = False
         self._done = False
+        self._process = os.getpid()
         self._end = _native.Lock()  # held until the thread ends
         self._end.acquire()
 
     def is_done(self) -> bool:
-        """Whether it has ended."""
+        """Whether it has ended. In a forked child all have but the one that forked."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._done = self._done or (self._starting and self.ident != _native.get_ident())
+            if self._done:
+                _unfinished.discard(self)
         return self._done
 
     def _set_done(self) -> None:
@@ -43,7 +50,7 @@ class ThreadHandle:
 
         If Ctrl-C ends that the program's end does not wait for the thread, either, as up to 3.12.
         """
-        if self._done:
+        if self.is_done():
             return
         if not self._starting:
             raise RuntimeError("thread not started")
