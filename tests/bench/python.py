@@ -221,9 +221,24 @@ def cpu_blocking(count: int) -> None:
     measure.end(count)
 
 
+def compute_ft(count: int) -> None:
+    """Pure Python: scales where the interpreter has no GIL."""
+
+    def work() -> None:
+        for _ in range(count // measure.procs):
+            measure.spin()
+
+    if hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled():
+        ecru.set_workers(measure.procs)
+    measure.begin()
+    for task in [ecru.spawn(work) for _ in range(measure.procs)]:
+        task.result()
+    measure.end(count)
+
+
 measure.main({
     "pingpong": pingpong, "yield": yields, "spawn_join": spawn_join, "spawn1000": spawn1000, "parked100k": parked,
     "lock": lock, "rlock": rlock, "semaphore": semaphore, "queue": queue, "taskgroup": taskgroup,
     "echo": echo, "echo_patched": echo_patched, "echo_tls": echo_tls, "requests200": requests200,
-    "wsgi_hello": wsgi, "wsgi_own": wsgi_own, "cpu_blocking": cpu_blocking,
+    "wsgi_hello": wsgi, "wsgi_own": wsgi_own, "cpu_blocking": cpu_blocking, "compute_ft": compute_ft,
 })

@@ -15,7 +15,6 @@ if _sys.implementation.name != "cpython" or _os.environ.get("ECRU_PYTHON_BACKEND
     # ecru._native is a module in C that switches CPython's stacks. Elsewhere goroutines are threads.
     globals()["_native"] = _sys.modules["ecru._native"] = _import_module("ecru._threads")
 
-from ecru import _abi as _abi
 from ecru import operators
 from ecru._blocking import run_blocking
 from ecru._chan import Chan, ChanClosed, Receiver, Sender
@@ -43,6 +42,7 @@ from ecru._sync import (
     WaitGroup,
 )
 from ecru._time import Ticker, after, now
+from ecru._workers import set_workers, workers
 
 __all__ = [
     "Barrier",
@@ -100,12 +100,14 @@ __all__ = [
     "run_blocking",
     "select",
     "send",
+    "set_workers",
     "shield",
     "signal_token",
     "sleep",
     "spawn",
     "timeout",
     "wait_fd",
+    "workers",
     "yield_",
 ]
 __version__ = version()
@@ -119,7 +121,7 @@ for _one in list(globals().values()):  # tracebacks show the names programs know
         _one.__module__ = "ecru"
 del _one
 
-_ON_DEMAND = frozenset({"aio", "futures", "net", "testing", "wsgi"})
+_ON_DEMAND = frozenset({"_abi", "aio", "futures", "net", "testing", "wsgi"})
 
 
 def __getattr__(name: str) -> _Any:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TextIO, TypeVar
 
-from ecru import _abi, _import_locks, _native
+from ecru import _import_locks, _native, _workers
 from ecru._native import Cancelled, Task, Token
 
 P = ParamSpec("P")
@@ -85,6 +85,8 @@ def _leave(interrupted: bool) -> None:
             return
         while not _drain(None):
             pass
+    if in_main:
+        _workers.end_workers()
     _native.leave_home()
     if in_main:
         _give_sigint_back()
@@ -114,7 +116,7 @@ def _report() -> None:
 def _states() -> dict[str, list[dict[str, Any]]]:
     """The runtime's dump: what goroutines and threads wait for."""
     with tempfile.TemporaryFile("w+") as file:
-        _abi.lib.ecru_dump(file.fileno(), _abi.lib.ECRU_DUMP_JSON)
+        _native.dump_into(file)
         file.seek(0)
         states: dict[str, list[dict[str, Any]]] = json.load(file)
         return states

@@ -143,8 +143,8 @@ class GoroutineExecutor(concurrent.futures.Executor):
 
     def __del__(self) -> None:
         """One nobody holds finishes what was submitted."""
-        if hasattr(self, "_calls"):
-            self._close()
+        if hasattr(self, "_calls") and not self._calls.closed:  # as it stands: the module's names may be gone
+            self._calls.close()
 
 
 def _results(futures: list[Future[_T]], end: float | None) -> Iterator[_T]:

@@ -28,7 +28,6 @@ from typing import Any
 import pytest
 
 from ecru import _home, _native
-from ecru._abi import ffi, lib
 
 _PATIENCE_SECONDS = 0.5  # until what a test has left is a leak
 
@@ -64,12 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _start(seed: int) -> None:
     """Starts the runtime with the seed, unless it runs."""
-    options = ffi.new("ecru_options *")
-    options.size = ffi.sizeof("ecru_options")
-    options.stack_bytes = 1 << 20
-    options.flags = lib.ECRU_NO_SIGNAL_HANDLERS
-    options.seed = seed
-    lib.ecru_start(options)
+    _native.start_seeded(seed)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

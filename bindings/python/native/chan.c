@@ -83,10 +83,10 @@ static int chan_traverse(ChanObject *c, visitproc visit, void *arg) {
 }
 
 #define CHAN_WAIT(c, status, call) \
-  do {                             \
-    (c)->inside++;                 \
-    ECRU_PY_WAIT(status, call);    \
-    (c)->inside--;                 \
+  do {                               \
+    ecru_py_count(&(c)->inside, 1);  \
+    ECRU_PY_WAIT(status, call);      \
+    ecru_py_count(&(c)->inside, -1); \
   } while (0)
 
 /// One case of a select, by the instant. returns: 0; ECRU_EAGAIN: not in time; another status.

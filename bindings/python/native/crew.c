@@ -57,8 +57,11 @@ static bool end(muster *m) {
 muster *ecru_py_muster_of(CrewObject *c) { return c->muster; }
 
 bool ecru_py_crew_failed(CrewObject *c, PyObject *task, PyObject *error) {
-  if (!c->failed) return false;
-  PyObject *failed = Py_NewRef(c->failed); // it may go meanwhile
+  PyObject *failed;
+  Py_BEGIN_CRITICAL_SECTION(c);
+  failed = Py_XNewRef(c->failed); // it may go meanwhile
+  Py_END_CRITICAL_SECTION();
+  if (!failed) return false;
   PyObject *told = PyObject_CallFunctionObjArgs(failed, task, error, NULL);
   if (!told) PyErr_WriteUnraisable(failed);
   bool taken = told != NULL;
@@ -145,7 +148,12 @@ static PyObject *crew_wait(CrewObject *c, PyObject *unused) {
     if (status != 0) return ecru_py_raise(status);
     ecru_py_find_lost();
   }
-  Py_CLEAR(c->failed);
+  PyObject *failed;
+  Py_BEGIN_CRITICAL_SECTION(c);
+  failed = c->failed;
+  c->failed = NULL;
+  Py_END_CRITICAL_SECTION();
+  Py_XDECREF(failed);
   Py_RETURN_NONE;
 }
 

@@ -6,18 +6,22 @@
 #include <poll.h>
 #include <pthread.h>
 
-static enum { NOT_FORKED, PERHAPS, FORKED } state; // guarded by the GIL
+enum { NOT_FORKED, PERHAPS, FORKED };
+static _Atomic int state; // relaxed: it changes in a child that has one thread yet, or all of its threads find out the same
+
+static int now(void) { return atomic_load_explicit(&state, memory_order_relaxed); }
+static void become(int next) { atomic_store_explicit(&state, next, memory_order_relaxed); }
 
 static void in_child(void) {
-  if (state == NOT_FORKED) state = PERHAPS; // the runtime may have its handler called after this one
+  if (now() == NOT_FORKED) become(PERHAPS); // the runtime may have its handler called after this one
 }
 
 bool ecru_py_forked(void) {
-  if (state == PERHAPS) state = ecru_forget_fd(-1) == ECRU_EFORKED ? FORKED : NOT_FORKED; // which does not start it
-  return state == FORKED;
+  if (now() == PERHAPS) become(ecru_forget_fd(-1) == ECRU_EFORKED ? FORKED : NOT_FORKED); // which does not start it
+  return now() == FORKED;
 }
 
-void ecru_py_has_restarted(void) { state = NOT_FORKED; }
+void ecru_py_has_restarted(void) { become(NOT_FORKED); }
 
 int ecru_py_follow_forks(void) { return pthread_atfork(NULL, NULL, in_child) == 0 ? 0 : (PyErr_NoMemory(), -1); }
 

@@ -6,11 +6,13 @@
 
 enum { GET_CURRENT = 4 }; // of greenlet's table of functions, in all versions of it
 
-static PyObject *(*get_current)(void); // NULL: greenlet has not been imported
+typedef PyObject *(*getter_of_current)(void);
+static _Atomic(getter_of_current) get_current; // relaxed: set once; NULL: greenlet has not been imported
 
 bool ecru_py_in_greenlet(void) {
-  if (!get_current || !ecru_py_home()) return false;
-  PyObject *current = get_current(), *parent = current ? PyObject_GetAttrString(current, "parent") : NULL;
+  getter_of_current get = atomic_load_explicit(&get_current, memory_order_relaxed);
+  if (!get || !ecru_py_home()) return false;
+  PyObject *current = get(), *parent = current ? PyObject_GetAttrString(current, "parent") : NULL;
   bool inside = parent && parent != Py_None; // a thread's own has none
   Py_XDECREF(parent);
   Py_XDECREF(current);
@@ -28,7 +30,9 @@ static PyObject *heed_greenlets(PyObject *module, PyObject *table) {
   (void)module;
   void **functions = PyCapsule_GetPointer(table, "greenlet._C_API");
   if (!functions) return NULL;
-  memcpy(&get_current, &functions[GET_CURRENT], sizeof get_current);
+  getter_of_current get;
+  memcpy(&get, &functions[GET_CURRENT], sizeof get);
+  atomic_store_explicit(&get_current, get, memory_order_relaxed);
   Py_RETURN_NONE;
 }
 

@@ -29,7 +29,7 @@ static int native_exec(PyObject *module) {
   }
   static int (*const parts[])(PyObject *) = {ecru_py_add_errors, ecru_py_add_home, ecru_py_add_task, ecru_py_add_chan, ecru_py_add_token,
                                              ecru_py_add_crew, ecru_py_add_sync, ecru_py_add_rlock, ecru_py_add_semaphore, ecru_py_add_queue, ecru_py_add_io, ecru_py_add_net,
-                                             ecru_py_add_stream, ecru_py_add_greenlet, ecru_py_add_select, ecru_py_add_thread, ecru_py_add_socket};
+                                             ecru_py_add_stream, ecru_py_add_greenlet, ecru_py_add_select, ecru_py_add_thread, ecru_py_add_socket, ecru_py_add_workers};
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
     if (parts[i](module) < 0) return -1;
   return PyModule_AddStringConstant(module, "implementation", "stacks");
@@ -39,6 +39,9 @@ static PyModuleDef_Slot native_slots[] = {
   {Py_mod_exec, (void *)native_exec},
 #ifdef Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED
   {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+#ifdef Py_mod_gil
+  {Py_mod_gil, Py_MOD_GIL_NOT_USED},
 #endif
   {0, NULL},
 };

@@ -20,6 +20,24 @@ typedef struct TaskObject TaskObject;
 typedef struct CrewObject CrewObject;
 typedef struct muster muster;
 
+/// What the GIL guards has a lock of its own where there is none. Nothing that may park, or run Python code, is done under it; threads are
+/// stopped for a collection while they wait for it.
+#ifdef Py_GIL_DISABLED
+typedef PyMutex ecru_py_mutex;
+static inline void ecru_py_lock(ecru_py_mutex *mutex) { PyMutex_Lock(mutex); }
+static inline void ecru_py_unlock(ecru_py_mutex *mutex) { PyMutex_Unlock(mutex); }
+static inline void ecru_py_count(Py_ssize_t *place, int change) { (void)__atomic_fetch_add(place, change, __ATOMIC_RELAXED); } // only their sum matters
+#else
+typedef char ecru_py_mutex;
+static inline void ecru_py_lock(ecru_py_mutex *mutex) { (void)mutex; }
+static inline void ecru_py_unlock(ecru_py_mutex *mutex) { (void)mutex; }
+static inline void ecru_py_count(Py_ssize_t *place, int change) { *place += change; }
+#endif
+#ifndef Py_BEGIN_CRITICAL_SECTION
+#define Py_BEGIN_CRITICAL_SECTION(object) {
+#define Py_END_CRITICAL_SECTION() }
+#endif
+
 /// What the arrive hook is given: one to a goroutine, on its own stack.
 typedef struct mark {
   PyThreadState *state;
@@ -27,10 +45,10 @@ typedef struct mark {
   PyObject *task;  ///< borrowed; NULL: a host's first
   uint64_t id;     ///< ecru_id
   void *room;      ///< where its first Python frames lie; NULL: where the interpreter put them
-  struct mark *next, *previous; ///< in home.live
+  struct mark *next, *previous; ///< home.lock: all that have begun
 } mark;
 
-/// One to a host. Everything but `running` and what is set once belongs to its thread, or is changed by another one under the GIL (*).
+/// One to a host. Everything but `running` and what is set once belongs to its thread, or is changed by another one under the GIL or a lock (*).
 typedef struct home {
   mark first;           ///< of the thread's own stack; head of the list of all that have begun
   mark gone;            ///< stands for a goroutine that has ended
@@ -46,10 +64,14 @@ typedef struct home {
   atomic_flag watching; ///< a lock: the watcher uses `running`
   _Atomic int64_t end_ns; ///< instant from which on who computes is interrupted; 0: none
   _Atomic bool ended;   ///< it has been
-  PyObject *pending;    ///< (*) exception to be raised in the first as soon as it can be
-  TaskObject *lost;     ///< list of those that could not begin
+  _Atomic(PyObject *) pending; ///< (*) exception to be raised in the first as soon as it can be
+  _Atomic(TaskObject *) lost; ///< a leader's: list of those that could not begin
   ecru_token *token;    ///< current token of the first: fired when the host ends
   struct home *next;    ///< (*) of all
+  ecru_py_mutex lock;   ///< the list of marks, and their `task`
+  struct home *leader;  ///< set once: whose worker it is (workers.c); itself
+  _Atomic size_t load;  ///< a worker's: goroutines on it that have not ended
+  unsigned switches;    ///< since it last looked for what others have given back
   int pooled;           ///< pool[0..pooled): states nobody uses
   PyThreadState *pool[4096];
 } home;
@@ -67,6 +89,8 @@ bool ecru_py_in_greenlet(void); ///< where no goroutine may park
 bool ecru_py_is_refused(void);  ///< the same, with an exception
 bool ecru_py_has_shut(void); ///< the interpreter is ending: there are no goroutines any more
 bool ecru_py_is_to_raise(void); ///< the caller is a first with something pending
+ecru_token *ecru_py_home_token(home *h); ///< its leader's, with a reference for the caller
+void ecru_py_forget_task(home *h, mark *m); ///< from here on nobody finds it in m
 /// Raises error in the first goroutine of this thread's host, which it ends a wait of; at once if the caller is that one, or if it has not
 /// yet come to raise what it was given before. returns: 0; -1 with an exception.
 int ecru_py_raise_in_first(PyObject *error);
@@ -74,6 +98,23 @@ int ecru_py_raise_in_first(PyObject *error);
 /// The goroutine begins: takes a state and attaches it. returns: 0; -1 no memory (then nothing is attached that was not).
 int ecru_py_begin(home *h, mark *m);
 void ecru_py_end(home *h, mark *m);
+
+/// workers.c: in an interpreter without a GIL goroutines of the main thread's run on several threads.
+/// Where one that is started in h is to run, h or a worker, which it counts for; until ecru_py_placed that is not left. NULL with an exception.
+#ifdef Py_GIL_DISABLED
+home *ecru_py_place(home *h);
+void ecru_py_placed(home *h, home *where, bool started);
+void ecru_py_leaves_place(home *where); ///< one has ended there
+size_t ecru_py_placed_count(const home *h); ///< of h on its workers
+#else
+static inline home *ecru_py_place(home *h) { return h; }
+static inline void ecru_py_placed(home *h, home *where, bool started) { (void)h, (void)where, (void)started; }
+static inline void ecru_py_leaves_place(home *where) { (void)where; }
+static inline size_t ecru_py_placed_count(const home *h) { return (void)h, 0; }
+#endif
+void ecru_py_forget_workers(void); ///< in a forked child
+int ecru_py_enter_as_worker(void); ///< of the main thread's home. returns: 0; -1 with an exception
+int ecru_py_add_workers(PyObject *module);
 
 /// The least stack a goroutine of Python code gets; 0: what the runtime gives.
 size_t ecru_py_stack_bytes(void);

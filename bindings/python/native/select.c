@@ -46,7 +46,7 @@ static void note_inside(PyObject *given, int change) {
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(given); i++) {
     PyObject *one = PyTuple_GET_ITEM(given, i);
     if (PyTuple_CheckExact(one)) one = PyTuple_GET_ITEM(one, 0);
-    if (PyObject_TypeCheck(one, ecru_py_chan_type)) ((ChanObject *)one)->inside += change;
+    if (PyObject_TypeCheck(one, ecru_py_chan_type)) ecru_py_count(&((ChanObject *)one)->inside, change);
   }
 }
 

@@ -6,7 +6,7 @@
 /// when a new socket object or somebody without one comes with its number.
 /// Without a handle to be had (somebody else has one), or in a forked child (where the runtime does not run), descriptors are waited for without.
 ///
-/// The table is guarded by the GIL.
+/// The table is guarded by the GIL, or places_lock.
 #include "native.h"
 
 #include <errno.h>
@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 typedef struct place { ecru_io *io; dev_t device; ino_t inode; } place;
+static ecru_py_mutex places_lock;
 static place *places;
 static int places_count;
 
@@ -33,23 +34,52 @@ static bool make_room(int fd) {
   return true;
 }
 
-static ecru_io *known(int fd) { return fd >= 0 && fd < places_count ? places[fd].io : NULL; }
+static ecru_io *find(int fd) { return fd >= 0 && fd < places_count ? ecru_io_retain(places[fd].io) : NULL; }
+/// With a reference for the caller, as what follows.
+static ecru_io *known(int fd) {
+  ecru_py_lock(&places_lock);
+  ecru_io *io = find(fd);
+  ecru_py_unlock(&places_lock);
+  return io;
+}
 
-/// With a reference for the caller; NULL: there can be none.
-static ecru_io *handle_of(int fd) {
+static bool is_kept(int fd) {
+  ecru_py_lock(&places_lock);
+  bool kept = fd >= 0 && fd < places_count && places[fd].io;
+  ecru_py_unlock(&places_lock);
+  return kept;
+}
+
+static ecru_io *adopt(int fd) {
   struct stat about;
-  ecru_io *io = known(fd);
-  if (io) return ecru_io_retain(io);
+  ecru_io *io;
   if (fd < 0 || fstat(fd, &about) != 0 || !make_room(fd)) return NULL;
   if (ecru_io_adopt(&io, fd, ECRU_IO_KEEP_OPEN) != 0) return NULL;
   places[fd] = (place){io, about.st_dev, about.st_ino};
   return ecru_io_retain(io);
 }
+/// NULL: there can be none.
+static ecru_io *handle_of(int fd) {
+  ecru_py_lock(&places_lock);
+  ecru_io *io = find(fd);
+  if (!io) io = adopt(fd);
+  ecru_py_unlock(&places_lock);
+  return io;
+}
+
+/// Takes the table's out of it, if it is another file's than the given one.
+static ecru_io *take_out(int fd, const struct stat *about) {
+  ecru_py_lock(&places_lock);
+  place *p = fd >= 0 && fd < places_count ? &places[fd] : NULL;
+  bool same = p && about && about->st_dev == p->device && about->st_ino == p->inode;
+  ecru_io *io = p && !same ? p->io : NULL;
+  if (io) p->io = NULL;
+  ecru_py_unlock(&places_lock);
+  return io;
+}
 
 /// Those who wait for it leave first; on other threads they need the GIL for it.
-static void give_up(int fd) {
-  ecru_io *io = places[fd].io;
-  places[fd].io = NULL;
+static void give_up(ecru_io *io) {
   if (ecru_py_forked()) return; // it is the parent's
   if (ecru_py_home()) {
     (void)ecru_io_close(io);
@@ -61,11 +91,10 @@ static void give_up(int fd) {
 
 bool ecru_py_give_up_stale(int fd) {
   struct stat about;
-  if (!known(fd)) return false;
-  const place *p = &places[fd];
-  if (fstat(fd, &about) == 0 && about.st_dev == p->device && about.st_ino == p->inode) return false;
+  ecru_io *stale = is_kept(fd) ? take_out(fd, fstat(fd, &about) == 0 ? &about : NULL) : NULL;
+  if (!stale) return false;
   int flags = fcntl(fd, F_GETFL);
-  give_up(fd); // makes blocking what it had made non-blocking
+  give_up(stale); // makes blocking what it had made non-blocking
   if (flags >= 0) (void)fcntl(fd, F_SETFL, flags);
   return true;
 }
@@ -134,9 +163,12 @@ static int wait_ready(int fd, unsigned direction, const patience *l) {
 
 /// A loop of operations that never have to wait would keep the others out. returns: 0; ECRU_EINTR with an exception.
 static int64_t let_others(const patience *l) {
-  static int in_a_row;
-  if (l->polls || ++in_a_row < IN_A_ROW_MAX || !ecru_py_home() || ecru_py_forked() || ecru_py_in_greenlet()) return 0;
-  in_a_row = 0;
+  static _Atomic int in_a_row; // relaxed: a count lost to another thread's does not matter
+  if (l->polls) return 0;
+  int count = atomic_load_explicit(&in_a_row, memory_order_relaxed) + 1;
+  bool enough = count >= IN_A_ROW_MAX && ecru_py_home() && !ecru_py_forked() && !ecru_py_in_greenlet();
+  atomic_store_explicit(&in_a_row, enough ? 0 : count, memory_order_relaxed);
+  if (!enough) return 0;
   int status;
   ECRU_PY_WAIT(status, ecru_yield());
   return status;
@@ -167,7 +199,7 @@ static int64_t receive_directly(int fd, void *buffer, size_t most, int flags, co
 /// returns: bytes; ECRU_E* or -errno, ECRU_EAGAIN if the time is up.
 static int64_t receive(int fd, void *buffer, size_t most, int flags, const patience *l) {
   int64_t got = let_others(l);
-  ecru_io *io = got == 0 && flags == 0 && most > 0 && !l->polls && !ecru_py_forked() ? ecru_io_retain(known(fd)) : NULL;
+  ecru_io *io = got == 0 && flags == 0 && most > 0 && !l->polls && !ecru_py_forked() ? known(fd) : NULL;
   if (got != 0) return got;
   if (io) {
     got = receive_by_handle(io, buffer, most, l);
@@ -268,7 +300,7 @@ static PyObject *socket_wait(PyObject *module, PyObject *args) {
 
 static int number_of(PyObject *descriptor) {
   long fd = PyLong_AsLong(descriptor);
-  return fd < 0 || fd >= places_count ? -1 : (int)fd;
+  return fd < 0 || fd > INT_MAX ? -1 : (int)fd;
 }
 
 static PyObject *socket_begin(PyObject *module, PyObject *descriptor) {
@@ -282,8 +314,8 @@ static PyObject *socket_end(PyObject *module, PyObject *descriptor) {
   (void)module;
   long number = PyLong_AsLong(descriptor);
   if (number == -1 && PyErr_Occurred()) return NULL;
-  int fd = number_of(descriptor);
-  if (fd >= 0 && places[fd].io) give_up(fd);
+  ecru_io *io = take_out(number_of(descriptor), NULL);
+  if (io) give_up(io);
   if (!ecru_py_forked()) (void)ecru_forget_fd(number); // who waits for it without
   Py_RETURN_NONE;
 }
@@ -300,7 +332,7 @@ static PyObject *socket_keep(PyObject *module, PyObject *descriptor) {
 static PyObject *socket_is_kept(PyObject *module, PyObject *descriptor) {
   (void)module;
   int fd = number_of(descriptor);
-  return PyErr_Occurred() ? NULL : PyBool_FromLong(fd >= 0 && known(fd) && !ecru_py_give_up_stale(fd));
+  return PyErr_Occurred() ? NULL : PyBool_FromLong(fd >= 0 && is_kept(fd) && !ecru_py_give_up_stale(fd));
 }
 
 static PyMethodDef functions[] = {

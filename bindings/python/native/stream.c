@@ -15,6 +15,16 @@ typedef struct StreamObject {
 enum { ROOM_FIRST = 4096, ROOM_KEPT = 65536 };
 #define NOT_WITHIN INT64_MIN // no status
 
+/// Without a GIL: readers on other threads wait until this one parks or is done. (A method's.)
+#define EXCLUSIVE(method)                                                                                               \
+  static PyObject *method##_alone(StreamObject *s, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {      \
+    PyObject *result;                                                                                                   \
+    Py_BEGIN_CRITICAL_SECTION(s);                                                                                       \
+    result = method(s, given, count, keywords);                                                                         \
+    Py_END_CRITICAL_SECTION();                                                                                          \
+    return result;                                                                                                      \
+  }
+
 static int claim(StreamObject *s) {
   if (!s->filling) return 0;
   PyErr_SetString(PyExc_RuntimeError, "another goroutine is reading this stream");
@@ -181,7 +191,20 @@ static PyObject *read_line(StreamObject *s, PyObject *const *given, Py_ssize_t c
   return succeed(s, &l, found > 0 ? (size_t)found : buffered(s));
 }
 
-static PyObject *get_buffered(StreamObject *s, void *unused) { return (void)unused, PyLong_FromSize_t(buffered(s)); }
+EXCLUSIVE(recv_some)
+EXCLUSIVE(recv_into)
+EXCLUSIVE(read_exactly)
+EXCLUSIVE(read_until)
+EXCLUSIVE(read_line)
+
+static PyObject *get_buffered(StreamObject *s, void *unused) {
+  (void)unused;
+  size_t bytes;
+  Py_BEGIN_CRITICAL_SECTION(s);
+  bytes = buffered(s);
+  Py_END_CRITICAL_SECTION();
+  return PyLong_FromSize_t(bytes);
+}
 
 static void stream_dealloc(StreamObject *s) {
   PyMem_RawFree(s->ahead);
@@ -189,11 +212,11 @@ static void stream_dealloc(StreamObject *s) {
 }
 
 static PyMethodDef methods[] = {
-  {"recv", (PyCFunction)(void (*)(void))recv_some, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("recv(bytes, timeout=None) -> bytes\n\nWhat is there, at least one byte; b\"\" at the end.")},
-  {"recv_into", (PyCFunction)(void (*)(void))recv_into, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("recv_into(buffer, bytes=0, timeout=None) -> int\n\nAs recv; 0 at the end.")},
-  {"read_exactly", (PyCFunction)(void (*)(void))read_exactly, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("read_exactly(bytes, timeout=None) -> bytes\n\nSo many. EOFError: the stream ends before; what came stays to be read.")},
-  {"read_until", (PyCFunction)(void (*)(void))read_until, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("read_until(separator, most=65536, timeout=None) -> bytes\n\nEverything up to the separator, with it; b\"\" at the end. EOFError: the stream ends before it; ValueError: it is not within `most` bytes.")},
-  {"read_line", (PyCFunction)(void (*)(void))read_line, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("read_line(most=None, timeout=None) -> bytes\n\nA line with its \\n; without it if it is longer than `most` bytes or the stream ends; b\"\" at the end.")},
+  {"recv", (PyCFunction)(void (*)(void))recv_some_alone, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("recv(bytes, timeout=None) -> bytes\n\nWhat is there, at least one byte; b\"\" at the end.")},
+  {"recv_into", (PyCFunction)(void (*)(void))recv_into_alone, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("recv_into(buffer, bytes=0, timeout=None) -> int\n\nAs recv; 0 at the end.")},
+  {"read_exactly", (PyCFunction)(void (*)(void))read_exactly_alone, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("read_exactly(bytes, timeout=None) -> bytes\n\nSo many. EOFError: the stream ends before; what came stays to be read.")},
+  {"read_until", (PyCFunction)(void (*)(void))read_until_alone, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("read_until(separator, most=65536, timeout=None) -> bytes\n\nEverything up to the separator, with it; b\"\" at the end. EOFError: the stream ends before it; ValueError: it is not within `most` bytes.")},
+  {"read_line", (PyCFunction)(void (*)(void))read_line_alone, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("read_line(most=None, timeout=None) -> bytes\n\nA line with its \\n; without it if it is longer than `most` bytes or the stream ends; b\"\" at the end.")},
   {NULL, NULL, 0, NULL},
 };
 static PyGetSetDef properties[] = {

@@ -9,10 +9,10 @@ static void set_held(LockObject *l, bool held) { atomic_store_explicit(&l->held,
 
 /// Its lock in a forked child: as it was at the fork. returns: NULL with MemoryError.
 static PyThread_type_lock native_lock(LockObject *l) {
-  if (l->alone) return l->alone;
-  l->alone = PyThread_allocate_lock();
+  Py_BEGIN_CRITICAL_SECTION(l);
+  if (!l->alone && (l->alone = PyThread_allocate_lock()) != NULL && l->held) (void)PyThread_acquire_lock(l->alone, NOWAIT_LOCK);
+  Py_END_CRITICAL_SECTION();
   if (!l->alone) PyErr_NoMemory();
-  else if (l->held) (void)PyThread_acquire_lock(l->alone, NOWAIT_LOCK);
   return l->alone;
 }
 

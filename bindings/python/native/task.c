@@ -1,6 +1,7 @@
 /// native/task.c: goroutines of Python functions.
 #include "native.h"
 
+#include <sched.h>
 #include <structmember.h>
 #include <unistd.h>
 
@@ -13,7 +14,11 @@ struct TaskObject {
   CrewObject *crew;                      // until it ends; NULL: none
   TaskObject *lost;                      // home.lost: the next one
   uint64_t id;
-  bool done, observed;
+  _Atomic bool done;
+  _Atomic bool observed;                 // relaxed: by whoever joins it, or reports it
+#ifdef Py_GIL_DISABLED
+  _Atomic bool placed;                   // `task` and `id` are set: it may run on another thread before its spawner has written them
+#endif
 };
 
 PyTypeObject *ecru_py_task_type;
@@ -21,17 +26,20 @@ static PyObject *excepthook_name;
 
 ecru_task *ecru_py_task_of(PyObject *task) { return ((TaskObject *)task)->task; }
 
-static bool some_failed; // a goroutine has, once
+static _Atomic bool some_failed; // a goroutine has, once; relaxed: who asks comes after those that have ended
+
+static bool is_observed(const TaskObject *t) { return atomic_load_explicit(&t->observed, memory_order_relaxed); }
+static void set_observed(TaskObject *t) { atomic_store_explicit(&t->observed, true, memory_order_relaxed); }
 
 /// An error nobody has looked at.
 static bool unobserved(const TaskObject *t) {
-  return t->error && !t->observed && !PyErr_GivenExceptionMatches(t->error, PyExc_SystemExit) && !PyErr_GivenExceptionMatches(t->error, ecru_py_cancelled);
+  return t->error && !is_observed(t) && !PyErr_GivenExceptionMatches(t->error, PyExc_SystemExit) && !PyErr_GivenExceptionMatches(t->error, ecru_py_cancelled);
 }
 
 /// An error nobody will look at goes to ecru.excepthook. It is a borrowed reference.
 static void report(TaskObject *t) {
   if (!unobserved(t)) return;
-  t->observed = true;
+  set_observed(t);
   PyObject *type, *value, *traceback;
   PyErr_Fetch(&type, &value, &traceback);
   PyObject *ecru = PyImport_ImportModule("ecru");
@@ -52,7 +60,7 @@ static void keep_error(TaskObject *t) {
   Py_XDECREF(type);
   Py_XDECREF(traceback);
   t->error = value;
-  some_failed = true;
+  atomic_store_explicit(&some_failed, true, memory_order_relaxed);
 }
 
 static void call(TaskObject *t) {
@@ -71,9 +79,12 @@ static void call(TaskObject *t) {
 
 void ecru_py_find_lost(void) {
   home *h = ecru_py_home();
-  while (h && h->lost) {
-    TaskObject *t = h->lost;
-    h->lost = t->lost;
+  if (!h || !atomic_load_explicit(&h->leader->lost, memory_order_relaxed)) return;
+  // acquire: pairs with the release in lose
+  TaskObject *next = atomic_exchange_explicit(&h->leader->lost, NULL, memory_order_acquire);
+  while (next) {
+    TaskObject *t = next;
+    next = t->lost;
     PyErr_NoMemory();
     keep_error(t);
     Py_CLEAR(t->fn);
@@ -91,7 +102,7 @@ void ecru_py_find_lost(void) {
 static void end_all(TaskObject *t) {
   bool meant = PyErr_GivenExceptionMatches(t->error, PyExc_SystemExit) || PyErr_GivenExceptionMatches(t->error, PyExc_KeyboardInterrupt);
   if (!meant) return;
-  t->observed = true;
+  set_observed(t);
   if (ecru_py_raise_in_first(t->error) < 0) PyErr_Clear(); // it is being told already
 }
 
@@ -104,6 +115,27 @@ _Noreturn static void end_child(TaskObject *t) {
   _exit(1); // it has not come so far
 }
 
+/// Nothing is attached to give the reference back with.
+static void lose(home *leader, TaskObject *t) {
+  t->lost = atomic_load_explicit(&leader->lost, memory_order_relaxed);
+  // release: pairs with the acquire in ecru_py_find_lost
+  while (!atomic_compare_exchange_weak_explicit(&leader->lost, &t->lost, t, memory_order_release, memory_order_relaxed)) {}
+}
+
+#ifdef Py_GIL_DISABLED
+/// release: pairs with the acquire in await_spawner
+static void is_placed(TaskObject *t) { atomic_store_explicit(&t->placed, true, memory_order_release); }
+static void await_spawner(TaskObject *t) { // who has but a few instructions to go
+  while (!atomic_load_explicit(&t->placed, memory_order_acquire)) (void)sched_yield();
+}
+#else
+static void is_placed(TaskObject *t) { (void)t; }
+static void await_spawner(TaskObject *t) { (void)t; }
+#endif
+
+/// Whoever sees it sees the outcome.
+static void has_ended(TaskObject *t) { atomic_store_explicit(&t->done, true, memory_order_release); } // release: pairs with task_done
+
 /// The first function of a goroutine; it owns a reference to the task.
 static int begin(void *argument, void **unused) {
   (void)unused;
@@ -111,25 +143,27 @@ static int begin(void *argument, void **unused) {
   home *h = ecru_py_home();
   muster *its_crew = t->crew ? ecru_py_muster_of(t->crew) : NULL;
   mark m = {.task = (PyObject *)t};
+  await_spawner(t);
   if (ecru_py_begin(h, &m) < 0) {
-    t->done = true; // result() says that there was no memory
-    t->lost = h->lost; // nothing is attached to give the reference back with
-    h->lost = t;
+    has_ended(t); // result() says that there was no memory
+    lose(h->leader, t);
+    ecru_py_leaves_place(h);
     if (its_crew) ecru_py_crew_leave(its_crew);
     return 0;
   }
   ecru_py_find_lost();
-  t->id = m.id;
+  if (!t->task) t->id = m.id;
   call(t);
   if (ecru_py_home() != h) end_child(t);
   bool taken = t->error && t->crew && ecru_py_crew_failed(t->crew, (PyObject *)t, t->error);
-  if (t->error && !taken && !t->observed) end_all(t);
+  if (t->error && !taken && !is_observed(t)) end_all(t);
   Py_CLEAR(t->crew);
-  t->done = true;
+  has_ended(t);
   if (Py_REFCNT(t) == 1) report(t);
-  m.task = NULL; // destructors that run from here on may ask for it
+  ecru_py_forget_task(h, &m); // destructors that run from here on may ask for it
   Py_DECREF(t);
   ecru_py_end(h, &m);
+  ecru_py_leaves_place(h);
   if (its_crew) ecru_py_crew_leave(its_crew);
   return 0;
 }
@@ -155,7 +189,11 @@ static TaskObject *create(PyObject *const *args, Py_ssize_t count, PyObject *nam
   t->lost = NULL;
   t->crew = NULL;
   t->id = 0;
-  t->done = t->observed = false;
+  atomic_init(&t->observed, false);
+  atomic_init(&t->done, false);
+#ifdef Py_GIL_DISABLED
+  atomic_init(&t->placed, false);
+#endif
   t->fn = Py_NewRef(args[0]);
   t->context = PyContext_CopyCurrent();
   Py_ssize_t all = count - 1 + (names ? PyTuple_GET_SIZE(names) : 0);
@@ -175,21 +213,26 @@ TaskObject *ecru_py_new_task(PyObject *const *args, Py_ssize_t count, PyObject *
   return create(args, count, names);
 }
 
-static ecru_go_options hosted(ecru_token *token) {
+static ecru_go_options hosted(const home *where, ecru_token *token) {
   ecru_go_options options = ECRU_GO_OPTIONS;
   options.flags = ECRU_HOSTED;
   options.stack_bytes = ecru_py_stack_bytes();
   options.token = token;
+  if (where != ecru_py_home()) options.host = where->host;
   return options;
 }
 
 int ecru_py_start_task(TaskObject *t, ecru_token *token, CrewObject *crew) {
-  ecru_go_options options = hosted(token);
+  home *h = ecru_py_home(), *where = ecru_py_place(h);
+  if (!where) return ECRU_EINTR;
+  ecru_go_options options = hosted(where, token);
   t->crew = (CrewObject *)Py_XNewRef((PyObject *)crew);
   Py_INCREF(t);
   int status = ecru_spawn_with(&t->task, &options, begin, t);
   if (status == 0) t->id = ecru_task_id(t->task);
-  else Py_DECREF(t);
+  is_placed(t);
+  ecru_py_placed(h, where, status == 0);
+  if (status != 0) Py_DECREF(t);
   return status;
 }
 
@@ -208,9 +251,15 @@ static void begin_alone(void *argument) { (void)begin(argument, NULL); }
 static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names) {
   (void)module;
   TaskObject *t = ecru_py_new_task(args, count, names);
-  if (!t) return NULL;
-  ecru_go_options options = hosted(NULL);
+  home *h = ecru_py_home(), *where = t ? ecru_py_place(h) : NULL;
+  if (!where) {
+    Py_XDECREF(t);
+    return NULL;
+  }
+  ecru_go_options options = hosted(where, NULL);
+  is_placed(t);
   int status = ecru_go_with(&options, begin_alone, t);
+  ecru_py_placed(h, where, status == 0);
   if (status == 0) Py_RETURN_NONE;
   Py_DECREF(t);
   return ecru_py_raise(status);
@@ -234,7 +283,7 @@ static PyObject *task_result(TaskObject *t, PyObject *unused) {
   (void)unused;
   int status = join(t);
   if (status != 0) return ecru_py_raise(status);
-  t->observed = true;
+  set_observed(t);
   if (t->result) return Py_NewRef(t->result);
   if (!t->error) return PyErr_NoMemory();
   PyErr_SetObject((PyObject *)Py_TYPE(t->error), t->error);
@@ -245,7 +294,7 @@ static PyObject *task_exception(TaskObject *t, PyObject *unused) {
   (void)unused;
   int status = join(t);
   if (status != 0) return ecru_py_raise(status);
-  t->observed = true;
+  set_observed(t);
   return Py_NewRef(t->error ? t->error : Py_None);
 }
 
@@ -256,9 +305,16 @@ static PyObject *task_cancel(TaskObject *t, PyObject *unused) {
   Py_RETURN_NONE;
 }
 
+/// acquire: pairs with the release in has_ended
+static PyObject *task_done(TaskObject *t, void *unused) { return (void)unused, PyBool_FromLong(atomic_load_explicit(&t->done, memory_order_acquire)); }
+
 static PyObject *task_name(TaskObject *t, void *unused) {
   (void)unused;
-  if (t->name) return Py_NewRef(t->name);
+  PyObject *name;
+  Py_BEGIN_CRITICAL_SECTION(t);
+  name = Py_XNewRef(t->name);
+  Py_END_CRITICAL_SECTION();
+  if (name) return name;
   return PyUnicode_FromFormat("task-%llu", (unsigned long long)t->id);
 }
 static PyObject *task_repr(TaskObject *t) {
@@ -276,7 +332,12 @@ static int task_set_name(TaskObject *t, PyObject *name, void *unused) {
     PyErr_SetString(PyExc_TypeError, "a name is a str");
     return -1;
   }
-  Py_XSETREF(t->name, Py_NewRef(name));
+  PyObject *before;
+  Py_BEGIN_CRITICAL_SECTION(t);
+  before = t->name;
+  t->name = Py_NewRef(name);
+  Py_END_CRITICAL_SECTION();
+  Py_XDECREF(before);
   return 0;
 }
 
@@ -326,12 +387,12 @@ static PyMethodDef task_methods[] = {
   {NULL, NULL, 0, NULL},
 };
 static PyMemberDef task_members[] = {
-  {"done", T_BOOL, offsetof(TaskObject, done), READONLY, PyDoc_STR("whether it has ended")},
   {"id", T_ULONGLONG, offsetof(TaskObject, id), READONLY, PyDoc_STR("the goroutine's id")},
   {"__weaklistoffset__", T_PYSSIZET, offsetof(TaskObject, weakrefs), READONLY, NULL},
   {NULL, 0, 0, 0, NULL},
 };
 static PyGetSetDef task_properties[] = {
+  {"done", (getter)task_done, NULL, PyDoc_STR("whether it has ended"), NULL},
   {"name", (getter)task_name, (setter)task_set_name, PyDoc_STR("a name, for people"), NULL},
   {NULL, NULL, NULL, NULL, NULL},
 };
@@ -383,7 +444,9 @@ static PyObject *identity(PyObject *module, PyObject *unused) {
 
 static PyObject *count(PyObject *module, PyObject *unused) {
   (void)module, (void)unused;
-  return PyLong_FromSize_t(ecru_host_count());
+  const home *h = ecru_py_home();
+  size_t own = !h || h == h->leader ? ecru_host_count() : 0; // a worker's are placed
+  return PyLong_FromSize_t(own + (h ? ecru_py_placed_count(h) : 0));
 }
 
 /// Reports up to `most` of the tasks in the list. returns: of how many more nobody has looked at the error; now they count as looked at.
@@ -393,7 +456,7 @@ static Py_ssize_t report_those(PyObject *objects, Py_ssize_t most) {
     PyObject *object = PyList_GET_ITEM(objects, i);
     if (Py_TYPE(object) != ecru_py_task_type || !unobserved((TaskObject *)object)) continue;
     if (found++ < most) report((TaskObject *)object);
-    else ((TaskObject *)object)->observed = true;
+    else set_observed((TaskObject *)object);
   }
   return found > most ? found - most : 0;
 }
@@ -403,7 +466,7 @@ static PyObject *report_failed(PyObject *module, PyObject *at_most) {
   (void)module;
   Py_ssize_t most = PyLong_AsSsize_t(at_most);
   if (most == -1 && PyErr_Occurred()) return NULL;
-  if (!some_failed) return PyLong_FromLong(0);
+  if (!atomic_load_explicit(&some_failed, memory_order_relaxed)) return PyLong_FromLong(0);
   PyObject *gc = PyImport_ImportModule("gc");
   PyObject *objects = gc ? PyObject_CallMethod(gc, "get_objects", NULL) : NULL;
   Py_XDECREF(gc);
@@ -421,7 +484,7 @@ static PyMethodDef functions[] = {
   {"sleep", sleep_for, METH_O, PyDoc_STR("sleep(seconds) -> None\n\nParks for at least so long; None: for ever.")},
   {"current", current, METH_NOARGS, PyDoc_STR("current() -> Task | None\n\nThe calling goroutine; None in a thread's first.")},
   {"goroutine_id", identity, METH_NOARGS, PyDoc_STR("goroutine_id() -> int\n\nId of the calling goroutine; 0 in a plain thread.")},
-  {"goroutine_count", count, METH_NOARGS, PyDoc_STR("goroutine_count() -> int\n\nGoroutines of this thread that have not ended, without its first.")},
+  {"goroutine_count", count, METH_NOARGS, PyDoc_STR("goroutine_count() -> int\n\nGoroutines of this thread (and its workers) that have not ended, without its first.")},
   {NULL, NULL, 0, NULL},
 };
 

@@ -8,6 +8,9 @@
 ///   4 `running` and `watching` let the watcher, a thread of ecru's without the GIL, write into the state that runs: who deletes a state
 ///     makes another one run first and then waits until the watcher has let go.
 ///
+///   5 Without a GIL an object belongs to the thread that made it; what other threads give back of it waits for the first state that
+///     thread had, a host's first's, to run Python code. Where that one sleeps while others run, it is woken for it.
+///
 /// Up to 3.11 PyGILState_Ensure goes by a thread-specific value that PyThreadState_Swap does not change; so we do. Its key is found by trying.
 #include "native.h"
 
@@ -76,21 +79,41 @@ static void hand_on(PyThreadState *from, PyThreadState *to) {
 static void hand_on(PyThreadState *from, PyThreadState *to) { (void)from, (void)to; }
 #endif
 
-bool ecru_py_is_to_raise(void) { return here && here->pending && here->last == &here->first; }
+// relaxed, as all to `pending`: whoever has set it wakes the first
+bool ecru_py_is_to_raise(void) { return here && here->last == &here->first && atomic_load_explicit(&here->pending, memory_order_relaxed); }
 
 static int raise_pending(void *unused) {
   (void)unused;
   return ecru_py_is_to_raise() ? ecru_py_interrupted() : 0; // else the first has gone to wait: it comes here again
 }
 
+/// It becomes what is pending, unless something is. acq_rel: with the exchange in ecru_py_interrupted, which has the object whole
+static bool set_pending(home *h, PyObject *error) {
+  PyObject *none = NULL;
+  if (!atomic_compare_exchange_strong_explicit(&h->pending, &none, error, memory_order_acq_rel, memory_order_relaxed)) return false;
+  Py_INCREF(error); // it is the caller's until then
+  return true;
+}
+static PyObject *take_pending(home *h) { return atomic_exchange_explicit(&h->pending, NULL, memory_order_acq_rel); }
+
+/// On a worker: until the leader's first has it.
+static void hand_to_leader(home *leader, PyObject *error) {
+  enum { PATIENCE = ECRU_MILLISECOND };
+  (void)Py_AddPendingCall(raise_pending, NULL); // it may compute
+  (void)ecru_token_enter(ecru_token_background());
+  while (atomic_load_explicit(&leader->pending, memory_order_relaxed) == error && ecru_host_interrupt_other(leader->host) != 1)
+    (void)ecru_sleep(PATIENCE); // it is about to wait, or in foreign code
+  (void)ecru_token_leave();
+}
+
 int ecru_py_raise_in_first(PyObject *error) {
-  home *h = here;
-  if (!h || h->last == &h->first || h->pending) {
+  home *h = here ? here->leader : NULL;
+  if (!h || here->last == &h->first || !set_pending(h, error)) {
     PyErr_SetObject((PyObject *)Py_TYPE(error), error);
     return -1;
   }
-  h->pending = Py_NewRef(error);
-  (void)ecru_host_interrupt();
+  if (h == here) (void)ecru_host_interrupt();
+  else hand_to_leader(h, error);
   return 0;
 }
 
@@ -124,6 +147,37 @@ static void set_running(home *h, PyThreadState *state) {
   atomic_store_explicit(&h->running, state, memory_order_release);
 }
 
+static PyObject *nothing, *nothing_names; // code, and a dict
+
+/// Has the evaluation loop do what waits for it: take back its note that a signal has come, which PyErr_CheckSignals leaves there, and objects.
+static int evaluate_nothing(void) {
+  PyObject *done = PyEval_EvalCode(nothing, nothing_names, nothing_names);
+  Py_XDECREF(done);
+  return done ? 0 : -1;
+}
+static int make_nothing(void) {
+  nothing = Py_CompileString("None", "<ecru>", Py_eval_input);
+  nothing_names = nothing ? PyDict_New() : NULL;
+  return nothing_names ? 0 : -1;
+}
+
+// ---- what others give back -----------------------------------------------------------------------------------------------
+
+#ifdef Py_GIL_DISABLED
+enum { GIVEN_BACK = 1 << 6 /* _PY_EVAL_EXPLICIT_MERGE_BIT */, LOOK_EVERY = 64 };
+
+static bool has_been_given_back(const home *h) { return __atomic_load_n(&h->first.state->eval_breaker, __ATOMIC_RELAXED) & GIVEN_BACK; }
+
+static void look_for_given_back(home *h) {
+  if (h->last != &h->first && ++h->switches % LOOK_EVERY == 0 && has_been_given_back(h)) (void)ecru_host_interrupt();
+}
+/// In the first.
+static int take_back(home *h) { return has_been_given_back(h) ? evaluate_nothing() : 0; }
+#else
+static void look_for_given_back(home *h) { (void)h; }
+static int take_back(home *h) { return (void)h, 0; }
+#endif
+
 // ---- switching ---------------------------------------------------------------------------------------------------------
 
 /// m's goroutine goes on: makes what is attached what it was when it left.
@@ -139,9 +193,10 @@ static void go_on(home *h, mark *m) {
   if (h->is_main) {
     hand_on(h->first.state, m->state);
     hand_on(h->last->state, m->state);
-    if (h->pending && m == &h->first) (void)Py_AddPendingCall(raise_pending, NULL); // it may not wait any more
+    if (m == &h->first && atomic_load_explicit(&h->pending, memory_order_relaxed)) (void)Py_AddPendingCall(raise_pending, NULL); // it may not wait any more
   }
   h->last = m;
+  look_for_given_back(h);
   set_running(h, m->state);
   if (!m->attached) {
     if (now) (void)PyEval_SaveThread();
@@ -178,16 +233,29 @@ static void interrupted(void *context) {
 
 static PyObject *threading_names, *trace_hook, *profile_hook; // a dict; keys of it
 
+/// returns: a new reference; NULL with or without an exception.
+static PyObject *item_of(PyObject *dict, PyObject *key) {
+#if PY_VERSION_HEX >= 0x030d0000
+  PyObject *item;
+  (void)PyDict_GetItemRef(dict, key, &item);
+  return item;
+#else
+  return Py_XNewRef(PyDict_GetItemWithError(dict, key));
+#endif
+}
+
 /// As a thread does that threading starts: by what threading.settrace and threading.setprofile have said.
 static void honour(PyObject *key, const char *setter, Py_tracefunc present, void (*reset)(Py_tracefunc, PyObject *)) {
-  PyObject *hook = PyDict_GetItemWithError(threading_names, key);
+  PyObject *hook = item_of(threading_names, key);
   if (!hook || hook == Py_None) {
     if (present) reset(NULL, NULL); // of threading.settrace_all_threads, while the state was in the pool
+    Py_XDECREF(hook);
     return;
   }
   PyObject *set = PySys_GetObject(setter), *done = set ? PyObject_CallOneArg(set, hook) : NULL;
   if (!done) PyErr_WriteUnraisable(hook);
   Py_XDECREF(done);
+  Py_DECREF(hook);
 }
 
 static int find_threading(void) {
@@ -290,13 +358,21 @@ int ecru_py_begin(home *h, mark *m) {
   (void)ecru_host_set_mark(m);
   go_on(h, m);
   m->state->thread_id = (unsigned long)(m->id | (uint64_t)1 << 62); // tells goroutines apart in sys._current_frames
+  ecru_py_lock(&h->lock);
   m->next = h->first.next;
   m->previous = &h->first;
   m->next->previous = m;
   h->first.next = m;
+  ecru_py_unlock(&h->lock);
   honour(trace_hook, "settrace", m->state->c_tracefunc, PyEval_SetTrace);
   honour(profile_hook, "setprofile", m->state->c_profilefunc, PyEval_SetProfile);
   return 0;
+}
+
+void ecru_py_forget_task(home *h, mark *m) {
+  ecru_py_lock(&h->lock);
+  m->task = NULL;
+  ecru_py_unlock(&h->lock);
 }
 
 void ecru_py_end(home *h, mark *m) {
@@ -304,8 +380,10 @@ void ecru_py_end(home *h, mark *m) {
   bool good = clean(state) && h->pooled < POOLED_MAX;
   if (!good) PyThreadState_Clear(state); // runs destructors: the goroutine is still the one that runs
   take_room_back(m);
+  ecru_py_lock(&h->lock);
   m->next->previous = m->previous;
   m->previous->next = m->next;
+  ecru_py_unlock(&h->lock);
   h->gone = (mark){.state = state};
   h->last = &h->gone;
   if (good) {
@@ -333,27 +411,28 @@ static void drop_pool(home *h) {
 // ---- hosts -------------------------------------------------------------------------------------------------------------
 
 static bool forked_in_scope;    // this is a child, forked in a home that it has not entered again
-static home *homes;             // all of them; under the GIL
+static ecru_py_mutex homes_lock;
+static home *homes;             // all of them; under the GIL, or homes_lock: none of them is left meanwhile
 static bool shut;              // the interpreter is ending
 static PyObject *deadlock_hook; // told that all sleep for ever
 static PyObject *entered_hook;  // told that the main thread has become a host by itself
 
 bool ecru_py_has_shut(void) { return shut; }
 
-static unsigned long main_thread; // 0: not known yet
+static _Atomic unsigned long main_thread; // 0: not known yet; relaxed: they all find the same
 
 static bool is_main_thread(void) {
-  if (!main_thread) {
+  if (!atomic_load_explicit(&main_thread, memory_order_relaxed)) {
     PyObject *threading = PyImport_ImportModule("threading");
     PyObject *thread = threading ? PyObject_CallMethod(threading, "main_thread", NULL) : NULL;
     PyObject *ident = thread ? PyObject_GetAttrString(thread, "ident") : NULL;
-    if (ident) main_thread = PyLong_AsUnsignedLong(ident);
+    if (ident) atomic_store_explicit(&main_thread, PyLong_AsUnsignedLong(ident), memory_order_relaxed);
     Py_XDECREF(ident);
     Py_XDECREF(thread);
     Py_XDECREF(threading);
     PyErr_Clear();
   }
-  return PyThread_get_thread_ident() == main_thread;
+  return PyThread_get_thread_ident() == atomic_load_explicit(&main_thread, memory_order_relaxed);
 }
 
 /// In a thread of ecru's.
@@ -367,7 +446,7 @@ static void tell_deadlock(void *unused) {
   PyGILState_Release(state);
 }
 
-static bool runtime_is_ours; // it was started with our options
+static _Atomic bool runtime_is_ours; // homes_lock: it was started with our options
 
 /// Before Python's own doings in a child, which may take locks; after the runtime's, therefore not before it is up.
 static void follow_forks(void) {
@@ -383,9 +462,11 @@ static ecru_options our_options(void) {
   return options;
 }
 
-static int start_runtime(void) {
+/// homes_lock is held.
+static int start_runtime(uint64_t seed) {
   if (runtime_is_ours) return 0;
   ecru_options options = our_options();
+  options.seed = seed;
   int status = ecru_start(&options);
   runtime_is_ours = status == 0;
   follow_forks();
@@ -406,6 +487,7 @@ static home *new_home(void) {
   h->thread_id = PyThread_get_thread_native_id();
   h->thread = pthread_self();
   h->is_main = is_main_thread();
+  h->leader = h;
   atomic_flag_clear(&h->watching);
   set_running(h, h->first.state);
   return h;
@@ -418,7 +500,9 @@ static int become_host(home *h) {
   hooks.interrupted = interrupted;
   hooks.context = h;
   if (h->is_main) hooks.watch = look_after;
-  int status = start_runtime();
+  ecru_py_lock(&homes_lock);
+  int status = start_runtime(0);
+  ecru_py_unlock(&homes_lock);
   (void)ecru_set_deadlock_hook(tell_deadlock, NULL);
   h->goes_on = forked_in_scope;
   forked_in_scope = false;
@@ -437,7 +521,7 @@ int ecru_py_enter_home(void) {
     PyErr_SetString(PyExc_RuntimeError, here ? "this thread runs goroutines already" : "no goroutines run any more: the interpreter is ending");
     return -1;
   }
-  if (find_gil_key() < 0 || find_threading() < 0) return -1;
+  if (find_gil_key() < 0) return -1;
   home *h = new_home();
   if (!h) return -1;
   int status = become_host(h);
@@ -448,9 +532,24 @@ int ecru_py_enter_home(void) {
     return -1;
   }
   here = h;
+  ecru_py_lock(&homes_lock);
   h->next = homes;
   homes = h;
+  ecru_py_unlock(&homes_lock);
   return 0;
+}
+
+int ecru_py_enter_as_worker(void) {
+  if (ecru_py_enter_home() < 0) return -1;
+  ecru_py_lock(&homes_lock);
+  home *leader = homes;
+  while (leader && !leader->is_main) leader = leader->next;
+  if (leader) here->leader = leader;
+  ecru_py_unlock(&homes_lock);
+  if (leader) return 0;
+  PyErr_SetString(PyExc_RuntimeError, "the main thread runs no goroutines");
+  (void)ecru_py_leave_home();
+  return -1;
 }
 
 static void forget_home(home *h) {
@@ -469,7 +568,9 @@ void ecru_py_after_fork(void) {
       if (m->state != state) take_room_back(m); // Python deletes them
   here = homes = NULL; // as all of the parent's goroutines they are not given back: we may stand on a stack of theirs
   runtime_is_ours = false;
-  main_thread = 0;
+  homes_lock = (ecru_py_mutex){0};
+  ecru_py_forget_workers();
+  atomic_store_explicit(&main_thread, 0, memory_order_relaxed);
   forget_gil_key();
   if (state) state->thread_id = PyThread_get_thread_ident();
 }
@@ -479,17 +580,19 @@ int ecru_py_leave_home(void) {
   home *h = here;
   if (!h) return 0;
   if (!h->goes_on) (void)ecru_token_leave();
+  ecru_py_lock(&homes_lock);
   int status = ecru_host_leave();
+  if (status == 0) forget_home(h);
+  ecru_py_unlock(&homes_lock);
   if (status != 0) {
     if (!h->goes_on) (void)ecru_token_enter(h->token);
     ecru_py_raise(status);
     return -1;
   }
   here = NULL;
-  forget_home(h);
   drop_pool(h);
   ecru_token_release(h->token);
-  Py_XDECREF(h->pending);
+  Py_XDECREF(take_pending(h));
   PyMem_RawFree(h);
   return 0;
 }
@@ -514,6 +617,7 @@ home *ecru_py_ensure_home(void) {
 
 bool ecru_py_waits_here(void) {
   if (ecru_py_forked()) return false;
+  if (here) look_for_given_back(here); // it may not have to wait, nor to let others run, for long
   if (here) return true;
   if (shut || !is_main_thread()) return false;
   if (enter_by_itself() == 0) return true;
@@ -521,24 +625,13 @@ bool ecru_py_waits_here(void) {
   return false;
 }
 
-/// Has the evaluation loop take back its note that a signal has come, which PyErr_CheckSignals leaves there.
-static int evaluate_nothing(void) {
-  static PyObject *nothing, *names;
-  if (!nothing) nothing = Py_CompileString("None", "<ecru>", Py_eval_input);
-  if (nothing && !names) names = PyDict_New();
-  PyObject *done = names ? PyEval_EvalCode(nothing, names, names) : NULL;
-  Py_XDECREF(done);
-  return done ? 0 : -1;
-}
-
 int ecru_py_interrupted(void) {
   home *h = here;
-  if (h && h->pending && h->last == &h->first) {
-    PyObject *pending = h->pending;
-    h->pending = NULL;
-    PyErr_SetObject((PyObject *)Py_TYPE(pending), pending);
-    Py_DECREF(pending);
-    return -1;
+  if (h && h->last == &h->first) {
+    PyObject *pending = take_pending(h);
+    if (pending) PyErr_SetObject((PyObject *)Py_TYPE(pending), pending);
+    Py_XDECREF(pending);
+    if (pending || take_back(h) < 0) return -1;
   }
   if (PyErr_CheckSignals() < 0) return -1;
   return h && h->is_main && ecru_py_signal_waits(h->last->state) ? evaluate_nothing() : 0;
@@ -563,7 +656,7 @@ static PyObject *is_home(PyObject *module, PyObject *unused) {
 
 static PyObject *home_id(PyObject *module, PyObject *unused) {
   (void)module, (void)unused;
-  return PyLong_FromUnsignedLong(here ? here->thread_id : PyThread_get_thread_native_id());
+  return PyLong_FromUnsignedLong(here ? here->leader->thread_id : PyThread_get_thread_native_id());
 }
 
 /// What the first has left open is over: it is not to reach the end of its home.
@@ -585,9 +678,18 @@ static PyObject *cancel_home(PyObject *module, PyObject *unused) {
   if (!outermost) Py_RETURN_NONE;
   (void)ecru_token_leave();
   (void)ecru_token_enter(fresh);
+  ecru_py_lock(&homes_lock);
   h->token = fresh;
+  ecru_py_unlock(&homes_lock);
   ecru_token_release(old);
   Py_RETURN_NONE;
+}
+
+ecru_token *ecru_py_home_token(home *h) {
+  ecru_py_lock(&homes_lock);
+  ecru_token *token = ecru_token_retain(h->leader->token);
+  ecru_py_unlock(&homes_lock);
+  return token;
 }
 
 static PyObject *interrupt_first(PyObject *module, PyObject *error) {
@@ -600,38 +702,80 @@ static PyObject *interrupt_first(PyObject *module, PyObject *error) {
 static PyObject *interrupt_firsts(PyObject *module, PyObject *errors) {
   (void)module;
   if (!PyDict_Check(errors)) return PyErr_Format(PyExc_TypeError, "a dict is needed, not %s", Py_TYPE(errors)->tp_name);
+  ecru_py_lock(&homes_lock);
   for (home *h = homes; h; h = h->next) {
     PyObject *thread_id = PyLong_FromUnsignedLong(h->thread_id);
     PyObject *error = thread_id ? PyDict_GetItemWithError(errors, thread_id) : NULL;
     Py_XDECREF(thread_id);
-    if (!error || h->pending || !PyExceptionInstance_Check(error)) continue;
-    h->pending = Py_NewRef(error);
-    if (ecru_host_interrupt_other(h->host) != 1) Py_CLEAR(h->pending); // it does not wait
+    if (!error || !PyExceptionInstance_Check(error) || !set_pending(h, error)) continue;
+    if (ecru_host_interrupt_other(h->host) != 1) Py_XDECREF(take_pending(h)); // it does not wait; `errors` has it
   }
+  ecru_py_unlock(&homes_lock);
   return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
 }
 
-/// As PyThreadState_GetFrame, None for none.
-static PyObject *frame_of(PyThreadState *state) {
-  PyObject *frame = (PyObject *)PyThreadState_GetFrame(state);
-  return frame ? frame : Py_NewRef(Py_None);
+typedef struct seen { unsigned long long id, thread_id, state_id; PyObject *task; } seen;
+
+static size_t count_marks(home *h) {
+  size_t count = 1;
+  for (mark *m = h->first.next; m != &h->first; m = m->next) count++;
+  return count;
+}
+
+/// All that have begun, with a reference to each task; homes_lock is held. At most `room`. returns: how many.
+static size_t look_at_all(seen *all, size_t room) {
+  size_t count = 0;
+  for (home *h = homes; h; h = h->next) {
+    ecru_py_lock(&h->lock);
+    mark *m = &h->first;
+    do {
+      unsigned long thread_id = m == &h->first ? h->thread_id : h->leader->thread_id;
+      if (count < room) all[count++] = (seen){m->id, thread_id, m->state->thread_id, Py_XNewRef(m->task)};
+      m = m->next;
+    } while (m != &h->first);
+    ecru_py_unlock(&h->lock);
+  }
+  return count;
+}
+
+static size_t count_all(void) {
+  size_t count = 0;
+  for (home *h = homes; h; h = h->next) {
+    ecru_py_lock(&h->lock);
+    count += count_marks(h);
+    ecru_py_unlock(&h->lock);
+  }
+  return count;
+}
+
+/// As goroutines() gives one. frames: sys._current_frames()'s.
+static PyObject *entry_of(const seen *one, PyObject *frames) {
+  PyObject *state_id = PyLong_FromUnsignedLongLong(one->state_id);
+  PyObject *frame = state_id ? PyDict_GetItemWithError(frames, state_id) : NULL;
+  Py_XDECREF(state_id);
+  if (!frame && PyErr_Occurred()) return NULL;
+  return Py_BuildValue("KKOO", one->id, one->thread_id, one->task ? one->task : Py_None, frame ? frame : Py_None);
 }
 
 static PyObject *goroutines(PyObject *module, PyObject *unused) {
   (void)module, (void)unused;
-  PyObject *list = PyList_New(0);
-  for (home *h = homes; h && list; h = h->next) {
-    mark *m = &h->first;
-    do {
-      unsigned long long id = m->id, thread_id = h->thread_id; // the list may change below: what is a Python object comes last
-      PyObject *task = m->task ? m->task : Py_None;
-      PyObject *one = Py_BuildValue("KKON", id, thread_id, task, frame_of(m->state));
-      if (!one || PyList_Append(list, one) < 0) Py_CLEAR(list);
-      Py_XDECREF(one);
-      m = m->next;
-    } while (m != &h->first && list);
+  PyObject *current_frames = PySys_GetObject("_current_frames"), *frames = current_frames ? PyObject_CallNoArgs(current_frames) : NULL;
+  PyObject *list = frames ? PyList_New(0) : NULL;
+  ecru_py_lock(&homes_lock);
+  size_t room = count_all();
+  seen *all = PyMem_RawMalloc(room * sizeof *all + 1);
+  size_t count = all ? look_at_all(all, room) : 0;
+  ecru_py_unlock(&homes_lock);
+  if (!all) Py_CLEAR(list);
+  for (size_t i = 0; i < count; i++) {
+    PyObject *one = list ? entry_of(&all[i], frames) : NULL;
+    if (list && (!one || PyList_Append(list, one) < 0)) Py_CLEAR(list);
+    Py_XDECREF(one);
+    Py_XDECREF(all[i].task);
   }
-  return list;
+  PyMem_RawFree(all);
+  Py_XDECREF(frames);
+  return list || PyErr_Occurred() ? list : PyErr_NoMemory();
 }
 
 static PyObject *end_home_in(PyObject *module, PyObject *seconds) {
@@ -675,18 +819,41 @@ static PyObject *shut_down(PyObject *module, PyObject *stop) {
   return PyLong_FromLong(status);
 }
 
+static PyObject *dump_into(PyObject *module, PyObject *descriptor) {
+  (void)module;
+  int fd = PyObject_AsFileDescriptor(descriptor);
+  int status = fd < 0 ? 0 : ecru_dump(fd, ECRU_DUMP_JSON);
+  if (fd < 0) return NULL;
+  return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
+}
+
+static PyObject *start_seeded(PyObject *module, PyObject *seed) {
+  (void)module;
+  unsigned long long number = PyLong_AsUnsignedLongLong(seed);
+  if (PyErr_Occurred()) return NULL;
+  ecru_py_lock(&homes_lock);
+  (void)start_runtime(number);
+  ecru_py_unlock(&homes_lock);
+  Py_RETURN_NONE;
+}
+
+static PyObject *maxprocs(PyObject *module, PyObject *unused) { return (void)module, (void)unused, PyLong_FromLong(ecru_maxprocs()); }
+
 static PyMethodDef functions[] = {
   {"enter_home", enter_home, METH_NOARGS, PyDoc_STR("enter_home() -> None\n\nThis thread runs goroutines from now on.")},
   {"leave_home", leave_home, METH_NOARGS, PyDoc_STR("leave_home() -> None\n\nIt does no more; all have ended.")},
   {"is_home", is_home, METH_NOARGS, PyDoc_STR("is_home() -> bool\n\nWhether this thread runs goroutines.")},
-  {"home_id", home_id, METH_NOARGS, PyDoc_STR("home_id() -> int\n\nThe native id of the thread whose goroutines the caller is one of.")},
+  {"home_id", home_id, METH_NOARGS, PyDoc_STR("home_id() -> int\n\nThe native id of the thread whose goroutines the caller is one of: not a worker's.")},
   {"cancel_home", cancel_home, METH_NOARGS, PyDoc_STR("cancel_home() -> None\n\nCancels all goroutines of this thread but the caller.")},
   {"interrupt_first", interrupt_first, METH_O, PyDoc_STR("interrupt_first(error) -> None\n\nRaises error in the thread's first goroutine, at once if it calls, else where it waits.")},
   {"interrupt_firsts", interrupt_firsts, METH_O, PyDoc_STR("interrupt_firsts({thread id: error}) -> None\n\nRaises them in the first goroutines of these threads, if they wait. Ids as threading.get_native_id.")},
-  {"goroutines", goroutines, METH_NOARGS, PyDoc_STR("goroutines() -> [(id, thread id, Task | None, frame | None)]\n\nAll of Python's that have begun; None: a thread's first.")},
+  {"goroutines", goroutines, METH_NOARGS, PyDoc_STR("goroutines() -> [(id, thread id, Task | None, frame | None)]\n\nAll of Python's that have begun; None: a thread's first. Thread ids as home_id, of firsts their own.")},
   {"end_home_in", end_home_in, METH_O, PyDoc_STR("end_home_in(seconds) -> None\n\nFrom then on the handler of SIGINT is called if a goroutine of the main thread computes; None: not.")},
   {"home_has_ended", home_has_ended, METH_NOARGS, PyDoc_STR("home_has_ended() -> bool\n\nIt was called for that reason.")},
   {"on_deadlock", on_deadlock, METH_O, PyDoc_STR("on_deadlock(hook) -> None\n\nhook() is called, in some thread, when all goroutines sleep and nothing can wake them.")},
+  {"dump_into", dump_into, METH_O, PyDoc_STR("dump_into(file) -> None\n\nWhat goroutines and threads wait for, as JSON. A descriptor, or what has fileno().")},
+  {"start_seeded", start_seeded, METH_O, PyDoc_STR("start_seeded(seed) -> None\n\nWhat is random in the runtime follows from seed, unless it is up already; 0: from nothing.")},
+  {"maxprocs", maxprocs, METH_NOARGS, PyDoc_STR("maxprocs() -> int\n\nHow many goroutines of C can run in parallel: by default as many as there are processors for this process.")},
   {"after_fork", after_fork, METH_NOARGS, PyDoc_STR("after_fork() -> None\n\nIn a forked child: the runtime starts anew at the next use.")},
   {"on_entered", on_entered, METH_O, PyDoc_STR("on_entered(hook) -> None\n\nhook() is called when the main thread has begun to run goroutines by itself.")},
   {"shut_down", shut_down, METH_O, PyDoc_STR("shut_down(stop) -> int\n\nNo thread begins to run goroutines any more; stop: the runtime's threads end. A status.")},
@@ -697,5 +864,6 @@ int ecru_py_add_home(PyObject *module) {
   ecru_options options = our_options();
   (void)ecru_set_default_options(&options); // a lock, say, used where no goroutines run starts it, too
   running_loop = PyUnicode_InternFromString("__asyncio_running_event_loop__");
+  if (find_threading() < 0 || make_nothing() < 0) return -1;
   return running_loop ? PyModule_AddFunctions(module, functions) : -1;
 }

@@ -183,7 +183,7 @@ static PyObject *home_token(PyObject *module, PyObject *unused) {
   (void)module, (void)unused;
   home *h = ecru_py_ensure_home();
   TokenObject *t = h ? (TokenObject *)ecru_py_token_type->tp_alloc(ecru_py_token_type, 0) : NULL;
-  if (t) t->token = ecru_token_retain(h->token);
+  if (t) t->token = ecru_py_home_token(h);
   return (PyObject *)t;
 }
 

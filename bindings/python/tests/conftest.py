@@ -1,9 +1,11 @@
 """All tests: a hang or a crash says where (faulthandler), and hypothesis needs no database.
 
-Where goroutines are threads the tests of threads_known.toml are left out.
+Where goroutines are threads the tests of threads_known.toml are left out, and everywhere the files that need what
+cannot be installed.
 """
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,19 @@ import ecru
 
 hypothesis.settings.register_profile("ecru", database=None, deadline=None)
 hypothesis.settings.load_profile("ecru")
+
+# What an interpreter cannot have (3.13t: cffi, and what is made with it) its tests are not collected for.
+USES = {
+    "cffi": ("import cffi", "from cffi", "_abi import", "import _abi", "import _native, _threads"),
+    "greenlet": ("import greenlet", "from greenlet"),
+    "trustme": ("net_helpers", "import trustme"),
+}
+collect_ignore = [
+    path.name
+    for path in Path(__file__).parent.glob("test_*.py")
+    for package, words in USES.items()
+    if not find_spec(package) and any(word in path.read_text() for word in words)
+]
 
 KNOWN = Path(__file__).with_name("threads_known.toml")
 

@@ -63,6 +63,7 @@ CASES = [
     Case("wsgi_hello", 2, 1, ("gevent", "threads", "go"), REQUESTS, "wrk", 64, "/hello", serves="http"),
     Case("wsgi_own", 2, 1, ("gevent",), REQUESTS, "wrk", 64, "/hello"),
     Case("cpu_blocking", 2_000, 300, ("gevent", "asyncio", "uvloop", "trio", "runloom", "threads"), ("wall_ns_per_op", "scaling"), scales=True),
+    Case("compute_ft", 2_000, 300, ("threads",), ("wall_ns_per_op", "scaling"), scales=True),  # more than 1 x: without a GIL
 ]
 
 CPU = "cpu_ns_per_request"

@@ -152,8 +152,19 @@ def cpu_blocking(count: int) -> None:
     measure.end(count)
 
 
+def compute_ft(count: int) -> None:
+    def work() -> None:
+        for _ in range(count // measure.procs):
+            measure.spin()
+
+    measure.begin()
+    run_all([threading.Thread(target=work) for _ in range(measure.procs)])
+    measure.end(count)
+
+
 measure.main({
     "pingpong": pingpong, "spawn_join": spawn_join, "spawn1000": spawn1000, "parked100k": parked, "echo": plain.echo,
     "echo_patched": plain.echo, "echo_tls": echo_tls, "requests200": requests200, "wsgi_hello": wsgi, "cpu_blocking": cpu_blocking,
+    "compute_ft": compute_ft,
     "lock": lock, "rlock": rlock, "semaphore": semaphore, "queue": through_queue,
 })

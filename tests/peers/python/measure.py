@@ -57,6 +57,14 @@ def compute() -> None:
     hashlib.pbkdf2_hmac("sha256", b"password", b"salt", 2000)
 
 
+def spin() -> int:
+    """About a tenth of a millisecond of pure Python."""
+    value = 0
+    for number in range(1500):
+        value += number * number
+    return value
+
+
 def listening(port: int) -> socket.socket:
     return socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
 

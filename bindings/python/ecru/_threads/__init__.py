@@ -19,6 +19,7 @@ from ecru._threads._chan import Chan, select
 from ecru._threads._crew import Crew
 from ecru._threads._home import (
     cancel_home,
+    dump_into,
     end_home_in,
     enter_home,
     goroutine_count,
@@ -34,6 +35,7 @@ from ecru._threads._home import (
     on_entered,
     restart_in_child,
     shut_down,
+    start_seeded,
 )
 from ecru._threads._io import (
     IO,
@@ -74,6 +76,7 @@ __all__ = [
     "check",
     "current",
     "dial",
+    "dump_into",
     "end_home_in",
     "enter_home",
     "forget_fd",
@@ -98,6 +101,7 @@ __all__ = [
     "shut_down",
     "sleep",
     "spawn",
+    "start_seeded",
     "version",
     "wait_fd",
     "wait_fds",

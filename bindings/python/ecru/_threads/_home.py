@@ -14,7 +14,7 @@ from _thread import get_ident
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any, SupportsFloat
+from typing import IO, TYPE_CHECKING, Any, SupportsFloat
 
 from ecru._abi import ffi, lib
 from ecru._threads._base import EINTR, FOREVER, enter_by_itself, fail, here, process
@@ -194,10 +194,12 @@ def _our_options() -> Any:
 lib.ecru_set_default_options(_our_options())  # a lock, say, used where no goroutines run starts it, too
 
 
-def _start_runtime() -> None:
+def _start_runtime(seed: int = 0) -> None:
     if _state.is_ours:
         return
-    status = lib.ecru_start(_our_options())
+    options = _our_options()
+    options.seed = seed
+    status = lib.ecru_start(options)
     _state.is_ours = status == 0
     if status not in (0, lib.ECRU_EBUSY):
         fail(status)
@@ -339,6 +341,18 @@ def goroutines() -> list[tuple[int, int, Task[Any] | None, FrameType | None]]:
         for id, (task, ident) in list(home.begun.items()):
             found.append((id, home.thread_id, task, frames.get(ident)))
     return found
+
+
+def dump_into(file: int | IO[Any], /) -> None:
+    """What goroutines and threads wait for, as JSON. A descriptor, or what has fileno()."""
+    status = lib.ecru_dump(file if isinstance(file, int) else file.fileno(), lib.ECRU_DUMP_JSON)
+    if status != 0:
+        fail(status)
+
+
+def start_seeded(seed: int, /) -> None:
+    """What is random in the runtime follows from seed, unless it is up already; 0: from nothing."""
+    _start_runtime(seed)
 
 
 def end_home_in(seconds: SupportsFloat | None, /) -> None:
