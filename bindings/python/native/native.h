@@ -88,6 +88,8 @@ bool ecru_py_give_up_stale(int fd);
 bool ecru_py_in_greenlet(void); ///< where no goroutine may park
 bool ecru_py_is_refused(void);  ///< the same, with an exception
 bool ecru_py_has_shut(void); ///< the interpreter is ending: there are no goroutines any more
+/// The calling thread is being ended though there are goroutines on it. Returns unless it is the interpreter that ends it.
+void ecru_py_stay(void);
 bool ecru_py_is_to_raise(void); ///< the caller is a first with something pending
 ecru_token *ecru_py_home_token(home *h); ///< its leader's, with a reference for the caller
 void ecru_py_forget_task(home *h, mark *m); ///< from here on nobody finds it in m

@@ -136,9 +136,15 @@ static void await_spawner(TaskObject *t) { (void)t; }
 /// Whoever sees it sees the outcome.
 static void has_ended(TaskObject *t) { atomic_store_explicit(&t->done, true, memory_order_release); } // release: pairs with task_done
 
+/// Where the goroutine's stack is unwound: pthread_exit does that. (This file is compiled with -fexceptions.)
+static void stay_unless(const bool *ended) {
+  if (!*ended) ecru_py_stay();
+}
+
 /// The first function of a goroutine; it owns a reference to the task.
 static int begin(void *argument, void **unused) {
   (void)unused;
+  __attribute__((cleanup(stay_unless))) bool ended = false;
   TaskObject *t = argument;
   home *h = ecru_py_home();
   muster *its_crew = t->crew ? ecru_py_muster_of(t->crew) : NULL;
@@ -149,6 +155,7 @@ static int begin(void *argument, void **unused) {
     lose(h->leader, t);
     ecru_py_leaves_place(h);
     if (its_crew) ecru_py_crew_leave(its_crew);
+    ended = true;
     return 0;
   }
   ecru_py_find_lost();
@@ -165,6 +172,7 @@ static int begin(void *argument, void **unused) {
   ecru_py_end(h, &m);
   ecru_py_leaves_place(h);
   if (its_crew) ecru_py_crew_leave(its_crew);
+  ended = true;
   return 0;
 }
 

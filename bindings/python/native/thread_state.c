@@ -16,6 +16,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 
 enum {
   POOLED_MAX = sizeof((home *)0)->pool / sizeof(PyThreadState *),
@@ -413,11 +414,27 @@ static void drop_pool(home *h) {
 static bool forked_in_scope;    // this is a child, forked in a home that it has not entered again
 static ecru_py_mutex homes_lock;
 static home *homes;             // all of them; under the GIL, or homes_lock: none of them is left meanwhile
-static bool shut;              // the interpreter is ending
+static _Atomic bool shut;       // the interpreter is ending; relaxed: by the main thread, before it ends others
 static PyObject *deadlock_hook; // told that all sleep for ever
 static PyObject *entered_hook;  // told that the main thread has become a host by itself
 
-bool ecru_py_has_shut(void) { return shut; }
+bool ecru_py_has_shut(void) { return atomic_load_explicit(&shut, memory_order_relaxed); }
+
+// ---- threads that the interpreter ends -----------------------------------------------------------------------------------
+
+static pthread_key_t home_key; // a home's thread has something there
+
+/// Up to 3.13 an interpreter that is ending calls pthread_exit in the other threads, where they come for the GIL; from 3.14 on they stay there, for the
+/// stacks of others may depend on theirs. So do goroutines, which the runtime would not let go otherwise.
+void ecru_py_stay(void) {
+  while (ecru_py_has_shut()) (void)pause();
+}
+
+/// In a thread that ends. Before the runtime's own destructor, since the key is older.
+static void end_of_thread(void *unused) {
+  (void)unused;
+  ecru_py_stay();
+}
 
 static _Atomic unsigned long main_thread; // 0: not known yet; relaxed: they all find the same
 
@@ -438,7 +455,7 @@ static bool is_main_thread(void) {
 /// In a thread of ecru's.
 static void tell_deadlock(void *unused) {
   (void)unused;
-  if (shut) return;
+  if (ecru_py_has_shut()) return;
   PyGILState_STATE state = PyGILState_Ensure();
   PyObject *told = deadlock_hook ? PyObject_CallNoArgs(deadlock_hook) : Py_NewRef(Py_None);
   if (!told) PyErr_WriteUnraisable(deadlock_hook);
@@ -517,7 +534,7 @@ static int become_host(home *h) {
 }
 
 int ecru_py_enter_home(void) {
-  if (here || shut) {
+  if (here || ecru_py_has_shut()) {
     PyErr_SetString(PyExc_RuntimeError, here ? "this thread runs goroutines already" : "no goroutines run any more: the interpreter is ending");
     return -1;
   }
@@ -532,6 +549,7 @@ int ecru_py_enter_home(void) {
     return -1;
   }
   here = h;
+  (void)pthread_setspecific(home_key, h);
   ecru_py_lock(&homes_lock);
   h->next = homes;
   homes = h;
@@ -566,6 +584,7 @@ void ecru_py_after_fork(void) {
   for (home *h = homes; h; h = h->next)
     for (mark *m = h->first.next; m != &h->first; m = m->next)
       if (m->state != state) take_room_back(m); // Python deletes them
+  (void)pthread_setspecific(home_key, NULL);
   here = homes = NULL; // as all of the parent's goroutines they are not given back: we may stand on a stack of theirs
   runtime_is_ours = false;
   homes_lock = (ecru_py_mutex){0};
@@ -590,6 +609,7 @@ int ecru_py_leave_home(void) {
     return -1;
   }
   here = NULL;
+  (void)pthread_setspecific(home_key, NULL);
   drop_pool(h);
   ecru_token_release(h->token);
   Py_XDECREF(take_pending(h));
@@ -619,7 +639,7 @@ bool ecru_py_waits_here(void) {
   if (ecru_py_forked()) return false;
   if (here) look_for_given_back(here); // it may not have to wait, nor to let others run, for long
   if (here) return true;
-  if (shut || !is_main_thread()) return false;
+  if (ecru_py_has_shut() || !is_main_thread()) return false;
   if (enter_by_itself() == 0) return true;
   PyErr_Clear(); // a forked child, or no memory: the call itself says so
   return false;
@@ -811,7 +831,7 @@ static PyObject *on_entered(PyObject *module, PyObject *hook) {
 
 static PyObject *shut_down(PyObject *module, PyObject *stop) {
   (void)module;
-  shut = true;
+  atomic_store_explicit(&shut, true, memory_order_relaxed);
   int status = 0;
   if (PyObject_IsTrue(stop) == 1) {
     Py_BEGIN_ALLOW_THREADS status = ecru_stop(); Py_END_ALLOW_THREADS
@@ -865,5 +885,6 @@ int ecru_py_add_home(PyObject *module) {
   (void)ecru_set_default_options(&options); // a lock, say, used where no goroutines run starts it, too
   running_loop = PyUnicode_InternFromString("__asyncio_running_event_loop__");
   if (find_threading() < 0 || make_nothing() < 0) return -1;
+  if (pthread_key_create(&home_key, end_of_thread) != 0) return PyErr_NoMemory(), -1;
   return running_loop ? PyModule_AddFunctions(module, functions) : -1;
 }

@@ -245,6 +245,30 @@ def test_the_programs_signal_handlers_stay_whatever_is_used_first(use, where):
     assert (ended.out, ended.code, ended.err) == (["True", "True"], 0, "")
 
 
+@pytest.mark.parametrize("computes", ["goroutine", "first"])
+def test_daemon_threads_that_compute_do_not_disturb_the_end(computes):
+    ended = processes.run(f"""
+        import ecru, sys, threading, time
+        up = threading.Event()
+        def body():
+            ecru.go(compute if "{computes}" == "goroutine" else ecru.sleep, None)
+            ecru.yield_()
+            compute()
+        def compute(_=None):
+            up.set()
+            while True:
+                pass
+        class Late:
+            def __del__(self):
+                time.sleep(0.05)  # the interpreter is ending, and has others end
+        threading.Thread(target=ecru.run, args=(body,), daemon=True).start()
+        up.wait()
+        sys.late = Late()
+        print("end")
+    """)
+    assert (ended.out, ended.code, ended.err) == (["end"], 0, "")
+
+
 # ---- errors nobody asks for -----------------------------------------------------------------------------------------
 
 
