@@ -81,11 +81,10 @@ static inline void Token_enter(Token *self, int *status) { METHOD(ecru_token, *s
 
 // ---- meeting points ----------------------------------------------------------------------------------------------------
 
-/// A locked one cannot be destroyed: whoever could unlock it has lost it, so it stays.
+/// One that another goroutine or thread has locked cannot be destroyed: who could unlock it has lost it, so it stays.
 static inline void destroy_mutex(ecru_mutex *mutex) {
-  if (ecru_mutex_try_lock(mutex) != 0) return;
-  (void)ecru_mutex_unlock(mutex);
-  ecru_mutex_destroy(mutex);
+  (void)ecru_mutex_try_lock(mutex);
+  if (ecru_mutex_unlock(mutex) == 0) ecru_mutex_destroy(mutex);
 }
 OBJECT(Mutex, ecru_mutex, destroy_mutex)
 CLOSABLE(Mutex)
@@ -102,9 +101,8 @@ static inline bool Mutex_try_lock(Mutex *self, int *status) {
 static inline void Mutex_unlock(Mutex *self, int *status) { METHOD(ecru_mutex, *status = ecru_mutex_unlock(object)) }
 
 static inline void destroy_rwmutex(ecru_rwmutex *mutex) {
-  if (ecru_rwmutex_try_lock(mutex) != 0) return;
-  (void)ecru_rwmutex_unlock(mutex);
-  ecru_rwmutex_destroy(mutex);
+  (void)ecru_rwmutex_try_lock(mutex);
+  if (ecru_rwmutex_unlock(mutex) == 0) ecru_rwmutex_destroy(mutex);
 }
 OBJECT(RWMutex, ecru_rwmutex, destroy_rwmutex)
 CLOSABLE(RWMutex)
