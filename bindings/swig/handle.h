@@ -46,11 +46,26 @@ static inline void *handle_enter(handle *h, int *status) {
   *status = ECRU_ECLOSED;
   return NULL;
 }
+/// The same for what ends the waiting of others: after a close, too, as long as calls are under way.
+static inline void *handle_enter_to_end_waits(handle *h, int *status) {
+  *status = ECRU_EINVAL;
+  if (!h) return NULL;
+  unsigned old = atomic_fetch_add_explicit(&h->state, HANDLE_CALL, memory_order_acquire);
+  if (!(old & HANDLE_DESTROYED)) {
+    *status = 0;
+    return h->object;
+  }
+  handle_change(h, 0, -(unsigned)HANDLE_CALL);
+  *status = ECRU_ECLOSED;
+  return NULL;
+}
 static inline void handle_leave(handle *h) { handle_change(h, 0, -(unsigned)HANDLE_CALL); }
 /// By hand: calls from now on fail with ECRU_ECLOSED, those under way end as they will.
 static inline void handle_close(handle *h) {
   if (h) handle_change(h, HANDLE_CLOSED, 0);
 }
+/// For one who has been given something after a wait: whether it was closed meanwhile, so that it goes on to the next one.
+static inline bool handle_is_closed(handle *h) { return atomic_load_explicit(&h->state, memory_order_relaxed) & HANDLE_CLOSED; }
 /// The language has no reference any more.
 static inline void handle_drop(handle *h) {
   if (h) handle_change(h, HANDLE_CLOSED | HANDLE_DROPPED, 0);

@@ -27,6 +27,22 @@ static inline bool happened(int *status) {
     __VA_ARGS__;                                                          \
     handle_leave(&self->handle);                                          \
   }
+/// A METHOD that ends waits: who waits when it is closed is not forgotten.
+#define ENDING_METHOD(object_type, ...)                                                 \
+  object_type *object = handle_enter_to_end_waits(self ? &self->handle : NULL, status); \
+  if (object) {                                                                         \
+    __VA_ARGS__;                                                                        \
+    handle_leave(&self->handle);                                                        \
+  }
+/// A METHOD that is given something: whoever gets it after the close gives it back at once.
+#define GETTING_METHOD(object_type, get, give_back)        \
+  METHOD(object_type, {                                    \
+    *status = get;                                         \
+    if (*status == 0 && handle_is_closed(&self->handle)) { \
+      (void)give_back;                                     \
+      *status = ECRU_ECLOSED;                              \
+    }                                                      \
+  })
 #define OBJECT(Type, object_type, lower)                                                \
   typedef struct Type {                                                                 \
     handle handle;                                                                      \
@@ -93,12 +109,12 @@ static inline Mutex *new_Mutex(int *status) {
   *status = ecru_mutex_create(&mutex);
   return NEW(Mutex, mutex);
 }
-static inline void Mutex_lock(Mutex *self, int *status) { METHOD(ecru_mutex, *status = ecru_mutex_lock(object)) }
+static inline void Mutex_lock(Mutex *self, int *status) { GETTING_METHOD(ecru_mutex, ecru_mutex_lock(object), ecru_mutex_unlock(object)) }
 static inline bool Mutex_try_lock(Mutex *self, int *status) {
   METHOD(ecru_mutex, *status = ecru_mutex_try_lock(object))
   return happened(status);
 }
-static inline void Mutex_unlock(Mutex *self, int *status) { METHOD(ecru_mutex, *status = ecru_mutex_unlock(object)) }
+static inline void Mutex_unlock(Mutex *self, int *status) { ENDING_METHOD(ecru_mutex, *status = ecru_mutex_unlock(object)) }
 
 static inline void destroy_rwmutex(ecru_rwmutex *mutex) {
   (void)ecru_rwmutex_try_lock(mutex);
@@ -111,18 +127,18 @@ static inline RWMutex *new_RWMutex(int *status) {
   *status = ecru_rwmutex_create(&mutex);
   return NEW(RWMutex, mutex);
 }
-static inline void RWMutex_lock(RWMutex *self, int *status) { METHOD(ecru_rwmutex, *status = ecru_rwmutex_lock(object)) }
+static inline void RWMutex_lock(RWMutex *self, int *status) { GETTING_METHOD(ecru_rwmutex, ecru_rwmutex_lock(object), ecru_rwmutex_unlock(object)) }
 static inline bool RWMutex_try_lock(RWMutex *self, int *status) {
   METHOD(ecru_rwmutex, *status = ecru_rwmutex_try_lock(object))
   return happened(status);
 }
-static inline void RWMutex_unlock(RWMutex *self, int *status) { METHOD(ecru_rwmutex, *status = ecru_rwmutex_unlock(object)) }
-static inline void RWMutex_read_lock(RWMutex *self, int *status) { METHOD(ecru_rwmutex, *status = ecru_rwmutex_read_lock(object)) }
+static inline void RWMutex_unlock(RWMutex *self, int *status) { ENDING_METHOD(ecru_rwmutex, *status = ecru_rwmutex_unlock(object)) }
+static inline void RWMutex_read_lock(RWMutex *self, int *status) { GETTING_METHOD(ecru_rwmutex, ecru_rwmutex_read_lock(object), ecru_rwmutex_read_unlock(object)) }
 static inline bool RWMutex_try_read_lock(RWMutex *self, int *status) {
   METHOD(ecru_rwmutex, *status = ecru_rwmutex_try_read_lock(object))
   return happened(status);
 }
-static inline void RWMutex_read_unlock(RWMutex *self, int *status) { METHOD(ecru_rwmutex, *status = ecru_rwmutex_read_unlock(object)) }
+static inline void RWMutex_read_unlock(RWMutex *self, int *status) { ENDING_METHOD(ecru_rwmutex, *status = ecru_rwmutex_read_unlock(object)) }
 
 OBJECT(Cond, ecru_cond, ecru_cond_destroy)
 CLOSABLE(Cond)
@@ -141,8 +157,8 @@ static inline void Cond_wait(Cond *self, Mutex *mutex, int *status) {
   METHOD(ecru_cond, *status = ecru_cond_wait(object, held))
   handle_leave(&mutex->handle);
 }
-static inline void Cond_signal(Cond *self, int *status) { METHOD(ecru_cond, *status = ecru_cond_signal(object)) }
-static inline void Cond_broadcast(Cond *self, int *status) { METHOD(ecru_cond, *status = ecru_cond_broadcast(object)) }
+static inline void Cond_signal(Cond *self, int *status) { ENDING_METHOD(ecru_cond, *status = ecru_cond_signal(object)) }
+static inline void Cond_broadcast(Cond *self, int *status) { ENDING_METHOD(ecru_cond, *status = ecru_cond_broadcast(object)) }
 
 OBJECT(WaitGroup, ecru_waitgroup, ecru_waitgroup_destroy)
 CLOSABLE(WaitGroup)
@@ -151,8 +167,8 @@ static inline WaitGroup *new_WaitGroup(int *status) {
   *status = ecru_waitgroup_create(&group);
   return NEW(WaitGroup, group);
 }
-static inline void WaitGroup_add(WaitGroup *self, int64_t delta, int *status) { METHOD(ecru_waitgroup, *status = ecru_waitgroup_add(object, delta)) }
-static inline void WaitGroup_done(WaitGroup *self, int *status) { METHOD(ecru_waitgroup, *status = ecru_waitgroup_done(object)) }
+static inline void WaitGroup_add(WaitGroup *self, int64_t delta, int *status) { ENDING_METHOD(ecru_waitgroup, *status = ecru_waitgroup_add(object, delta)) }
+static inline void WaitGroup_done(WaitGroup *self, int *status) { ENDING_METHOD(ecru_waitgroup, *status = ecru_waitgroup_done(object)) }
 static inline void WaitGroup_wait(WaitGroup *self, int *status) { METHOD(ecru_waitgroup, *status = ecru_waitgroup_wait(object)) }
 
 OBJECT(Semaphore, ecru_semaphore, ecru_semaphore_destroy)
@@ -162,12 +178,14 @@ static inline Semaphore *new_Semaphore(int64_t permits, int *status) {
   *status = ecru_semaphore_create(&semaphore, permits);
   return NEW(Semaphore, semaphore);
 }
-static inline void Semaphore_acquire(Semaphore *self, int64_t n, int *status) { METHOD(ecru_semaphore, *status = ecru_semaphore_acquire(object, n)) }
+static inline void Semaphore_acquire(Semaphore *self, int64_t n, int *status) {
+  GETTING_METHOD(ecru_semaphore, ecru_semaphore_acquire(object, n), ecru_semaphore_release(object, n))
+}
 static inline bool Semaphore_try_acquire(Semaphore *self, int64_t n, int *status) {
   METHOD(ecru_semaphore, *status = ecru_semaphore_try_acquire(object, n))
   return happened(status);
 }
-static inline void Semaphore_release(Semaphore *self, int64_t n, int *status) { METHOD(ecru_semaphore, *status = ecru_semaphore_release(object, n)) }
+static inline void Semaphore_release(Semaphore *self, int64_t n, int *status) { ENDING_METHOD(ecru_semaphore, *status = ecru_semaphore_release(object, n)) }
 static inline int64_t Semaphore_available(Semaphore *self, int *status) {
   int64_t available = 0;
   METHOD(ecru_semaphore, available = ecru_semaphore_available(object))

@@ -207,14 +207,22 @@ static inline int run_ticket(void *ticket, void **unused) {
 OBJECT(Task, ecru_task, ecru_task_release)
 CLOSABLE(Task)
 static inline Task *spawn_task(unsigned flags, Token *parent, const char *name, ecru_task_fn fn, void *argument, int *status) {
-  ecru_task *task = NULL;
   ecru_go_options options = ECRU_GO_OPTIONS;
   options.flags = flags;
   options.name = name;
-  if (parent && !(options.token = handle_enter(&parent->handle, status))) return NULL;
+  *status = 0;
+  Task *made = NEW(Task, NULL); // first: once it runs the argument is its own
+  if (!made || (parent && !(options.token = handle_enter(&parent->handle, status)))) {
+    free(made);
+    return NULL;
+  }
+  ecru_task *task = NULL;
   *status = ecru_spawn_with(&task, &options, fn, argument);
   if (parent) handle_leave(&parent->handle);
-  return NEW(Task, task);
+  made->handle.object = task;
+  if (*status == 0) return made;
+  free(made);
+  return NULL;
 }
 static inline Task *new_Task(int64_t ticket, Token *parent, const char *name, int *status) {
   return spawn_task(ECRU_OWN_THREAD, parent, name, run_ticket, (void *)(intptr_t)ticket, status);

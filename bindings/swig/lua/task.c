@@ -150,8 +150,9 @@ static int take_options(lua_State *L, ecru_go_options *options) {
   if (lua_istable(L, 1) && !is_callable(L, 1)) {
     first = 2;
     lua_getfield(L, 1, "name");
-    options->name = lua_tostring(L, -1); // the table's
-    lua_pop(L, 1);
+    if (!lua_isnoneornil(L, -1) && lua_type(L, -1) != LUA_TSTRING) ecru_lua_bad_argument(L, 1, "table whose name is a string");
+    options->name = lua_tostring(L, -1);
+    lua_replace(L, 1); // where it lives until the start: __index may have made it
   }
   if (!is_callable(L, first)) ecru_lua_bad_argument(L, first, "function");
   return first;

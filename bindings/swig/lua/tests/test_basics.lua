@@ -92,6 +92,29 @@ test("wrong arguments and closed objects are errors with code and name", functio
   raises("ECRU_ECLOSED", nil, mutex.lock, mutex)
 end)
 
+test("who waits at something that is closed does not wait for ever", function()
+  local mutex, semaphore, waits = ecru.Mutex(), ecru.Semaphore(1), ecru.WaitGroup()
+  mutex:lock()
+  semaphore:acquire(1)
+  waits:add(1)
+  local locking = {}
+  for i = 1, 3 do locking[i] = ecru.spawn(function() mutex:lock() end) end
+  local acquiring, waiting = ecru.spawn(function() semaphore:acquire(1) end), ecru.spawn(function() waits:wait() end)
+  ecru.yield()
+  mutex:close() semaphore:close() waits:close()
+  mutex:unlock() semaphore:release(1) waits:done()
+  for i = 1, 3 do raises("ECRU_ECLOSED", nil, locking[i].join, locking[i]) end
+  raises("ECRU_ECLOSED", nil, acquiring.join, acquiring)
+  waiting:join()
+  raises("ECRU_ECLOSED", nil, mutex.unlock, mutex)
+end)
+
+test("a goroutine's name may be a string that is made when asked for", function()
+  local made = setmetatable({}, {__index = function(_, key) return key .. tostring(os.time()) .. string.rep("x", 50) end})
+  for _ = 1, 100 do ecru.spawn(made, function() collectgarbage() end):join() end
+  raises("ECRU_EINVAL", "name", ecru.go, {name = 5}, function() end)
+end)
+
 test("a scope waits for what was started in it", function()
   local done = 0
   equal(ecru.scope(function(group)

@@ -15,11 +15,12 @@ public final class Ecru implements CoreConstants {
   /** Starts a goroutine. What it throws is for the handler of {@link #setUnobservedHandler}. */
   public static void go(Work work) {
     java.util.Objects.requireNonNull(work);
-    spawn(
+    Callable<Void> body =
         () -> {
           work.run();
           return null;
-        });
+        };
+    new Task<>(null, null, body).letGo();
   }
 
   /** Starts a goroutine that can be waited for. */

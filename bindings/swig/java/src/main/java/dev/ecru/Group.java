@@ -108,10 +108,10 @@ public final class Group implements AutoCloseable {
   public void join() {
     try {
       handle.await();
-    } catch (EcruException e) {
-      throw withCause(e);
-    } finally {
       joined = true;
+    } catch (EcruException e) {
+      joined = e.code() != Ecru.EDEADLK; // a child of the group does not wait for itself
+      throw withCause(e);
     }
   }
 

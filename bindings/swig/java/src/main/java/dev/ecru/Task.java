@@ -28,6 +28,11 @@ public final class Task<T> {
     }
   }
 
+  /** Nobody will ask for it: a failure is told as soon as it has ended. */
+  void letGo() {
+    handle.close();
+  }
+
   private int run() {
     int status = 0;
     try {

@@ -134,6 +134,20 @@ class GroupTest {
   }
 
   @Test
+  void one_of_its_goroutines_that_waits_for_it_does_not_end_the_scope() {
+    var ended = new java.util.concurrent.atomic.AtomicBoolean();
+    try (Group group = new Group()) {
+      group.go(
+          () -> {
+            assertThrows(EcruException.class, group::join);
+            Ecru.sleep(Duration.ofMillis(50));
+            ended.set(true);
+          });
+    }
+    assertTrue(ended.get());
+  }
+
+  @Test
   void a_group_that_is_dropped_is_cancelled() throws InterruptedException {
     Token token = tokenOfDroppedGroup();
     Collected.await(() -> token.error() == Ecru.ECANCELED);
