@@ -16,7 +16,7 @@ static inline int64_t ecru_ruby_integer(VALUE value, int64_t least, int64_t most
   int64_t number = 0;
   if (!RB_INTEGER_TYPE_P(value)) ecru_ruby_raise(ECRU_EINVAL, "an Integer was expected");
   int sign = rb_integer_pack(value, &number, 1, sizeof number, 0, INTEGER_PACK_NATIVE_BYTE_ORDER | INTEGER_PACK_LSWORD_FIRST | INTEGER_PACK_2COMP);
-  bool too_large = sign > 1 || sign < -1 || (sign > 0 && number < 0) || (sign < 0 && number > 0);
+  bool too_large = sign > 1 || sign < -1 || (sign > 0 && number < 0) || (sign < 0 && number >= 0);
   if (too_large || number < least || number > most) ecru_ruby_raise(ECRU_EINVAL, "an Integer out of range");
   return number;
 }

@@ -37,8 +37,8 @@ static VALUE send_ticket(VALUE argument) {
 }
 static VALUE end_sending(VALUE argument) {
   object_sending *s = (object_sending *)argument;
-  if (!s->sent) rb_hash_delete(s->objects, s->ticket);
-  forget_pushed_out(s->objects);
+  if (s->sent) forget_pushed_out(s->objects); // else it may be another channel's, whose numbers are no tickets
+  else rb_hash_delete(s->objects, s->ticket);
   return Qnil;
 }
 static VALUE send_object(VALUE native, VALUE objects, VALUE object, bool try_only) {
@@ -94,21 +94,79 @@ static VALUE core_interrupts(VALUE self) {
 
 // ---- entering and leaving ------------------------------------------------------------------------------------------------
 
+/// A way in and a way out. Both are called from C, not as methods: Ruby looks for interrupts when a method returns, so one would come between the
+/// way in and the block, and what was entered would stay so.
+typedef struct passage {
+  const char *name;
+  swig_type_info **type; // of the object; NULL: there is none
+  int64_t (*amount_of)(VALUE amount); // NULL: there is none
+  void (*enter)(void *object, int64_t amount, int *status);
+  void (*leave)(void *object, int64_t amount, int *status);
+} passage;
+typedef struct passing {
+  const passage *passage;
+  void *object;
+  int64_t amount;
+} passing;
+
+#define PASSAGE_OF(name, Type, in, out)                                                                         \
+  static void enter_##name(void *object, int64_t amount, int *status) { (void)amount, in((Type *)object, status); } \
+  static void leave_##name(void *object, int64_t amount, int *status) { (void)amount, out((Type *)object, status); }
+PASSAGE_OF(lock, Mutex, Mutex_lock, Mutex_unlock)
+PASSAGE_OF(write, RWMutex, RWMutex_lock, RWMutex_unlock)
+PASSAGE_OF(read, RWMutex, RWMutex_read_lock, RWMutex_read_unlock)
+static void enter_hold(void *object, int64_t permits, int *status) { Semaphore_acquire(object, permits, status); }
+static void leave_hold(void *object, int64_t permits, int *status) { Semaphore_release(object, permits, status); }
+static void enter_under(void *object, int64_t unused, int *status) { (void)unused, Token_enter(object, status); }
+static void enter_timeout_of(void *unused, int64_t ns, int *status) { (void)unused, enter_timeout(ns, status); }
+static void enter_shield_of(void *unused, int64_t ns, int *status) { (void)unused, enter_shield(ns, status); }
+static void leave_token(void *object, int64_t amount, int *status) { (void)object, (void)amount, leave_scope(status); }
+static int64_t permits_of(VALUE permits) { return ecru_ruby_integer(permits, INT64_MIN, INT64_MAX); }
+
+static const passage passages[] = {
+  {"synchronize", &SWIGTYPE_p_Mutex, NULL, enter_lock, leave_lock},
+  {"write", &SWIGTYPE_p_RWMutex, NULL, enter_write, leave_write},
+  {"read", &SWIGTYPE_p_RWMutex, NULL, enter_read, leave_read},
+  {"hold", &SWIGTYPE_p_Semaphore, permits_of, enter_hold, leave_hold},
+  {"under", &SWIGTYPE_p_Token, NULL, enter_under, leave_token},
+  {"timeout", NULL, ecru_ruby_duration, enter_timeout_of, leave_token},
+  {"shield", NULL, ecru_ruby_duration, enter_shield_of, leave_token},
+};
+static const passage *passage_named(VALUE name) {
+  const char *text = RB_SYMBOL_P(name) ? rb_id2name(SYM2ID(name)) : "";
+  for (size_t i = 0; i < sizeof passages / sizeof *passages; i++)
+    if (strcmp(passages[i].name, text) == 0) return &passages[i];
+  ecru_ruby_raise(ECRU_EINVAL, NULL);
+  return NULL;
+}
+static passing passing_of(VALUE name, VALUE object, VALUE amount) {
+  passing p = {.passage = passage_named(name)};
+  if (p.passage->type && (!SWIG_IsOK(SWIG_ConvertPtr(object, &p.object, *p.passage->type, 0)) || !p.object)) ecru_ruby_raise(ECRU_EINVAL, NULL);
+  if (p.passage->amount_of) p.amount = p.passage->amount_of(amount);
+  return p;
+}
 static VALUE yield_nothing(VALUE unused) {
   (void)unused;
   return rb_yield_values(0);
 }
-static VALUE leave_object(VALUE argument) {
-  VALUE *object_and_method = (VALUE *)argument;
-  return rb_funcall(object_and_method[0], (ID)object_and_method[1], 0);
+static VALUE pass_out(VALUE argument) {
+  passing *p = (passing *)argument;
+  int status = 0;
+  p->passage->leave(p->object, p->amount, &status);
+  if (status < 0) ecru_ruby_raise(status, NULL);
+  return Qnil;
 }
-/// Core.between(object, :enter, :leave, arguments ...) { }: no interrupt comes between the one and the block, or the block and the other.
-static VALUE core_between(int argc, VALUE *argv, VALUE self) {
+/// Core.between(:synchronize, object or nil, amount or nil) { }: no interrupt comes between the way in and the block, or the block and the way out.
+static VALUE core_between(VALUE self, VALUE name, VALUE object, VALUE amount) {
   (void)self;
-  if (argc < 3) ecru_ruby_raise(ECRU_EINVAL, NULL);
-  VALUE object_and_method[2] = {argv[0], (VALUE)SYM2ID(argv[2])};
-  rb_funcallv(argv[0], SYM2ID(argv[1]), argc - 3, argv + 3);
-  return rb_ensure(yield_nothing, Qnil, leave_object, (VALUE)object_and_method);
+  int status = 0;
+  if (!rb_block_given_p()) ecru_ruby_raise(ECRU_EINVAL, "a block was expected");
+  passing p = passing_of(name, object, amount);
+  p.passage->enter(p.object, p.amount, &status);
+  if (status < 0) ecru_ruby_raise(status, NULL);
+  VALUE value = rb_ensure(yield_nothing, Qnil, pass_out, (VALUE)&p);
+  RB_GC_GUARD(object);
+  return value;
 }
 
 static void ecru_ruby_values(VALUE module) {
@@ -117,6 +175,6 @@ static void ecru_ruby_values(VALUE module) {
   rb_define_module_function(module, "recv_object", core_recv_object, 4);
   rb_define_module_function(module, "hold", core_hold, 2);
   rb_define_module_function(module, "interrupts", core_interrupts, 0);
-  rb_define_module_function(module, "between", core_between, -1);
+  rb_define_module_function(module, "between", core_between, 3);
 }
 #endif

@@ -125,7 +125,6 @@ static void ecru_ruby_deadlock(void *unused) {
     return c.result;                                                             \
   }
 
-WAITS1(sleep_for, int64_t)
 WAITS1(Token_wait, Token *)
 WAITS1(Mutex_lock, Mutex *)
 WAITS1(RWMutex_lock, RWMutex *)
@@ -146,6 +145,20 @@ GIVES1(Chan_recv_bytes, bytes, Chan *)
 GIVES1(Chan_next_bytes, bytes, Chan *)
 WAITS2(Chan_send, Chan *, int64_t)
 GIVES1(Task_join, int, Task *)
+
+/// Until an instant: one that begins anew after an interruption does not begin at its full length.
+typedef struct sleeping {
+  int64_t instant_ns;
+  int *status;
+} sleeping;
+static void sleep_run(void *argument) {
+  sleeping *s = argument;
+  *s->status = ecru_sleep_until(s->instant_ns);
+}
+static void sleep_for_waiting(int64_t duration_ns, int *status) {
+  sleeping s = {instant_after(duration_ns), status};
+  ecru_ruby_wait(sleep_run, &s, status);
+}
 
 /// Not waited for anew after an interruption: the signal may have come while the mutex was locked again. So Ruby's own do.
 WAITS2(Cond_wait, Cond *, Mutex *)

@@ -33,14 +33,12 @@ module Ecru
 
     # What the block does ends after so many seconds, with DeadlineExceeded.
     def timeout(seconds, &block)
-      raise Ecru.error(EINVAL, "a block was expected") unless block
-      Core.between(Core, :enter_timeout, :leave_scope, seconds, &block)
+      Core.between(:timeout, nil, seconds, &block)
     end
 
     # What the block does is not cancelled from outside; with seconds: for so long.
     def shield(seconds = nil, &block)
-      raise Ecru.error(EINVAL, "a block was expected") unless block
-      Core.between(Core, :enter_shield, :leave_scope, seconds, &block)
+      Core.between(:shield, nil, seconds, &block)
     end
 
     # A timer that is due every so many seconds.
@@ -52,39 +50,22 @@ module Ecru
 
   class Core::Token
     # The block runs under it: what waits there ends once it fires.
-    def under(&block)
-      raise Ecru.error(EINVAL, "a block was expected") unless block
-      Core.between(Entered.new(self), :enter, :leave, &block)
-    end
+    def under(&block) = Core.between(:under, self, nil, &block)
     def fired? = error != 0
-
-    Entered = Struct.new(:token) do # :nodoc:
-      def enter = token.enter
-      def leave = Core.leave_scope
-    end
-    private_constant :Entered
   end
 
   class Core::Mutex
-    def synchronize(&block) = Core.between(self, :lock, :unlock, &block)
+    def synchronize(&block) = Core.between(:synchronize, self, nil, &block)
   end
 
   class Core::RWMutex
-    def write(&block) = Core.between(self, :lock, :unlock, &block)
-    def read(&block) = Core.between(self, :read_lock, :read_unlock, &block)
+    def write(&block) = Core.between(:write, self, nil, &block)
+    def read(&block) = Core.between(:read, self, nil, &block)
   end
 
   class Core::Semaphore
     # The block runs with n permits.
-    def hold(n = 1)
-      Core.between(Permits.new(self, n), :acquire, :release) { yield }
-    end
-
-    Permits = Struct.new(:semaphore, :n) do # :nodoc:
-      def acquire = semaphore.acquire(n)
-      def release = semaphore.release(n)
-    end
-    private_constant :Permits
+    def hold(n = 1, &block) = Core.between(:hold, self, n, &block)
   end
 
   class Core::Timer

@@ -103,8 +103,11 @@ class TestObjects < Minitest::Test
      -> { Ecru.sleep("soon") }, -> { Ecru.sleep(-1) }, -> { Ecru.sleep(Float::NAN) }, -> { Ecru::Semaphore.new(nil) },
      -> { Ecru::Token.new(5) }, -> { Ecru::Cond.new.wait(chan) }, -> { Ecru::Cond.new.wait(nil) }, -> { Ecru.select(5) },
      -> { Ecru.go }, -> { Ecru.timeout(1) }, -> { Ecru::IntChan.new(1).send("x") }, -> { Ecru::IntChan.new(1).send(2**63) },
+     -> { Ecru::IntChan.new(1).send(-(2**63) - 1) }, -> { Ecru::IntChan.new(1).send(-(2**64)) }, -> { Ecru::IntChan.new(1).send(-(2**65)) },
+     -> { Ecru.go(name: 5) { flunk } }, -> { Ecru.go(name: "a\0b") { flunk } }, -> { Ecru.go(name: "a".encode("UTF-16LE")) { flunk } },
      -> { Ecru::ByteChan.new(1).send(5) }, -> { chan.close(5) }, -> { Ecru.dial("tcp", nil) }, -> { Ecru.dial("tcp", "a\0b") },
-     -> { Ecru::Limiter.new("x", 1) }, -> { Ecru::Core.send_object(5, {}, 1) }, -> { Ecru::Core.between }].each do |wrong|
+     -> { Ecru::Limiter.new("x", 1) }, -> { Ecru::Core.send_object(5, {}, 1) }, -> { Ecru::Core.between(:no, nil, nil) {} },
+     -> { Ecru::Core.between(:hold, Ecru::Mutex.new, 1) {} }, -> { Ecru::Mutex.new.synchronize }].each do |wrong|
       raises(Ecru::Error) { wrong.call }
     end
     assert_raises(ArgumentError) { Ecru::Mutex.new(1) }
@@ -121,16 +124,48 @@ class TestObjects < Minitest::Test
     end
   end
 
-  def test_closing_while_others_wait
-    semaphore = Ecru::Semaphore.new(1)
-    semaphore.acquire
-    task = Ecru.go { semaphore.acquire }
+  def waiting(&block)
+    task = Ecru.go(&block)
     thread = nil
     thread = Thread.list.find { |t| t.thread_variable_get(:ecru_task).equal?(task) } until thread
     Thread.pass until thread.status == "sleep"
+    task
+  end
+
+  # Who waits at a close can still be cancelled, or is given what it waits for, gives it back and fails.
+  def test_closing_while_others_wait
+    semaphore = Ecru::Semaphore.new(1)
+    semaphore.acquire
+    cancelled, closed = waiting { semaphore.acquire }, waiting { semaphore.acquire }
     semaphore.close
-    task.cancel
-    raises(Ecru::Cancelled, Ecru::ECANCELED) { task.join }
+    raises(Ecru::Closed, Ecru::ECLOSED) { semaphore.acquire }
+    cancelled.cancel
+    raises(Ecru::Cancelled, Ecru::ECANCELED) { cancelled.join }
+    refute closed.done?
+    semaphore.release
+    raises(Ecru::Closed, Ecru::ECLOSED) { closed.join }
+    raises(Ecru::Closed, Ecru::ECLOSED) { semaphore.release }
+  end
+
+  def test_closing_a_locked_mutex_while_others_wait
+    mutex = Ecru::Mutex.new
+    mutex.lock
+    tasks = Array.new(3) { waiting { mutex.synchronize { flunk } } }
+    mutex.close
+    mutex.unlock
+    tasks.each { |task| raises(Ecru::Closed, Ecru::ECLOSED) { task.join } }
+    raises(Ecru::Closed, Ecru::ECLOSED) { mutex.unlock }
+  end
+
+  def test_what_another_channel_dropped_is_not_taken_from_this_one
+    chan = Ecru::Chan.new(nil)
+    chan << :first
+    ticket = chan.objects.keys.first
+    numbers = Ecru::IntChan.new(1, full: :drop_oldest)
+    2.times { numbers << ticket }
+    fired = Ecru::Token.new.tap(&:cancel)
+    fired.under { raises(Ecru::Cancelled) { chan << :second } }
+    assert_equal :first, chan.recv
   end
 
   def test_the_collector_frees_what_nobody_closes
@@ -157,6 +192,41 @@ class TestObjects < Minitest::Test
     assert_equal [1, 2], Ecru.go(1, 2) { |a, b| [a, b] }.value
   end
 
+  def test_errors_that_are_no_standard_errors_come_to_join_too
+    refused = Ecru.go { raise NotImplementedError, "first" }
+    assert_equal "first", assert_raises(NotImplementedError) { Ecru.join_all(refused, Ecru.go { raise "second" }) }.message
+    started = Ecru::Chan.new
+    loser = Ecru.go do
+      started << true
+      Ecru.sleep
+    ensure
+      raise NotImplementedError, "late"
+    end
+    started.recv
+    assert_equal [1, :won], Ecru.join_any(refused, Ecru.go { :won }, loser)
+    assert loser.done?
+  end
+
+  # What the program tells on stderr.
+  def told(code)
+    reading, writing = IO.pipe
+    pid = spawn(RbConfig.ruby, *$LOAD_PATH.flat_map { |path| ["-I", path] }, "-e", "require 'ecru'; #{code}", err: writing)
+    writing.close
+    reading.read.tap { Process.wait(pid) }
+  end
+
+  def test_a_failure_that_nobody_looked_at_is_told_with_its_exception
+    text = told('Ecru.go(name: "one") { raise ArgumentError, "the reason" }; Ecru.sleep(0.05)')
+    assert_match(/task \d+ "one" failed and nobody looked/, text)
+    assert_match(/-e:1:.*the reason.*ArgumentError/, text)
+    assert_equal 1, text.scan("nobody looked").size
+  end
+
+  def test_a_failure_that_somebody_looked_at_is_not_told
+    assert_empty told('Ecru.go { raise "oh" }.join rescue nil; Ecru.select(Ecru.go { raise "oh" })')
+    assert_empty told('t = Ecru.go { Ecru.sleep }; t.cancel; t.join rescue nil; Ecru.go { Ecru.sleep }.cancel; Ecru.sleep(0.05)')
+  end
+
   def test_blocks_leave_what_they_enter
     mutex = Ecru::Mutex.new
     assert_raises(RuntimeError) { mutex.synchronize { raise "oh" } }
@@ -176,6 +246,32 @@ class TestObjects < Minitest::Test
     assert_equal 3, done.length
     assert_equal "first", assert_raises(RuntimeError) { Ecru.scope { |g| g.go { Ecru.sleep } && g.go { raise "first" } } }.message
     assert_equal "body", assert_raises(RuntimeError) { Ecru.scope { |g| g.go { Ecru.sleep } && raise("body") } }.message
+  end
+
+  def leaves_by_return(ended)
+    Ecru.scope do |group|
+      group.go { Ecru.sleep(0.05); ended << true }
+      return :returned
+    end
+  end
+
+  def test_a_scope_that_is_left_waits
+    ended = []
+    [1].each { Ecru.scope { |group| group.go { Ecru.sleep(0.05); ended << true }; break } }
+    assert_equal 1, ended.size
+    assert_equal :returned, leaves_by_return(ended)
+    assert_equal 2, ended.size
+    catch(:out) { Ecru.scope { |group| group.go { Ecru.sleep(0.05); ended << true }; throw :out } }
+    assert_equal 3, ended.size
+    assert_raises(RuntimeError) { [1].each { Ecru.scope { |group| group.go { raise "child" }; break } } }
+  end
+
+  def test_a_wrong_name_starts_nothing_in_a_group
+    group = Ecru::Group.new(limit: 1)
+    [5, "a\0b", "a".encode("UTF-16LE")].each { |name| raises(Ecru::InvalidArgument) { group.go(name: name) { flunk } } }
+    group.go(name: "right") { nil }
+    group.wait
+    assert_empty group.errors
   end
 
   def test_sockets

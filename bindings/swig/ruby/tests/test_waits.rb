@@ -123,6 +123,7 @@ class TestWaits < Minitest::Test
         end
       end
     end
+    parked(receiver) # before that it has not masked them
     noise = Thread.new do
       200.times do |i|
         receiver.raise(Stop)
@@ -135,6 +136,95 @@ class TestWaits < Minitest::Test
     receiver.join
     assert_equal (1..sent).to_a, got
     assert_empty chan.objects
+  end
+
+  # What a block enters and leaves again, each way; the last: whether nothing of it is left.
+  def self.passages
+    mutex, rwmutex, semaphore, token = Ecru::Mutex.new, Ecru::RWMutex.new, Ecru::Semaphore.new(2), Ecru::Token.new
+    outside = ->(block) { Thread.new(&block).value }
+    own = ->(_) { Ecru::Token.current.then { |current| current.id != token.id && current.error.zero? } }
+    {
+      synchronize: [->(&block) { mutex.synchronize(&block) }, ->(_) { outside.(-> { mutex.try_lock && mutex.unlock.nil? }) }],
+      write: [->(&block) { rwmutex.write(&block) }, ->(_) { outside.(-> { rwmutex.try_lock && rwmutex.unlock.nil? }) }],
+      read: [->(&block) { rwmutex.read(&block) }, ->(_) { outside.(-> { rwmutex.try_lock && rwmutex.unlock.nil? }) }],
+      hold: [->(&block) { semaphore.hold(2, &block) }, ->(_) { semaphore.available == 2 }],
+      under: [->(&block) { token.under(&block) }, own],
+      shield: [->(&block) { Ecru.shield(&block) }, ->(before) { Ecru::Token.current.id == before }],
+      timeout: [->(&block) { Ecru.timeout(1000, &block) }, ->(before) { Ecru::Token.current.id == before }],
+    }
+  end
+
+  # Runs the block, and raises Stop when Ruby's so-manieth event comes. returns: whether there were so many.
+  def interrupted_at(count)
+    seen = 0
+    itself = Thread.current
+    trace = TracePoint.new(:call, :return, :c_call, :c_return, :b_call, :b_return) do
+      Thread.new { itself.raise(Stop) }.join if Thread.current == itself && (seen += 1) == count
+    end
+    trace.enable { yield }
+    seen >= count
+  rescue Stop
+    true
+  end
+
+  passages.each do |name, (pass, left)|
+    define_method("test_an_interrupt_at_any_moment_leaves_#{name}") do
+      thread = Thread.new do
+        before = Ecru::Token.current.id
+        (1..).find do |count|
+          all = !interrupted_at(count) { pass.call { nil } }
+          flunk "after #{count}" unless left.call(before)
+          all
+        end
+      end
+      thread.report_on_exception = false
+      assert_operator thread.value, :>, 4
+    end
+  end
+
+  def test_a_signal_does_not_make_a_sleep_longer
+    handled = 0
+    old = trap("USR1") { handled += 1 }
+    sleeper = Thread.current
+    noise = Thread.new do
+      begin
+        Thread.pass until sleeper.status == "sleep"
+        seen = handled
+        Process.kill("USR1", Process.pid)
+        Thread.pass until handled > seen
+      end until Thread.current[:enough]
+    end
+    started = Ecru.now
+    Ecru.timeout(30) { Ecru.sleep(0.3) }
+    assert_operator Ecru.now - started, :>=, 0.3
+    assert_operator handled, :>, 0
+  ensure
+    noise[:enough] = true
+    noise.kill.join
+    trap("USR1", old || "DEFAULT")
+  end
+
+  def test_a_scope_that_is_interrupted_or_killed_waits
+    [->(thread) { thread.raise(Stop) }, ->(thread) { thread.kill }].each do |ends|
+      [->(_) { Ecru.sleep }, ->(group) { group.wait }, ->(_) { nil }].each do |body|
+        ended = []
+        thread = Thread.new do
+          Ecru.scope do |group|
+            group.go do
+              Ecru.sleep
+            ensure
+              Ecru.shield { Ecru.sleep(0.02) }
+              ended << true
+            end
+            body.call(group)
+          end
+        end
+        thread.report_on_exception = false
+        ends.call(parked(thread))
+        thread.join rescue nil
+        assert_equal [true], ended
+      end
+    end
   end
 
   def test_others_run_while_one_waits

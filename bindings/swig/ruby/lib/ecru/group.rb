@@ -15,6 +15,7 @@ module Ecru
     def go(*arguments, name: nil, &block)
       raise Ecru.error(Core::EINVAL, "a block was expected") unless block
       raise Ecru.error(Core::ESHUTDOWN) if @waited
+      Ecru.check_name(name)
       Thread.handle_interrupt(Object => :on_blocking) do
         @token.under { @slots.acquire } if @slots
         @running.add(1)
@@ -35,17 +36,35 @@ module Ecru
     def wait
       begin
         @running.wait
+        @waited = true
       rescue Exception => problem # rubocop:disable Lint/RescueException
-        cancel
-        Ecru.shield { @running.wait }
+      ensure
+        wait_out # Thread#kill is no exception
       end
-      @waited = true
       raise @errors.first if @errors.any?
       raise problem if problem
       raise @given_up if @given_up
     end
 
+    # The end of a scope, whatever ends it: `break`, `return`, `throw` and Thread#kill are no exceptions.
+    def finish(problem) # :nodoc:
+      cancel if problem || Thread.current.status == "aborting"
+      wait unless problem # whose block has failed raises that
+    ensure
+      wait_out
+    end
+
     private
+
+    # For who has not waited to the end: cancels them and waits, and interrupts come after that.
+    def wait_out
+      Thread.handle_interrupt(Object => :never) do
+        next if @waited
+        cancel
+        Ecru.shield { @running.wait }
+        @waited = true
+      end
+    end
 
     def leave
       @slots&.release
@@ -75,21 +94,16 @@ module Ecru
     end
   end
 
-  # The block gets a group, which is waited for in the end; an error in the block cancels it. returns: what the block gives.
+  # The block gets a group, which is waited for in the end, also after `break`, `return` and `throw`; an error in the block and Thread#kill
+  # cancel it. returns: what the block gives.
   def self.scope(limit: nil, supervisor: false, token: nil)
     group = Group.new(limit: limit, supervisor: supervisor, token: token)
     begin
-      value = yield group
-    rescue Exception # rubocop:disable Lint/RescueException
-      group.cancel
-      begin
-        group.wait
-      rescue StandardError
-        nil # the block's own error is raised
-      end
+      yield group
+    rescue Exception => problem # rubocop:disable Lint/RescueException
       raise
+    ensure
+      group.finish(problem)
     end
-    group.wait
-    value
   end
 end

@@ -47,6 +47,7 @@ module Ecru
       error = @native.error
       return Selected.new(index, nil, Ecru.error(error)) if error.negative?
       one = @cases[index]
+      one.observe if one.is_a?(Task)
       Selected.new(index, one.is_a?(AnyChan) ? one.value_of(@native) : nil, nil)
     end
 

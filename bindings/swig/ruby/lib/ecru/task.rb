@@ -7,6 +7,7 @@ module Ecru
 
     def initialize(*arguments, token: nil, name: nil, &block)
       raise Ecru.error(Core::EINVAL, "a block was expected") unless block
+      Ecru.check_name(name)
       job = Core::Job.new
       @native = Core::NativeTask.adopt(job, token, name)
       @token = @native.token
@@ -15,11 +16,9 @@ module Ecru
 
     # Waits for its end. returns: what its block gave; raises what its block raised.
     def join
-      raise Ecru.error(Core::EDEADLK) if Thread.current.thread_variable_get(:ecru_task).equal?(self)
-      status = @native.join
-      raise @error if @error
-      raise Ecru.error(status) if status.negative? # killed
-      @value
+      value, problem = outcome
+      raise problem if problem
+      value
     end
     alias value join
 
@@ -27,6 +26,29 @@ module Ecru
     def cancel(cause = nil) = @native.cancel(cause)
     def done? = @native.state != Core::TASK_RUNNING
     def id = @native.id
+
+    # Waits for its end. returns: what its block gave, what its block raised; raises what ends the caller's wait only.
+    def outcome # :nodoc:
+      raise Ecru.error(Core::EDEADLK) if Thread.current.thread_variable_get(:ecru_task).equal?(self)
+      status = @native.join
+      observe
+      [@value, @error || (Ecru.error(status) if status.negative?)] # no error of its own: killed
+    end
+    # Somebody has asked for its end.
+    def observe = @failure&.observe # :nodoc:
+
+    # What a task was ended by, for the time that nobody has asked for it.
+    class Failure # :nodoc:
+      def initialize(id, name, error)
+        @heading = "ecru: task #{id}#{" \"#{name}\"" if name} failed and nobody looked:\n"
+        @error = error
+      end
+
+      def observe = @error = nil
+      # The finalizer of the task.
+      def call(_) = @error && $stderr.write(@heading, @error.full_message)
+    end
+    private_constant :Failure
 
     private
 
@@ -43,16 +65,25 @@ module Ecru
     def run(job, arguments, block)
       Thread.current.thread_variable_set(:ecru_task, self)
       Thread.current.report_on_exception = false
-      status = Core::ECANCELED
+      status = Core::ECANCELED # killed
       @token.under do
         @value = Thread.handle_interrupt(Object => :immediate) { block.call(*arguments) }
         status = 0
       end
     rescue Exception => @error # rubocop:disable Lint/RescueException
-      status = Ecru.status_of(@error)
+      status = failed
     ensure
       @token.cancel unless @error || status.zero? # killed
       job.finish(status)
+    end
+
+    # returns: the status for ecru. It does not tell of it, as it does not know the exception.
+    def failed
+      status = Ecru.status_of(@error)
+      return status if status == Core::ECANCELED
+      @failure = Failure.new(id, Thread.current.name, @error)
+      ObjectSpace.define_finalizer(self, @failure)
+      0
     end
   end
 
@@ -60,6 +91,12 @@ module Ecru
     # Starts the block in a thread. Its failure is told if nobody joins.
     def go(*arguments, token: nil, name: nil, &block) = Task.new(*arguments, token: token, name: name, &block)
     alias spawn go
+
+    # Before a thread is started: Thread#name= would refuse it after that.
+    def check_name(name) # :nodoc:
+      return if name.nil? || (name.is_a?(String) && name.encoding.ascii_compatible? && !name.b.include?("\0"))
+      raise error(Core::EINVAL, "a name is a String without zeros")
+    end
 
     # The status that stands for an exception.
     def status_of(exception) = exception.is_a?(Error) ? exception.code : Core::EPANIC # :nodoc:
@@ -69,11 +106,9 @@ module Ecru
       tasks = tasks.flatten
       failed = nil
       values = tasks.map do |task|
-        task.join
-      rescue StandardError => problem
-        raise unless task.done? # not the task's: the caller was cancelled
+        value, problem = task.outcome
         failed ||= problem
-        nil
+        value
       end
       raise failed if failed
       values
@@ -87,16 +122,22 @@ module Ecru
       while left.any?
         index = select(*left).index
         task, left[index] = left[index], nil
-        begin
-          return index, task.join
-        rescue StandardError => problem
-          failed ||= problem
-        end
+        value, problem = task.outcome
+        return index, value unless problem
+        failed ||= problem
       end
       raise failed
     ensure
       left&.compact&.each(&:cancel)
-      shield { left&.compact&.each { |task| task.join rescue nil } } if left&.any? # rubocop:disable Style/RescueModifier
+      shield { left.compact.each { |task| wait_for_loser(task) } } if left&.any?
+    end
+
+    private
+
+    def wait_for_loser(task)
+      task.outcome
+    rescue Error
+      nil # the caller's own task
     end
   end
 end
