@@ -1,5 +1,5 @@
 // tests/death/overflow_handlers.c: a stack overflow and the handlers of signals that a program has (G8). What is said of it: overflow.c.
-#include "tests/test.h"
+#include "tests/overflows.h"
 
 #include <ecru/ecru.h>
 #include <signal.h>
@@ -7,34 +7,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "runtime/sanitize.h"
-
-#if defined(ECRU__ASAN) || defined(ECRU__TSAN)
-enum { BY_FAULT = 1 }; // its own handler, to which ours passes on, reports and exits
-#else
-enum { BY_FAULT = -SIGSEGV };
-#endif
-
-static void only_where_faults_end_a_process(void) {
-#if defined(ECRU__TSAN)
-  SKIP("ThreadSanitizer handles faults itself");
-#endif
-}
-
-/// Uses stack, page by page, until there is none.
-__attribute__((noinline)) static int dig(volatile char *above, int depth) {
-  volatile char here[512];
-  here[0] = (char)depth;
-  here[sizeof here - 1] = above ? above[0] : 0;
-  return depth > 1 << 24 ? here[0] : dig(here, depth + 1) + here[sizeof here - 1];
-}
-
-static volatile int sink;
-static void overflow(void *unused) {
-  (void)unused;
-  sink = dig(NULL, 0);
-}
 
 static void goroutine_without_end(void) {
   ecru_go(overflow, NULL);
