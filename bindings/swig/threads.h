@@ -308,12 +308,6 @@ static inline int start_child(ecru_group *group, ecru_chan *ended, bool patient)
   if (status < 0) ecru_chan_release(argument);
   return status;
 }
-static inline void Group_adopt(Group *self, Job *job, int *status) {
-  ecru_chan *ended = handle_enter(job ? &job->handle : NULL, status);
-  if (!ended) return;
-  METHOD(ecru_group, *status = start_child(object, ended, true))
-  handle_leave(&job->handle);
-}
 
 typedef struct child {
   ecru_group *group;

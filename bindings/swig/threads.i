@@ -46,7 +46,7 @@ struct Chan {
   }
 };
 
-/// The end of a thread that the language has made itself, for a task or group that adopts it.
+/// The end of a thread that the language has made itself, for a task that adopts it.
 struct Job {
   %extend {
     Job(int *status);
@@ -91,8 +91,6 @@ struct Group {
     void go(int64_t ticket, const char *name, int *status);
     /// returns: false: the limit is reached.
     bool try_go(int64_t ticket, const char *name, int *status);
-    /// A child for a thread that the language has made: it enters the group's token and finishes the job.
-    void adopt(Job *job, int *status);
     /// Waits for all. Fails with the status of the first in time to fail.
     void wait(int *status);
     void cancel(int cause, int *status);

@@ -25,7 +25,6 @@
 %rename(NativeGroup) Group;
 %ignore Job;
 %ignore Task::adopt;
-%ignore Group::adopt;
 %typemap(javaclassmodifiers) struct Chan, struct Select, struct Task, struct Group "final class"
 %typemap(javaclassmodifiers) SWIGTYPE "public final class"
 
