@@ -50,7 +50,7 @@ def skip_known(items: list[pytest.Item]) -> None:
     reasons = known()
     for item in items:
         name = f"{item.path.name}::{item.name}"
-        for key in (name, name.partition("[")[0]):
+        for key in (item.path.name, name, name.partition("[")[0]):
             if key in reasons:
                 item.add_marker(pytest.mark.skip(reason=reasons[key]))
 

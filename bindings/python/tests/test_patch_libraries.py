@@ -42,6 +42,15 @@ def test_requests_200_at_once():
             session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=200))
             texts = at_once(lambda i: session.get(f"http://127.0.0.1:{server.server_port}/{i}").text, 200)
         assert texts == [f"/{i}" for i in range(200)]
+        server.shutdown()
+
+
+@patched
+def test_requests_by_name_take_few_threads():
+    import requests
+
+    with SlowServer(("127.0.0.1", 0), SlowHandler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         texts = at_once(lambda i: requests.get(f"http://localhost:{server.server_port}/{i}").text, 200)
         assert texts == [f"/{i}" for i in range(200)]
         server.shutdown()

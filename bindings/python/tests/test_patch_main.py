@@ -111,6 +111,13 @@ def test_trace_tells_of_goroutines(program):
     assert " ends: ecru._patch._thread._run returned after " in ends
 
 
+def test_trace_tells_of_what_the_program_starts():
+    done = python_m_ecru("--trace", "-c", "import ecru; ecru.spawn(int).join()")
+    begins, ends = (line for line in done.stderr.splitlines() if "builtins.int" in line)
+    assert " begins: builtins.int" in begins
+    assert " ends: builtins.int returned after " in ends
+
+
 @patched
 def test_standard_input_parks_only_its_reader():
     reader, writer = os.pipe()

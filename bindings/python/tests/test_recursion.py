@@ -86,13 +86,21 @@ native.spawn(int).result()
 RECURSIONS_PROGRAM = Path(__file__).parent / "recursions.py"
 
 
-def test_whatever_it_goes_through_recursion_ends_with_recursion_error():
-    forms = re.findall(r"^def ((?:by|of)_\w+)", RECURSIONS_PROGRAM.read_text(), re.MULTILINE)
-    if "libasan" in os.environ.get("LD_PRELOAD", ""):
-        forms.remove("by_qsort")  # its qsort calls back twice where one would do: 2 ** depth times in all
-    command = [sys.executable, "-X", "faulthandler", RECURSIONS_PROGRAM, *forms]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=55)
-    assert ended.stdout.splitlines() == [f"{form} RecursionError" for form in forms], ended.stderr
+FORMS = re.findall(r"^def ((?:by|of)_\w+)", RECURSIONS_PROGRAM.read_text(), re.MULTILINE)
+if "libasan" in os.environ.get("LD_PRELOAD", ""):
+    FORMS.remove("by_qsort")  # its qsort calls back twice where one would do: 2 ** depth times in all
+
+
+@pytest.fixture(scope="module")
+def ended():
+    """All forms, one after the other in one process."""
+    command = [sys.executable, "-X", "faulthandler", RECURSIONS_PROGRAM, *FORMS]
+    return subprocess.run(command, capture_output=True, text=True, timeout=55)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_whatever_it_goes_through_recursion_ends_with_recursion_error(form, ended):
+    assert f"{form} RecursionError" in ended.stdout.splitlines(), ended.stderr
     assert ended.returncode == 0
 
 

@@ -34,13 +34,13 @@ SLEEPS = {
     "in a call of cffi": "ecru._abi.lib.ecru_sleep(100 * 10**9)",
 }
 IN_THE_GAP = """
-import ctypes, signal, socket, sys, time
+import ctypes, os, signal, socket, sys, time
 import ecru, ecru._abi
 from ecru import _native as native
 a, b = socket.socketpair()
 native.go(native.sleep, 100)
 native.yield_()
-arm = ctypes.PyDLL(None).arm
+arm = getattr(ctypes, "PyDLL", ctypes.CDLL)(None).arm  # PyPy has the one only
 """
 
 
@@ -68,6 +68,24 @@ for _ in range(3):
 """
     ended = processes.run(IN_THE_GAP + code, environment=preloaded)
     assert (ended.out, ended.code, ended.err) == (["handled"] * 3, 0, "")
+
+
+def test_one_that_follows_another_in_a_long_wait_is_seen(preloaded):
+    code = """
+calls, chan = [], native.Chan(cap=1)
+def handle(*_):
+    calls.append(None)
+    if len(calls) == 1: arm(signal.SIGUSR1) # just before the wait goes on
+    else: chan.send("handled")
+def strike():
+    native.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGUSR1)
+signal.signal(signal.SIGUSR1, handle)
+native.go(strike)
+print(chan.recv())
+"""
+    ended = processes.run(IN_THE_GAP + code, environment=preloaded)
+    assert (ended.out, ended.code, ended.err) == (["handled"], 0, "")
 
 
 def test_a_signal_another_thread_has_taken_is_seen():

@@ -405,14 +405,13 @@ def test_no_memory_for_a_state_is_an_error():
 @pytest.mark.parametrize("holder", ["computes in Python", "keeps the GIL in C"])
 def test_threads_go_on_beside_who_holds_the_gil(holder):
     over = False
-    sleep_with_gil = ctypes.PyDLL(None).usleep
 
     def hold():
         while not over:
             if holder == "computes in Python":
                 sum(range(1000))
             else:
-                sleep_with_gil(2000)
+                ctypes.PyDLL(None).usleep(2000)
 
     def answer(questions, answers):
         for question in questions:

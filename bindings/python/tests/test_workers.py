@@ -453,8 +453,7 @@ def spin(count):
     return value
 
 
-@without_gil
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor")
+@pytest.mark.skipif(not IN_PARALLEL or len(os.sched_getaffinity(0)) < 2, reason="a GIL, or one processor")
 @pytest.mark.timeout(300)
 def test_pure_python_uses_several_processors(workers):
     """Wall time that CPU time fits in more than once: whatever else the machine does, one thread cannot do that.

@@ -47,18 +47,33 @@ _state = _State()
 
 
 class _Guard:
-    """Ends a wait of the main thread once, some 20 ms after it began.
+    """Ends a wait of the main thread once, some 20 ms after it began or a signal interrupted it.
 
     The interpreter notes a signal in C, and calls its handler when the main thread comes to its next bytecode. A signal
     interrupts who is parked; who is on the way there, past the last bytecode, would sleep until something else happens.
+    Not again and again: nobody is asleep for ever who is to be woken.
     """
 
     def __init__(self, host: Any) -> None:
         self._host = host
         self._token: Any = ffi.NULL
         self._registration: Any = ffi.NULL
+        self._is_spent = False  # the wait was interrupted, which may have been by this
 
-    def arm(self) -> None:
+    def begin(self) -> None:
+        """The wait begins."""
+        self._is_spent = False
+        self._arm()
+
+    def go_on(self) -> None:
+        """It does, after an interruption; by a signal if it cannot be by this."""
+        if self._is_spent:
+            self._arm()
+            self._is_spent = False
+        else:
+            self._is_spent = lib.ecru_token_err(self._token) != 0
+
+    def _arm(self) -> None:
         """Unless it is armed."""
         if self._token != ffi.NULL:
             if lib.ecru_token_err(self._token) == 0:
@@ -120,7 +135,7 @@ class Home:
     def wait_in_first(self, call: Callable[..., int], arguments: tuple[Any, ...], *, guarded: bool = True) -> int:
         """As wait(). Handlers of signals run between two tries, as the interpreter does it."""
         if self.guard is not None:
-            self.guard.arm() if guarded else self.guard.stop()
+            self.guard.begin() if guarded else self.guard.stop()
         while True:
             with self.first_away():
                 self.is_waiting = True
@@ -131,6 +146,8 @@ class Home:
                     self.is_waiting = False
             if status != EINTR:
                 return status
+            if self.guard is not None and guarded:
+                self.guard.go_on()
 
     @contextmanager
     def first_away(self) -> Iterator[None]:

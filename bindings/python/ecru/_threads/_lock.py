@@ -84,7 +84,23 @@ def _take_shielded(semaphore: Any) -> None:
         del raised  # no cycle through the traceback
 
 
-class Mutex:
+class _Single:
+    """A semaphore of one permit."""
+
+    __slots__ = ("__weakref__", "_semaphore")
+
+    _semaphore: Any
+
+    def __new__(cls) -> Self:
+        single = object.__new__(cls)
+        single._at_fork_reinit()
+        return single
+
+    def _at_fork_reinit(self) -> None:
+        self._semaphore = _handle()
+
+
+class Mutex(_Single):
     """Mutex()
 
     Guards a few statements that never park. Taking it is no cancellation point: what it guards must be done also by who
@@ -92,14 +108,7 @@ class Mutex:
     """
 
     __module__ = "ecru"
-    __slots__ = ("__weakref__", "_semaphore")
-
-    _semaphore: Any
-
-    def __new__(cls) -> Self:
-        mutex = object.__new__(cls)
-        mutex._semaphore = _handle()
-        return mutex
+    __slots__ = ()
 
     def __enter__(self) -> None:
         try:
@@ -128,21 +137,14 @@ class Acquired:
         self.release()
 
 
-class Lock(Acquired):
+class Lock(Acquired, _Single):
     """Lock()
 
     A mutual exclusion lock, first come, first served; may be released by another goroutine or thread.
     """
 
     __module__ = "ecru"
-    __slots__ = ("__weakref__", "_semaphore")
-
-    _semaphore: Any
-
-    def __new__(cls) -> Self:
-        lock = object.__new__(cls)
-        lock._semaphore = _handle()
-        return lock
+    __slots__ = ()
 
     def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
         """Parks until it is ours, for timeout seconds at most."""
@@ -175,14 +177,11 @@ class Lock(Acquired):
     def _acquire_restore(self, _: Any, /) -> None:
         _take_shielded(self._semaphore)
 
-    def _at_fork_reinit(self) -> None:
-        self._semaphore = _handle()
-
     def __repr__(self) -> str:
         return f"<{'locked' if self.locked() else 'unlocked'} ecru.Lock object at {id(self):#x}>"
 
 
-class RLock(Acquired):
+class RLock(Acquired, _Single):
     """RLock()
 
     A lock its owner, a goroutine or an OS thread, may take several times; free once released as often. Others wait,
@@ -190,16 +189,10 @@ class RLock(Acquired):
     """
 
     __module__ = "ecru"
-    __slots__ = ("__weakref__", "_count", "_owner", "_semaphore")
+    __slots__ = ("_count", "_owner")
 
     _count: int
     _owner: int
-    _semaphore: Any
-
-    def __new__(cls) -> Self:
-        lock = object.__new__(cls)
-        lock._at_fork_reinit()
-        return lock
 
     def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
         """As Lock.acquire; at once if the caller has it, one level deeper."""
@@ -250,7 +243,7 @@ class RLock(Acquired):
             self._count, self._owner = state
 
     def _at_fork_reinit(self) -> None:
-        self._semaphore = _handle()
+        super()._at_fork_reinit()
         self._owner = self._count = 0
 
     def __repr__(self) -> str:
