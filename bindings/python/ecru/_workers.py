@@ -19,6 +19,11 @@ from ecru._native import Cancelled, Token
 _start_joinable_thread: Callable[..., Any] | None = getattr(_thread, "start_joinable_thread", None)
 _allocate_lock = _thread.allocate_lock
 _MOST = 63
+_WHY_ONE = (
+    "the interpreter has a GIL: goroutines of Python run on one thread"
+    if _native.implementation == "stacks"
+    else "each goroutine is a thread of its own: there are no workers"
+)
 
 _threads: list[Any] = []  # their handles
 _stop: Token | None = None  # fires when they are to end
@@ -39,7 +44,10 @@ _count = min(_default(), _MOST) if _parallel else 1
 
 
 def workers() -> int:
-    """How many threads goroutines run on. 1, as with every interpreter that has a GIL: the thread that starts them."""
+    """How many threads goroutines run on. 1, as with every interpreter that has a GIL: the thread that starts them.
+
+    1 also where goroutines are threads (ecru.implementation).
+    """
     return _count
 
 
@@ -48,14 +56,14 @@ def set_workers(count: int | None = None) -> None:
     processors, or as ECRU_WORKERS says.
 
     Goroutines stay on the thread they began on. ValueError: out of range; RuntimeError: more than one, and the
-    interpreter has a GIL.
+    interpreter has a GIL, or goroutines are threads.
     """
     global _count
     wanted = (_default() if _in_parallel() else 1) if count is None else count
     if not 1 <= wanted <= _MOST:
         raise ValueError(f"workers: 1 to {_MOST}, not {wanted}")
     if wanted > 1 and not _in_parallel():
-        raise RuntimeError("the interpreter has a GIL: goroutines of Python run on one thread")
+        raise RuntimeError(_WHY_ONE)
     _count = wanted
     if _parallel:
         _have(wanted)

@@ -64,6 +64,16 @@ print(len(set(ids)), threading.get_native_id() in ids, sorted(ecru.patched()))
     assert in_threads(program) == "20 False []\n"
 
 
+def test_there_are_no_workers() -> None:
+    program = """
+import ecru
+ecru.set_workers(1)
+try: ecru.set_workers(2)
+except RuntimeError as error: print(ecru.workers(), error)
+"""
+    assert in_threads(program) == "1 each goroutine is a thread of its own: there are no workers\n"
+
+
 def test_threads_of_the_program_start_goroutines_once_patched() -> None:
     program = """
 import threading, ecru
