@@ -70,7 +70,9 @@ static unsigned __stdcall end_soon(void *unused) { // a dump may hang
   return 0;
 }
 
+/// Not in what shall die: who started it watches, and there threads that ecru does not know would keep deadlocks from being told.
 void test_system_watch(unsigned seconds, void (*told)(void), void (*dump)(void)) {
+  if (death_wanted) return;
   tell_of_it = told;
   dump_all = dump;
   watch_seconds = seconds;
@@ -174,7 +176,7 @@ static LONG WINAPI end_at_once(EXCEPTION_POINTERS *exception) {
   return EXCEPTION_EXECUTE_HANDLER;
 }
 
-static HANDLE overflown;
+static HANDLE overflown; // an event for which who started us waits
 
 static LONG CALLBACK note_overflow(EXCEPTION_POINTERS *exception) {
   if (exception->ExceptionRecord->ExceptionCode == (DWORD)STATUS_STACK_OVERFLOW) SetEvent(overflown);
@@ -184,10 +186,10 @@ static LONG CALLBACK note_overflow(EXCEPTION_POINTERS *exception) {
 /// On a thread's own stack Wine leaves too little room to end the process: it ends the thread alone.
 static unsigned __stdcall end_after_overflow(void *unused) {
   enum { TO_TELL_MS = 5000 };
+  HANDLE either[] = {overflown, death_child};
   (void)unused;
-  WaitForSingleObject(overflown, INFINITE);
-  Sleep(TO_TELL_MS);
-  TerminateProcess(GetCurrentProcess(), (DWORD)STATUS_STACK_OVERFLOW);
+  if (WaitForMultipleObjects(2, either, FALSE, INFINITE) == WAIT_OBJECT_0 && WaitForSingleObject(death_child, TO_TELL_MS) == WAIT_TIMEOUT)
+    TerminateProcess(death_child, (DWORD)STATUS_STACK_OVERFLOW);
   return 0;
 }
 
@@ -195,15 +197,16 @@ static bool is_wine(void) { return GetProcAddress(GetModuleHandleA("ntdll.dll"),
 
 static void die(void (*fn)(void)) {
   SetUnhandledExceptionFilter(end_at_once);
-  if (is_wine() && (overflown = CreateEventA(NULL, TRUE, FALSE, NULL)) && AddVectoredExceptionHandler(1, note_overflow))
-    _beginthreadex(NULL, 0, end_after_overflow, NULL, 0, NULL);
+  const char *event = getenv("ECRU_TEST_OVERFLOWN");
+  overflown = event ? (HANDLE)(uintptr_t)strtoull(event, NULL, 10) : NULL;
+  if (overflown && is_wine()) AddVectoredExceptionHandler(1, note_overflow);
   fn();
   fflush(NULL);
   _exit(0);
 }
 
 void test_death_at(const char *file, int line, const char *what, void (*fn)(void), int expected, const char *substring) {
-  char number[16];
+  char number[16], event[24];
   if (++deaths == death_wanted) die(fn);
   if (deaths < death_wanted) return;
   HANDLE reading, writing;
@@ -212,11 +215,18 @@ void test_death_at(const char *file, int line, const char *what, void (*fn)(void
   SetHandleInformation(reading, HANDLE_FLAG_INHERIT, 0);
   snprintf(number, sizeof number, "%d", deaths);
   SetEnvironmentVariableA("ECRU_TEST_DEATH", number);
+  overflown = CreateEventA(&inherited, TRUE, FALSE, NULL);
+  snprintf(event, sizeof event, "%llu", (unsigned long long)(uintptr_t)overflown);
+  SetEnvironmentVariableA("ECRU_TEST_OVERFLOWN", event);
   death_child = start(test_running_name(), writing);
   CloseHandle(writing);
   if (!death_child) test_fail(file, line, "no process");
+  HANDLE ender = (HANDLE)_beginthreadex(NULL, 0, end_after_overflow, NULL, 0, NULL);
   char *text = read_all(reading);
   CloseHandle(reading);
+  WaitForSingleObject(ender, INFINITE);
+  CloseHandle(ender);
+  CloseHandle(overflown);
   int actual = end_of(death_child);
   death_child = NULL;
   if (actual != expected || (substring && !strstr(text, substring))) {
