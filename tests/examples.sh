@@ -41,6 +41,7 @@ finish() { # runs the command collected so far
   local text status
   text=$(bash -c "$command" 2>&1)
   status=$?
+  text=${text//$'\r'/} # Windows ends lines with it, too
   output=()
   [ -z "$text" ] || mapfile -t output <<<"$text"
   if ! compare || { [ "$status" -ne "$code" ] && echo "exit code $status, expected $code"; }; then

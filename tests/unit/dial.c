@@ -30,7 +30,7 @@ static void first_that_answers(void *unused) {
   open_blackhole(&hole);
   ecru_io *listener = listen_tcp(), *io = NULL;
   ecru_address addresses[] = {hole.address, local_of(listener)};
-  int before = test_open_fds();
+  int before = open_fds_after_a_wait();
   int64_t begin = ecru_now();
   CHECK_EQ(race(&io, addresses, 2, 20 * ECRU_MILLISECOND), 0);
   CHECK(ecru_now() - begin >= 20 * ECRU_MILLISECOND);
@@ -65,7 +65,7 @@ static void late_answer(void *unused) {
   open_blackhole(&hole);
   ecru_address addresses[] = {hole.address, nobody_at("tcp", "127.0.0.1:0")};
   ecru_io *io = NULL;
-  int before = test_open_fds();
+  int before = open_fds_after_a_wait();
   CHECK_EQ(ecru_deadline_enter(ecru_after(60 * ECRU_MILLISECOND)), 0);
   CHECK_EQ(race(&io, addresses, 2, ECRU_MILLISECOND), ECRU_ETIMEDOUT); // the refused one does not end it: the first may yet answer
   CHECK_EQ(ecru_token_leave(), 0);
@@ -80,7 +80,7 @@ TEST(dial, the_first_address_error_is_told) { // I4
   ecru_address refused = nobody_at("tcp", "127.0.0.1:0"), closed_to_all = parsed("tcp", "255.255.255.255:1");
   ecru_io *io = NULL;
   ecru_address one[] = {refused, closed_to_all}, other[] = {closed_to_all, refused};
-  int before = test_open_fds();
+  int before = open_fds_after_a_wait();
   CHECK_EQ(race(&io, one, 2, NEVER * ECRU_SECOND), ECRU_ECONNREFUSED);
   int status = race(&io, other, 2, NEVER * ECRU_SECOND); // EACCES or ENETUNREACH
   CHECK(status == ECRU_EACCES || status == ECRU_ENETUNREACH);
@@ -99,14 +99,14 @@ static void canceled_while_racing(void *unused) {
   blackhole hole;
   open_blackhole(&hole);
   ecru_address addresses[] = {hole.address, hole.address, hole.address};
-  ecru_io *kept = listen_tcp(); // the poller is there
+  ecru_io *kept = listen_tcp();
+  int before = open_fds_after_a_wait();
   for (int stage = 0; stage < 3; stage++) { // with one, with all under way, one after the other
     static const int64_t fallbacks[] = {NEVER * ECRU_SECOND, 1, -1};
     ecru_io *io = NULL;
     CHECK_EQ(ecru_token_create(&canceler, NULL, ECRU_FOREVER), 0);
     CHECK_EQ(ecru_token_enter(canceler), 0);
     go(cancel_soon, NULL);
-    int before = test_open_fds();
     CHECK_EQ(race(&io, addresses, 3, fallbacks[stage]), ECRU_ECANCELED);
     CHECK_EQ(test_open_fds(), before);
     CHECK_EQ(ecru_dial_address(&io, "tcp", &hole.address), ECRU_ECANCELED);
@@ -160,7 +160,7 @@ TEST(dial, many_addresses) { // I4
   ecru_address addresses[ECRU__DIAL_MOST];
   for (int i = 0; i < ECRU__DIAL_MOST; i++) addresses[i] = hole.address;
   addresses[ECRU__DIAL_MOST - 1] = local_of(listener);
-  int before = test_open_fds();
+  int before = open_fds_after_a_wait();
   CHECK_EQ(race(&io, addresses, ECRU__DIAL_MOST, 1), 0);
   check_peer(io, listener);
   ecru_io_release(io);

@@ -1,5 +1,5 @@
-/// tests/windows/programs.c: what the tests have children run, each a program of this one source: sh -c, cat, sleep and true.
-/// The shell knows commands after each other: echo with variables (to >&2 if that is its last word), cat, tee /dev/stderr, exit.
+/// tests/windows/programs.c: what the tests have children run, each a program of this one source: sh -c, cat, echo, sleep and true.
+/// The shell knows commands after each other: echo with variables (to >&2 if that is its last word), cat, tee /dev/stderr, sleep, exit.
 #include <windows.h>
 // after windows.h
 #include <fcntl.h>
@@ -48,6 +48,11 @@ static void echo(char *words[], int count) {
   write_all(errors ? 2 : 1, line, (int)strlen(line));
 }
 
+static int nap(const char *seconds) {
+  Sleep((DWORD)(atof(seconds) * 1000));
+  return 0;
+}
+
 static int run_command(char *command) {
   char *words[32];
   int count = 0;
@@ -57,6 +62,7 @@ static int run_command(char *command) {
   if (strcmp(words[0], "echo") == 0) return echo(words + 1, count - 1), 0;
   if (strcmp(words[0], "cat") == 0) return copy(0);
   if (strcmp(words[0], "tee") == 0) return copy(1);
+  if (strcmp(words[0], "sleep") == 0 && count > 1) return nap(words[1]);
   fprintf(stderr, "sh: %s?\n", words[0]);
   return 127;
 }
@@ -80,7 +86,8 @@ static int is_called(const char *name) {
 int main(int count, char *words[]) {
   for (int fd = 0; fd <= 2; fd++) _setmode(fd, _O_BINARY);
   if (is_called("cat.exe")) return copy(0);
-  if (is_called("sleep.exe")) Sleep(count > 1 ? (DWORD)atoi(words[1]) * 1000 : 0);
+  if (is_called("echo.exe")) echo(words + 1, count - 1);
+  if (is_called("sleep.exe")) return count > 1 ? nap(words[1]) : 2;
   if (is_called("sh.exe")) return count > 2 ? run_script(words[2]) : 2;
   return 0;
 }
