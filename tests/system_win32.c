@@ -121,6 +121,14 @@ int test_set_pipe_mode(int fd, int nonblocking) {
   return SetNamedPipeHandleState((HANDLE)_get_osfhandle(fd), &mode, NULL, NULL) ? 0 : -1;
 }
 
+/// Whatever the signal: there is one way to end a process.
+int test_kill(int process, int signal) {
+  HANDLE handle = OpenProcess(PROCESS_TERMINATE, FALSE, (DWORD)process);
+  BOOL ended = handle && TerminateProcess(handle, (UINT)signal);
+  if (handle) CloseHandle(handle);
+  return ended ? 0 : -1;
+}
+
 /// Minus the number of the signal it would have been.
 static int ending_of(DWORD exit_code) {
   if (exit_code == EXIT_OF_ABORT) return -SIGABRT;

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fenv.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -61,7 +62,7 @@ TEST(dump, text_tells_who_waits_for_what_and_where) { // D2, G7
   check_has(text, "1 goroutine [chan receive]:\n  goroutine ");
   check_has(text, " \"patient\" for ");
   char object[64];
-  snprintf(object, sizeof object, " on %p, created by a foreign thread at ", (void *)chan);
+  snprintf(object, sizeof object, " on 0x%" PRIxPTR ", created by a foreign thread at ", (uintptr_t)chan);
   check_has(text, object);
   check_has(text, "go_named+0x");
   if (FRAMES) {
@@ -95,7 +96,7 @@ TEST(dump, json_tells_the_same) { // D2, G7
   check_json(text);
   check_has(text, "\"name\":\"patient\",\"state\":\"waiting\",\"reason\":\"chan receive\",\"waited_ns\":");
   char object[64];
-  snprintf(object, sizeof object, ",\"object\":\"%p\",\"age_ns\":", (void *)chan);
+  snprintf(object, sizeof object, ",\"object\":\"0x%" PRIxPTR "\",\"age_ns\":", (uintptr_t)chan);
   CHECK_EQ(count_of(text, object), 2);
   CHECK_EQ(count_of(text, "\"parent\":0,\"created\":\"go_named+0x"), 2);
   CHECK_EQ(count_of(text, "\"pinned\":true,\"stack_bytes\":262144,"), 1);
@@ -470,7 +471,7 @@ static void *read_slowly(void *fd) {
   char buffer[4096];
   long total = 0;
   for (ssize_t got; (got = read(*(int *)fd, buffer, sizeof buffer)) > 0; usleep(500)) total += got;
-  return (void *)total;
+  return (void *)(intptr_t)total;
 }
 
 TEST(dump, into_a_slow_non_blocking_pipe) { // D2
@@ -486,7 +487,7 @@ TEST(dump, into_a_slow_non_blocking_pipe) { // D2
   close(ends[1]);
   void *total;
   pthread_join(reader, &total);
-  CHECK((long)total > 1000 * 100);
+  CHECK((intptr_t)total > 1000 * 100);
   close(ends[0]);
   end();
 }

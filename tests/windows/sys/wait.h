@@ -27,10 +27,4 @@ static inline pid_t waitpid(pid_t process, int *status, int options) {
   if (handle) CloseHandle(handle);
   return process;
 }
-static inline int kill(pid_t process, int signal) {
-  HANDLE handle = OpenProcess(PROCESS_TERMINATE, FALSE, (DWORD)process);
-  BOOL ended = handle && TerminateProcess(handle, (UINT)signal);
-  if (handle) CloseHandle(handle);
-  return ended ? 0 : -1;
-}
 #endif
