@@ -170,6 +170,29 @@ finally:
     assert (ended.out, ended.code, ended.err) == (["[200, 200]"], 0, "")
 
 
+def test_who_is_started_while_a_handler_raises_runs_or_never_does():
+    ended = processes.run("""
+        import signal
+        from ecru import _native as native
+        class Interrupted(Exception): pass
+        def interrupt(*_): raise Interrupted
+        signal.signal(signal.SIGALRM, interrupt)
+        native.spawn(int).join()
+        starts, tasks = (native.spawn, native.go), []
+        for turn in range(400):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-5 + turn * 1e-6)
+                tasks.append(starts[turn % 2](int)) # no destructor is interrupted
+                while True: pass
+            except Interrupted:
+                pass
+        with native.Token(timeout=30):
+            while native.goroutine_count(): native.sleep(0.001)
+        print("none is left")
+    """)
+    assert (ended.out, ended.code, ended.err) == (["none is left"], 0, "")
+
+
 STORMY = """
 import ecru, os, signal, threading
 from ecru import _native as native

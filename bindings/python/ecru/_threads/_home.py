@@ -88,9 +88,10 @@ class _Guard:
 
     def stop(self) -> None:
         """Nothing runs for it any more."""
-        if self._registration != ffi.NULL:
-            lib.ecru_token_unregister(self._registration)
-        self._token = self._registration = ffi.NULL
+        registration, self._registration = self._registration, ffi.NULL  # once, whatever a signal's handler raises
+        if registration != ffi.NULL:
+            lib.ecru_token_unregister(registration)
+        self._token = ffi.NULL
 
 
 class Home:
@@ -107,7 +108,7 @@ class Home:
         self.is_waiting = False  # the first, in the runtime
         self.is_running = True  # the first, neither there nor in yield_()
         self.guard: _Guard | None = None  # the main thread's
-        self.count = 0
+        self.alive: set[int] = set()  # goroutines that have not ended, each by a number of its own
         self.begun: dict[int, tuple[Task[Any], int]] = {}  # task and thread by the goroutine's id
         self.mutex = threading.Lock()
 
@@ -182,16 +183,6 @@ class Home:
                 break
             time.sleep(_PAUSE_SECONDS)  # it is on its way to its wait, or shielded
         return True
-
-    def add(self) -> None:
-        """One more goroutine."""
-        with self.mutex:
-            self.count += 1
-
-    def remove(self) -> None:
-        """One has ended, or could not be started."""
-        with self.mutex:
-            self.count -= 1
 
 
 @ffi.callback("void (void *)")  # type: ignore[untyped-decorator, unused-ignore]
@@ -303,7 +294,7 @@ def home_id() -> int:
 
 def goroutine_count() -> int:
     """Goroutines of this home that have not ended, without its first."""
-    return 0 if here.home is None else here.home.count
+    return 0 if here.home is None else len(here.home.alive)
 
 
 def cancel_home() -> None:

@@ -120,7 +120,8 @@ class Task(Generic[T]):
         return f"<ecru.Task {self.name}, {ended if self._done else 'running'}>"
 
     def __del__(self) -> None:
-        self._report()
+        if hasattr(self, "_call"):  # else a signal's handler raised before it was made
+            self._report()
 
     def _is_unseen(self) -> bool:
         """Whether its error would be told."""
@@ -173,13 +174,11 @@ _options.size = ffi.sizeof("ecru_go_options")
 _options.flags = lib.ECRU_OWN_THREAD
 
 
-def _take(argument: Any) -> Task[Any]:
-    """Who is to run in this thread."""
-    key = int(ffi.cast("uintptr_t", argument))
-    while (task := _starting[key]) is None:
+def _take(key: int) -> Task[Any] | None:
+    """Who is to run in this thread; None: nobody, who starts it was interrupted."""
+    while _starting.get(key, key) is None:
         time.sleep(0)
-    del _starting[key]
-    return task
+    return _starting.pop(key, None)
 
 
 def _own_frames(traceback: TracebackType | None) -> TracebackType | None:
@@ -229,7 +228,10 @@ def _end_child(task: Task[Any]) -> None:
     _home._end_child(task._error)
 
 
-def _run(task: Task[Any]) -> None:
+def _run(key: int) -> None:
+    task = _take(key)
+    if task is None:
+        return
     home = here.home = task._home
     here.task = task
     task._id = lib.ecru_id()
@@ -251,7 +253,7 @@ def _run(task: Task[Any]) -> None:
     here.task = None
     del home.begun[task._id]
     _forget_thread()
-    home.remove()
+    home.alive.discard(key)
     del task  # as in _call
     if ended is not None:
         ended(None, None)
@@ -259,13 +261,8 @@ def _run(task: Task[Any]) -> None:
 
 @ffi.callback("int (void *, void **)")  # type: ignore[untyped-decorator, unused-ignore]
 def _begin(argument: Any, _: Any) -> int:
-    _run(_take(argument))
+    _run(int(ffi.cast("uintptr_t", argument)))
     return 0
-
-
-@ffi.callback("void (void *)")  # type: ignore[untyped-decorator, unused-ignore]
-def _begin_alone(argument: Any) -> None:
-    _run(_take(argument))
 
 
 def new_task(f: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Task[Any]:
@@ -284,35 +281,36 @@ def new_task(f: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[s
     return task
 
 
-def _start(task: Task[Any], start: Callable[[Any], int]) -> None:
-    """start: given the argument of a thread's first function, has the runtime start it."""
-    key = next(_keys)
-    _starting[key] = None
-    task._home.add()
-    status = start(ffi.cast("void *", key))
-    if status == 0:
+def _start(task: Task[T], options: Any, wanted: bool) -> None:
+    """Has the runtime start its thread; if this raises, also what a signal's handler does, it does not run.
+
+    wanted: it gets a handle.
+    """
+    key, out = next(_keys), ffi.new("ecru_task **")
+    alive = task._home.alive
+    try:
+        _starting[key] = None
+        alive.add(key)
+        status = lib.ecru_spawn_with(out, options, _begin, ffi.cast("void *", key))
+        if status != 0:
+            fail(status)
+        handle = ffi.gc(out[0], lib.ecru_task_release)
+        if wanted:
+            task._handle, task._id = handle, lib.ecru_task_id(handle)
         _starting[key] = task
-        return
-    task._home.remove()
-    del _starting[key]
-    fail(status)
+    except BaseException:
+        if _starting.pop(key, False) is not False:
+            alive.discard(key)
+        raise
 
 
 def start_task(task: Task[T], token: Any = ffi.NULL) -> None:
     """token: instead of the current one."""
-    options, out = _options, ffi.new("ecru_task **")
+    options = _options
     if token != ffi.NULL:
         options = ffi.new("ecru_go_options *", _options[0])
         options.token = token
-
-    def start(argument: Any) -> int:
-        status: int = lib.ecru_spawn_with(out, options, _begin, argument)
-        if status == 0:
-            task._handle = ffi.gc(out[0], lib.ecru_task_release)
-            task._id = lib.ecru_task_id(task._handle)
-        return status
-
-    _start(task, start)
+    _start(task, options, wanted=True)
 
 
 def spawn(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Task[T]:
@@ -324,7 +322,7 @@ def spawn(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Task[T]:
 
 def go(f: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
     """Starts f(*args, **kwargs) in a goroutine nobody waits for."""
-    _start(new_task(f, args, kwargs), lambda argument: lib.ecru_go_with(_options, _begin_alone, argument))
+    _start(new_task(f, args, kwargs), _options, wanted=False)
 
 
 # ---- letting others go first -----------------------------------------------------------------------------------------
