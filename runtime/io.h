@@ -8,6 +8,8 @@
 ///   3 Who waits for an event stands in `waiters` of the direction, pushed under the lock after a look that found nothing new (poller.h).
 ///     Whoever wakes gives the reason in node->status: 0: look again; ECRU_ECLOSED; ECRU_ETIMEDOUT: the deadline.
 ///   4 A deadline's node is in a timer heap or claimed while `armed`; a run that comes too early for the present deadline arms anew.
+///   5 All references together have one pin, a deadline's run that is under way has another: it keeps the place, not the descriptor, which is closed
+///     when the last reference has been given back, and not some time later. 0: the place is free.
 #ifndef ECRU_RUNTIME_IO_H
 #define ECRU_RUNTIME_IO_H
 #include <ecru/io.h>
@@ -30,7 +32,8 @@ typedef struct ecru__direction {
 struct ecru_io {
   ecru__mark mark;
   ecru__lock lock;
-  _Atomic uint32_t references; // atomic: 0: the place is free
+  _Atomic uint32_t references; // atomic: who let the last go closes it
+  _Atomic uint32_t pins;       // atomic: invariant 5
   ecru__pollee pollee;
   ecru__direction in, out;
   uint32_t operations;     // lock

@@ -14,10 +14,10 @@ static ecru_io *io_of_timer(ecru__timer_node *node) {
   return (ecru_io *)(void *)((char *)d - (d->index == ECRU__IN ? offsetof(ecru_io, in) : offsetof(ecru_io, out)));
 }
 
-/// Under the heap's lock, which whoever let the last reference go takes, too, before the place is given to another (ecru__deadline_disarm).
+/// Under the heap's lock, which whoever let the last reference go takes, too, before it drops its pin (ecru__deadline_disarm).
 static bool deadline_claim(ecru__worker *w, ecru__timer_node *node) {
   (void)w;
-  return ecru__io_retain_if_alive(io_of_timer(node));
+  return ecru__io_pin_if_alive(io_of_timer(node));
 }
 
 /// Under the lock: everybody who waits in this direction shall see that it is too late.
@@ -39,7 +39,7 @@ static void deadline_run(ecru__worker *w, ecru__timer_node *node) {
   }
   ecru__lock_drop(&io->lock);
   ecru__ready_all(w, chain);
-  ecru__io_discard(w, io);
+  ecru__io_unpin(io);
 }
 
 void ecru__direction_init(ecru__direction *d, int index) {

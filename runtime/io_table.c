@@ -85,31 +85,45 @@ static void give_place_back(ecru_io *io) {
   ecru__lock_take(&io->lock);
   io->pollee.key = (uint64_t)generation << 32 | (uint32_t)io->pollee.key;
   ecru__lock_drop(&io->lock);
-  ecru__handle_end(&io->mark);
   io->next_free = table.free;
   table.free = io;
   table.alive--;
 }
 
-void ecru__io_free(ecru_io *io) {
+/// Takes one if there is one. relaxed: a lock under which the handle was found orders the rest.
+static bool add_unless_none(_Atomic uint32_t *count) {
+  uint32_t value = atomic_load_explicit(count, memory_order_relaxed);
+  while (value != 0)
+    if (atomic_compare_exchange_weak_explicit(count, &value, value + 1, memory_order_relaxed, memory_order_relaxed)) return true;
+  return false;
+}
+
+/// returns: whether it was the last. acq_rel: all that was done with the handle happens before its place is used again.
+static bool drop(_Atomic uint32_t *count) { return atomic_fetch_sub_explicit(count, 1, memory_order_acq_rel) == 1; }
+
+bool ecru__io_pin_if_alive(ecru_io *io) { return add_unless_none(&io->pins); }
+
+void ecru__io_unpin(ecru_io *io) {
+  if (ECRU__LIKELY(!drop(&io->pins))) return;
   ecru__lock_take(&table.lock);
-  unlist(io);
   give_place_back(io);
   ecru__lock_drop(&table.lock);
 }
 
-bool ecru__io_retain_if_alive(ecru_io *io) {
-  uint32_t references = atomic_load_explicit(&io->references, memory_order_relaxed);
-  while (references != 0) // relaxed: a lock under which the handle was found orders the rest
-    if (atomic_compare_exchange_weak_explicit(&io->references, &references, references + 1, memory_order_relaxed, memory_order_relaxed))
-      return true;
-  return false;
+/// Under the table's lock: there are no references any more.
+static void end(ecru_io *io) {
+  ecru__handle_end(&io->mark);
+  if (drop(&io->pins)) give_place_back(io);
 }
 
-bool ecru__io_drop_reference(ecru_io *io) {
-  // acq_rel: all that was done with it happens before its place is used again
-  return atomic_fetch_sub_explicit(&io->references, 1, memory_order_acq_rel) == 1;
+void ecru__io_free(ecru_io *io) {
+  ecru__lock_take(&table.lock);
+  unlist(io);
+  end(io);
+  ecru__lock_drop(&table.lock);
 }
+
+bool ecru__io_drop_reference(ecru_io *io) { return drop(&io->references); }
 
 /// A foreign descriptor's number means, or is about to mean, something else: whoever waits for it shall know, through *chain.
 /// Under the table's lock.
@@ -140,6 +154,7 @@ static ecru_io *register_io(ecru__worker *w, intptr_t descriptor, enum ecru__des
   io->shut.waiters = (ecru__queue){NULL, NULL};
   atomic_store_explicit(&io->shut.set, 0, memory_order_relaxed);
   atomic_store_explicit(&io->references, 1, memory_order_relaxed);
+  atomic_store_explicit(&io->pins, 1, memory_order_relaxed);
   ecru__handle_begin(&io->mark);
   ecru__lock_drop(&io->lock);
   list(descriptor, known, io);
@@ -147,7 +162,7 @@ static ecru_io *register_io(ecru__worker *w, intptr_t descriptor, enum ecru__des
   ecru__node *chain = NULL;
   abandon(stale, &chain);
   ecru__ready_all(w, chain);
-  if (ecru__io_drop_reference(stale)) give_place_back(stale); // the table's reference
+  if (drop(&stale->references)) end(stale); // the table's reference
   return io;
 }
 
@@ -181,7 +196,7 @@ void ecru__io_forget_all(void) {
     io->in.armed = io->out.armed = false; // the heaps are emptied, too: the next wait arms anew
     if (atomic_load_explicit(&io->references, memory_order_relaxed) == 0 || !io->pollee.fleeting) continue;
     unlist(io);
-    if (ecru__io_drop_reference(io)) give_place_back(io);
+    if (drop(&io->references)) end(io);
   }
   if (table.alive == 0) {
     for (uint32_t i = 0; i < CHUNKS && table.chunks[i]; i++) ecru__free(atomic_exchange(&table.chunks[i], NULL));
@@ -217,7 +232,7 @@ int ecru__io_of_descriptor(ecru__worker *w, ecru_io **io, intptr_t descriptor) {
   ecru__lock_take(&table.lock);
   ecru_io **known = known_place(descriptor), *found = known ? *known : NULL;
   if (known && !found) found = register_io(w, descriptor, ECRU__IS_OTHER, true);
-  int status = !found ? ECRU_ENOMEM : ecru__io_retain_if_alive(found) ? 0 : ECRU_ECLOSED;
+  int status = !found ? ECRU_ENOMEM : add_unless_none(&found->references) ? 0 : ECRU_ECLOSED;
   ecru__lock_drop(&table.lock);
   *io = found;
   return status;

@@ -9,12 +9,13 @@ ecru_io *ecru__io_at(uint64_t key);
 int ecru__io_register(ecru__worker *w, ecru_io **io, intptr_t descriptor, enum ecru__descriptor_kind kind, bool alone);
 /// Its descriptor is about to be closed: the number does not lead to it any more.
 void ecru__io_unlist(ecru_io *io);
-/// A reference, unless the last has gone: from then on only whoever let it go may touch the handle.
-bool ecru__io_retain_if_alive(ecru_io *io);
 /// Gives a reference back. returns: whether it was the last: the handle is the caller's, to close and to free.
 bool ecru__io_drop_reference(ecru_io *io);
-/// A place for the next.
+/// After the last reference: a place for the next, as soon as nobody pins it.
 void ecru__io_free(ecru_io *io);
+/// Keeps the place, unless it is free already.
+bool ecru__io_pin_if_alive(ecru_io *io);
+void ecru__io_unpin(ecru_io *io);
 
 /// The handle of a descriptor, with one more reference; of one ecru does not know a fleeting one is made.
 /// returns: 0; ECRU_ECLOSED its owner is closing it; ECRU_ENOMEM.
