@@ -3,7 +3,8 @@
 /// A libuv loop belongs to one thread at a time: whoever waits runs it, and whoever arms or forgets interrupts it, does so itself, and
 /// gives the loop back. A watch is for one event: after it the direction has to be armed again, so nothing is ever `registered` and
 /// no try is spared. libuv knows whole milliseconds: the rest of a wait is slept without looking. Slower than the pollers made
-/// for a system; the same tests keep them honest. (Dropped: leaving word for the thread that runs the loop. Errors came too late to be told, and a forgotten
+/// for a system; the same tests keep them honest. After a signal libuv goes on waiting; a host is to hear of it, so where there are signals the wait is for the
+/// loop's own descriptor, outside. (Dropped: leaving word for the thread that runs the loop. Errors came too late to be told, and a forgotten
 /// descriptor had to be waited for all the same.)
 ///
 /// libuv makes every descriptor it watches non-blocking, and offers nothing that would spare it. A foreign one gets its mode back before the
@@ -19,8 +20,12 @@
 #include "platform/poller/readiness.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <uv.h>
+#ifndef _WIN32
+#include <poll.h>
+#endif
 
 #include "platform/clock.h"
 #include "platform/memory.h"
@@ -42,7 +47,8 @@ struct ecru__poller {
   bool woken;           // lock: by ecru__poller_wake, and nobody has returned for it yet
   uv_async_t wake;      // any thread
   uv_loop_t loop;
-  uv_timer_t timer;
+  uv_timer_t timer;     // Windows'
+  bool called;          // by somebody who wants the loop or woke it, since the wait began
   watch *watches;       // by descriptor
   size_t room;          // in `watches`
   uv_pid_t process;     // set once: whose it is
@@ -95,8 +101,7 @@ static bool take_loop_until(ecru__poller *poller, int64_t deadline_ns) {
 // ---- events ------------------------------------------------------------------------------------------------------------
 
 static void free_closed(uv_handle_t *handle) { ecru__free(handle); }
-static void do_nothing_async(uv_async_t *async) { (void)async; }
-static void do_nothing_timer(uv_timer_t *timer) { (void)timer; }
+static void on_call(uv_async_t *async) { ((ecru__poller *)async->loop->data)->called = true; }
 
 static uint32_t directions_of(int status, int events) {
   if (status < 0) return BOTH;
@@ -131,16 +136,38 @@ static void on_event(uv_poll_t *handle, int status, int events) {
   start(w);
 }
 
+#ifdef _WIN32
+static void do_nothing_timer(uv_timer_t *timer) { (void)timer; }
+
+static void wait_in_loop(ecru__poller *poller, int64_t left_ns) {
+  bool timed = left_ns != INT64_MAX;
+  uv_update_time(&poller->loop);
+  if (timed) uv_timer_start(&poller->timer, do_nothing_timer, (uint64_t)left_ns / NS_PER_MS, 0);
+  uv_run(&poller->loop, UV_RUN_ONCE);
+  if (timed) uv_timer_stop(&poller->timer);
+}
+#else
+static int in_ms(int64_t left_ns) {
+  if (left_ns == INT64_MAX) return -1;
+  return left_ns / NS_PER_MS > INT_MAX ? INT_MAX : (int)(left_ns / NS_PER_MS);
+}
+
+static void wait_in_loop(ecru__poller *poller, int64_t left_ns) {
+  uv_run(&poller->loop, UV_RUN_NOWAIT); // the system learns of what was started since
+  if (poller->given > 0 || poller->called) return;
+  struct pollfd loop = {.fd = uv_backend_fd(&poller->loop), .events = POLLIN};
+  if (poll(&loop, 1, in_ms(left_ns)) > 0) uv_run(&poller->loop, UV_RUN_NOWAIT);
+}
+#endif
+
 /// returns: how many events.
 static int run_loop(ecru__poller *poller, ecru__poll_event *events, int most, int64_t left_ns) {
   poller->events = events;
   poller->most = most;
   poller->given = 0;
-  bool timed = left_ns >= NS_PER_MS && left_ns != INT64_MAX;
-  uv_update_time(&poller->loop);
-  if (timed) uv_timer_start(&poller->timer, do_nothing_timer, (uint64_t)left_ns / NS_PER_MS, 0);
-  uv_run(&poller->loop, left_ns >= NS_PER_MS ? UV_RUN_ONCE : UV_RUN_NOWAIT);
-  if (timed) uv_timer_stop(&poller->timer);
+  poller->called = false;
+  if (left_ns >= NS_PER_MS) wait_in_loop(poller, left_ns);
+  else uv_run(&poller->loop, UV_RUN_NOWAIT);
   int given = poller->given;
   poller->most = poller->given = 0; // no room for what an arm finds
   return given;
@@ -285,7 +312,7 @@ static int open_loop(ecru__poller *poller) {
   if (failed) return failed;
   poller->loop.data = poller;
   uv_timer_init(&poller->loop, &poller->timer);
-  failed = uv_async_init(&poller->loop, &poller->wake, do_nothing_async);
+  failed = uv_async_init(&poller->loop, &poller->wake, on_call);
   if (failed) close_loop(poller);
   return failed;
 }
