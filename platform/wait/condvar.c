@@ -4,7 +4,8 @@
 /// Sleepers hang in a small hash table by the address of their word, each with a condition variable of its own, so a wake
 /// reaches exactly the sleepers of that word. A waker has changed the word before it takes the bucket's lock; a sleeper
 /// looks at the word under that lock: it sees either the change or is seen by the waker. Only the address of the word is
-/// used to wake: its memory may be gone.
+/// used to wake: its memory may be gone. In a forked child nobody sleeps: its parent's threads, which hang here and may hold locks,
+/// are not there.
 #include "platform/wait.h"
 #include <errno.h>
 #include <pthread.h>
@@ -27,6 +28,11 @@ struct bucket {
 #define ONE {PTHREAD_MUTEX_INITIALIZER, NULL}
 #define EIGHT ONE, ONE, ONE, ONE, ONE, ONE, ONE, ONE
 static struct bucket buckets[BUCKETS] = {EIGHT, EIGHT, EIGHT, EIGHT};
+
+static void in_child(void) {
+  for (int i = 0; i < BUCKETS; i++) buckets[i] = (struct bucket)ONE;
+}
+static void heed_forks(void) { (void)pthread_atfork(NULL, NULL, in_child); }
 
 static struct bucket *bucket_of(const void *word) {
   uint64_t mixed = (uint64_t)(uintptr_t)word * UINT64_C(0x9e3779b97f4a7c15);
@@ -75,7 +81,9 @@ static void take_out(struct bucket *bucket, struct sleeper *self) {
 }
 
 void ecru__wait(_Atomic uint32_t *word, uint32_t expected, int64_t deadline_ns) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
   int saved_errno = errno;
+  (void)pthread_once(&once, heed_forks);
   struct bucket *bucket = bucket_of(word);
   struct sleeper self = {.word = word};
   pthread_mutex_lock(&bucket->lock);
