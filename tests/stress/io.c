@@ -133,6 +133,45 @@ static void at_random(void *unused) {
 TEST(stress_io, everything_at_random_on_one_processor) { with_procs(1, at_random); } // I1, I2, I3, S1
 TEST(stress_io, everything_at_random) { with_procs(2, at_random); }                  // I1, I2, I3, S1
 
+// ---- released while a deadline's time comes ---------------------------------------------------------------------------------------
+
+/// What is put there gets a deadline, whose timer runs on this processor.
+static _Atomic(ecru_io *) to_bound;
+static _Atomic bool enough;
+static void bound(void *done) {
+  while (!atomic_load(&enough)) {
+    ecru_io *io = atomic_load(&to_bound);
+    if (io) {
+      CHECK_EQ(ecru_io_set_deadline(io, ECRU_IO_READ | ECRU_IO_WRITE, ecru_after(10000)), 0);
+      atomic_store(&to_bound, NULL);
+    }
+    ecru_yield();
+  }
+  finish(done);
+}
+static void release_at_deadline(void *unused) {
+  (void)unused;
+  ecru_chan *done = signals();
+  uint64_t seed = test_seed();
+  go(bound, done);
+  for (long i = 0; i < test_scaled(2000); i++) {
+    ecru_io *a, *b;
+    CHECK_EQ(ecru_io_pair(&a, &b), 0);
+    int before = test_open_fds();
+    atomic_store(&to_bound, a);
+    while (atomic_load(&to_bound)) ecru_yield();
+    int64_t end = ecru_after(5000 + (int64_t)test_random_below(&seed, 10000));
+    while (ecru_now() < end) {}
+    ecru_io_release(a);
+    CHECK_EQ(test_open_fds(), before - 1);
+    ecru_io_release(b);
+  }
+  atomic_store(&enough, true);
+  await(done, 1);
+  ecru_chan_release(done);
+}
+TEST(stress_io, the_last_release_closes_though_a_deadline_comes) { with_procs(2, release_at_deadline); } // I2, I3
+
 // ---- numbers reused under stale events -------------------------------------------------------------------------------------------
 
 struct reuser {
