@@ -11,7 +11,11 @@ from importlib import import_module as _import_module
 from threading import local as Local
 from typing import Any as _Any
 
-if _sys.implementation.name != "cpython" or _os.environ.get("ECRU_PYTHON_BACKEND") == "threads":
+if (_backend := _os.environ.get("ECRU_PYTHON_BACKEND", "")) not in ("", "stacks", "threads"):
+    raise ImportError(f'ECRU_PYTHON_BACKEND: "stacks" or "threads", not "{_backend}"')
+if _backend == "stacks" and _sys.implementation.name != "cpython":
+    raise ImportError('ECRU_PYTHON_BACKEND: "stacks" needs CPython')
+if _backend == "threads" or _sys.implementation.name != "cpython":
     # ecru._native is a module in C that switches CPython's stacks. Elsewhere goroutines are threads.
     globals()["_native"] = _sys.modules["ecru._native"] = _import_module("ecru._threads")
 

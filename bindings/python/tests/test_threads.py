@@ -49,6 +49,14 @@ def test_it_says_what_it_is() -> None:
     assert in_threads("import ecru; print(ecru.implementation, ecru._native.__name__)") == "threads ecru._threads\n"
 
 
+def test_what_is_no_backend_is_an_error() -> None:
+    environment = {**os.environ, "ECRU_PYTHON_BACKEND": "greenlets"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import ecru"], env=environment, capture_output=True, text=True, timeout=40
+    )
+    assert done.stderr.endswith('ImportError: ECRU_PYTHON_BACKEND: "stacks" or "threads", not "greenlets"\n')
+
+
 def test_goroutines_are_threads_and_blocking_ones_hold_nobody_up() -> None:
     program = """
 import threading, time, ecru
