@@ -119,7 +119,10 @@ class Sender(_End[T]):
 
 
 class Receiver(_End[T]):
-    """A receiving end of a channel, made by Chan.rx() or dup(): recv, recv2, try_recv, iteration, close, `with`."""
+    """A receiving end of a channel, made by Chan.rx() or dup(): recv, recv2, try_recv, iteration, close, `with`.
+
+    A loop over it ends when the channel is closed and drained, or this end is closed; leaving it closes nothing.
+    """
 
     __slots__ = ("recv", "recv2", "try_recv")
 
@@ -144,4 +147,7 @@ class Receiver(_End[T]):
         return self._values() if self._open else _closed()
 
     def _values(self) -> Iterator[T]:
-        yield from self._chan  # the generator keeps the end open
+        for value in self._chan:
+            yield value
+            if not self._open:  # the generator itself keeps it open
+                break

@@ -136,6 +136,42 @@ static PyObject *chan_next(ChanObject *c) {
   return status == ECRU_ECLOSED ? NULL : ecru_py_raise(status);
 }
 
+/// What iter(chan) gives has no close: `yield from` would call it when the generator ends, and so close the channel for everybody (C8).
+typedef struct IteratorObject { PyObject_HEAD ChanObject *chan; } IteratorObject;
+static PyTypeObject *iterator_type;
+
+static PyObject *chan_iter(ChanObject *c) {
+  IteratorObject *iterator = PyObject_GC_New(IteratorObject, iterator_type);
+  if (!iterator) return NULL;
+  iterator->chan = (ChanObject *)Py_NewRef((PyObject *)c);
+  PyObject_GC_Track(iterator);
+  return (PyObject *)iterator;
+}
+static PyObject *iterator_next(IteratorObject *i) { return chan_next(i->chan); }
+static int iterator_traverse(IteratorObject *i, visitproc visit, void *arg) {
+  Py_VISIT(Py_TYPE(i));
+  Py_VISIT(i->chan);
+  return 0;
+}
+static void iterator_dealloc(IteratorObject *i) {
+  PyTypeObject *type = Py_TYPE(i);
+  PyObject_GC_UnTrack(i);
+  Py_DECREF(i->chan);
+  PyObject_GC_Del(i);
+  Py_DECREF(type);
+}
+static PyType_Slot iterator_slots[] = {
+  {Py_tp_dealloc, (void *)iterator_dealloc},
+  {Py_tp_traverse, (void *)iterator_traverse},
+  {Py_tp_iter, (void *)PyObject_SelfIter},
+  {Py_tp_iternext, (void *)iterator_next},
+  {0, NULL},
+};
+static PyType_Spec iterator_spec = {
+  .name = "ecru.ChanIterator", .basicsize = sizeof(IteratorObject), .slots = iterator_slots,
+  .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+};
+
 static PyObject *chan_try_send(ChanObject *c, PyObject *value) {
   int status = ecru_py_chan_put(c, value, AT_ONCE);
   if (status == 0) Py_RETURN_TRUE;
@@ -221,7 +257,7 @@ static PyType_Slot slots[] = {
   {Py_tp_methods, methods},
   {Py_tp_members, members},
   {Py_tp_getset, properties},
-  {Py_tp_iter, (void *)PyObject_SelfIter},
+  {Py_tp_iter, (void *)chan_iter},
   {Py_tp_iternext, (void *)chan_next},
   {Py_sq_length, (void *)chan_len},
   {Py_nb_bool, (void *)chan_bool},
@@ -233,6 +269,7 @@ static PyType_Spec spec = {
 };
 
 int ecru_py_add_chan(PyObject *module) {
+  iterator_type = (PyTypeObject *)PyType_FromSpec(&iterator_spec);
   ecru_py_chan_type = (PyTypeObject *)PyType_FromSpec(&spec);
-  return ecru_py_chan_type ? PyModule_AddType(module, ecru_py_chan_type) : -1;
+  return iterator_type && ecru_py_chan_type ? PyModule_AddType(module, ecru_py_chan_type) : -1;
 }

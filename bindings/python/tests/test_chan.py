@@ -4,6 +4,7 @@ import gc
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -174,6 +175,39 @@ def test_c8_iterating_keeps_the_end() -> None:
 
     ecru.go(feed)
     assert [value for value in chan.rx()] == [0, 1, 2]
+
+
+def test_c8_leaving_a_loop_closes_nothing() -> None:
+    chan: ecru.Chan[int] = ecru.Chan(10)
+    receiver, sender = chan.rx(), chan.tx()
+
+    def through() -> Iterator[int]:
+        yield from chan
+
+    def through_end() -> Iterator[int]:
+        yield from receiver
+
+    for n, values in enumerate((iter(chan), iter(receiver), through(), through_end())):
+        sender.send(n)
+        for value in values:
+            assert value == n
+            break
+        del values
+        assert not chan.closed
+        assert not receiver.closed
+
+
+def test_c8_a_loop_ends_with_its_end() -> None:
+    chan: ecru.Chan[int] = ecru.Chan(3)
+    receiver, other = chan.rx(), chan.rx()
+    for n in range(3):
+        chan.send(n)
+    seen = []
+    for value in receiver:
+        seen.append(value)
+        receiver.close()
+    assert seen == [0]
+    assert other.recv() == 1
 
 
 def test_c8_ends_and_channels_go_without_the_collector() -> None:

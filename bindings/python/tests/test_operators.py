@@ -267,3 +267,28 @@ def test_pipelines_lose_and_invent_nothing(lists: list[list[int]], size: int, ah
     assert sorted(value for batch in batches for value in batch) == sorted(
         value for values in lists for value in values
     )
+
+
+@pytest.mark.parametrize("operator", [lambda s: ops.map(str, s), lambda s: ops.take(s, 1), lambda s: ops.batch(s, 1)])
+def test_c8_stopping_an_operator_leaves_a_channel_and_its_ends_open(operator: Callable[[Any], Any]) -> None:
+    chan: ecru.Chan[int] = ecru.Chan(10)
+    receiver = chan.rx()
+    for source in (chan, receiver):
+        chan.send(1)
+        chan.send(2)
+        values = operator(source)
+        next(values)
+        values.close()
+        assert not chan.closed
+        assert not receiver.closed
+
+
+def test_a_buffer_stopped_early_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(ecru, "excepthook", lambda *about: told.append(about))
+    values = ops.buffer(endless(), 3)
+    assert next(values) == 0
+    values.close()
+    del values
+    gc.collect()
+    assert not told

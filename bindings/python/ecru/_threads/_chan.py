@@ -6,7 +6,7 @@ collector sees it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from operator import index
 from types import GenericAlias, TracebackType
@@ -182,8 +182,8 @@ class Chan(Generic[T]):
     def __bool__(self) -> Literal[True]:
         return True
 
-    def __iter__(self) -> Self:
-        return self
+    def __iter__(self) -> Iterator[T]:
+        return _Iterator(self)
 
     def __enter__(self) -> Self:
         return self
@@ -192,6 +192,21 @@ class Chan(Generic[T]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
         lib.ecru_chan_close(self._handle)
+
+
+class _Iterator(Generic[T]):
+    """What iter(chan) gives: it has no close, which `yield from` would call for the generator that ends."""
+
+    __slots__ = ("_chan",)
+
+    def __init__(self, chan: Chan[T]) -> None:
+        self._chan = chan
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        return next(self._chan)
 
 
 # ---- select ----------------------------------------------------------------------------------------------------------
