@@ -69,6 +69,10 @@ class _End(Generic[T]):
         if not self._count:
             self._last()
 
+    def _used(self) -> Chan[T]:
+        """The channel, for what goes past the methods. Raises ChanClosed, as they do, if this end is closed."""
+        return self._chan if self._open else _closed()
+
     def _seal(self) -> None:
         raise NotImplementedError
 

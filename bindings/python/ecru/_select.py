@@ -72,7 +72,7 @@ def _native_chan(chan: Any) -> _native.Chan[Any] | None:
     if chan is None or isinstance(chan, _native.Chan):
         return chan
     if isinstance(chan, (Sender, Receiver)):
-        return chan._chan
+        return chan._used()
     raise TypeError(f"a Chan, or an end of one, is needed, not {chan!r}")
 
 
@@ -85,20 +85,21 @@ def select(
     (IO, "r" or "w"); None, which is never ready. Of several that are ready one is picked at random, with priority the
     first. default: if given, taken when no case is ready at once (or, with a timeout, in time). timeout: seconds;
     without a default raises DeadlineExceeded when they are over. A closed channel's case is ready: ok is then False.
-    Without any case and default it parks until cancelled. Raises Cancelled (then no case was done); TypeError for what
-    is no case, before anything is done.
+    Without any case and default it parks until cancelled. Raises Cancelled (then no case was done); before anything is
+    done ChanClosed for an end that is closed itself, and TypeError for what is no case.
     """
     try:
         result = _select(cases, timeout is None and default is not _NOTHING, priority, timeout)  # type: ignore[arg-type]
     except TypeError:
         if not any(isinstance(case, (Receiver, _HasCase)) for case in cases):
             raise
-        return _select_any(cases, default, timeout, priority)
-    if result is not None:
-        return _new(Selected, result)
-    if default is _NOTHING:
-        raise DeadlineExceeded(f"no case was ready within {timeout} s")
-    return Selected(-1, default, False)
+    else:
+        if result is not None:
+            return _new(Selected, result)
+        if default is _NOTHING:
+            raise DeadlineExceeded(f"no case was ready within {timeout} s")
+        return Selected(-1, default, False)
+    return _select_any(cases, default, timeout, priority)
 
 
 def wait_fd(fd: int | _HasFileno, directions: str = "r", timeout: SupportsFloat | None = None) -> str:
@@ -126,5 +127,5 @@ def _select_any(cases: tuple[_Case, ...], default: Any, timeout: SupportsFloat |
 
 def _native_case(case: _Case) -> _native._Case:
     if isinstance(case, Receiver):
-        return case._chan
+        return case._used()
     return case._case() if isinstance(case, _HasCase) else case

@@ -46,24 +46,37 @@ class _Pump(Generic[T]):
 
 
 class _Input(Generic[T]):
-    """A source as a channel: its own, or a pump's."""
+    """A source as a channel: its own, or a pump's. Raises ChanClosed for an end that is closed already."""
 
-    __slots__ = ("_pump", "chan")
+    __slots__ = ("_chan", "_end", "_pump")
 
     def __init__(self, crew: Crew, source: Iterable[T], cap: int = 0) -> None:
         self._pump: _Pump[T] | None = None
+        self._end: Receiver[T] | None = None
         if isinstance(source, _native.Chan):
-            self.chan: _native.Chan[T] = source
+            self._chan: _native.Chan[T] = source
         elif isinstance(source, Receiver):
-            self.chan = source._chan
+            self._chan, self._end = source._used(), source
         else:
             self._pump = _Pump(crew, source, cap)
-            self.chan = self._pump.chan
+            self._chan = self._pump.chan
+
+    @property
+    def chan(self) -> _native.Chan[T]:
+        """What to receive from next: nothing more once the end is closed."""
+        return self._chan if self._end is None or self._end._open else _nothing()
 
     def check(self) -> None:
         """At the end: raises the source's error."""
         if self._pump and self._pump.error:
             raise self._pump.error
+
+
+def _nothing() -> _native.Chan[Any]:
+    """A channel that has ended."""
+    chan: _native.Chan[Any] = _native.Chan()
+    chan.close()
+    return chan
 
 
 def map(f: Callable[[T], U], source: Iterable[T], limit: int | None = None) -> Stream[U]:
@@ -180,8 +193,8 @@ def _timed_batch(source: Iterable[T], size: int, seconds: float) -> Stream[list[
     crew = Crew()
     try:
         values = _Input(crew, source)
-        for first in values.chan:
-            some = [first]
+        while (received := values.chan.recv2())[1]:
+            some = [received[0]]
             until = now() + seconds
             while len(some) < size:
                 picked = _native.select((values.chan,), timeout=until - now())

@@ -283,6 +283,25 @@ def test_c8_stopping_an_operator_leaves_a_channel_and_its_ends_open(operator: Ca
         assert not receiver.closed
 
 
+@pytest.mark.parametrize(
+    "operator",
+    [ops.merge, lambda s: ops.map(str, s, limit=1), lambda s: ops.batch(s, 1, LONG), lambda s: ops.map(str, s)],
+)
+def test_c8_a_closed_end_gives_an_operator_nothing(operator: Callable[[Any], Any]) -> None:
+    chan: ecru.Chan[int] = ecru.Chan(10)
+    receiver, other = chan.rx(), chan.rx()
+    for n in range(5):
+        chan.send(n)
+    values = operator(receiver)
+    next(values)
+    receiver.close()
+    assert len(list(values)) <= 1  # what it had taken
+    assert len(chan) >= 3
+    with pytest.raises(ecru.ChanClosed, match="this end is closed"):
+        next(operator(receiver))
+    assert not other.closed
+
+
 def test_a_buffer_stopped_early_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
     monkeypatch.setattr(ecru, "excepthook", lambda *about: told.append(about))

@@ -159,6 +159,24 @@ def test_ends_of_channels_are_cases() -> None:
     assert ecru.select(ecru.recv(receiver), default=1).index == -1
 
 
+def test_c8_a_closed_end_is_no_case() -> None:
+    chan = full(1)
+    receiver, sender, keep = chan.rx(), chan.tx(), (chan.rx(), chan.tx())
+    receiver.close()
+    sender.close()
+    event = ecru.Event()  # as what is no native case itself, it takes the other way through select
+    for select in (
+        lambda: ecru.select(receiver),
+        lambda: ecru.select(event, receiver, default=0),
+        lambda: ecru.select(ecru.recv(receiver)),
+        lambda: ecru.select(ecru.send(sender, 2)),
+    ):
+        with pytest.raises(ecru.ChanClosed, match="this end is closed"):
+            select()
+    assert keep[0].recv() == 1
+    assert len(chan) == 0
+
+
 def test_results_match() -> None:
     match ecru.select(ecru.Chan(), full("x")):
         case 1, value, True:
