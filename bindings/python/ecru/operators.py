@@ -185,8 +185,22 @@ def batch(source: Iterable[T], size: int, seconds: float | None = None) -> Strea
 
 def _batch(source: Iterable[T], size: int) -> Stream[list[T]]:
     values = iter(source)
-    while some := list(islice(values, size)):
-        yield some
+    failure: Exception | None = None
+    try:
+        while failure is None:
+            some: list[T] = []
+            try:
+                for value in islice(values, size):
+                    some.append(value)  # noqa: PERF402 - what came before an error is to stay
+            except Exception as error:
+                failure = error
+            if not some:
+                break
+            yield some
+        if failure is not None:
+            raise failure
+    finally:
+        del failure  # no cycle through the traceback
 
 
 def _timed_batch(source: Iterable[T], size: int, seconds: float) -> Stream[list[T]]:

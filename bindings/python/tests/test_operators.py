@@ -118,6 +118,15 @@ def test_batch_by_size() -> None:
     assert list(ops.batch(iter(range(4)), 3, LONG)) == [[0, 1, 2], [3]]
 
 
+@pytest.mark.parametrize("seconds", [None, LONG])
+def test_batch_gives_what_came_before_an_error(seconds: float | None) -> None:
+    seen = []
+    with pytest.raises(KeyError, match="source"):
+        for values in ops.batch(failing(5), 3, seconds):
+            seen.append(values)
+    assert seen == [[0, 1, 2], [3, 4]]
+
+
 def test_batch_by_time() -> None:
     chan: ecru.Chan[int] = ecru.Chan(None)
     chan.send(1)
