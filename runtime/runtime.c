@@ -56,7 +56,7 @@ ecru__processor *ecru__processor_new(uint32_t index) {
   ecru__processor *p = (ecru__processor *)(void *)aligned;
   p->index = index;
   p->timers = &ecru__timer_table[index];
-  p->random = (uint32_t)(ecru__sched.options.seed >> 7) + index * 2654435761u + 1;
+  p->random = (uint32_t)(ecru__mixed(ecru__sched.options.seed + (index + 1) * ECRU__GOLDEN) >> 32); // D6: seeds next to each other give other picks
   if (p->random == 0) p->random = 1;
   return p;
 }

@@ -556,6 +556,7 @@ static void retire(ecru__worker *w, ecru__processor *p) {
 
 static ecru__goroutine *steal(ecru__processor *p) {
   uint32_t created = atomic_load_explicit(&ecru__sched.created, memory_order_acquire);
+  if (created < 2) return NULL; // nor draws: how often one looks for work is no decision that a seed could replay (D6)
   p->random ^= p->random << 13;
   p->random ^= p->random >> 17;
   p->random ^= p->random << 5;

@@ -29,6 +29,14 @@ typedef struct ecru__processor ecru__processor;
 #define ECRU__SET(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
 #define ECRU__LOOK(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
 
+/// splitmix64: numbers ECRU__GOLDEN apart become unrelated ones.
+#define ECRU__GOLDEN UINT64_C(0x9e3779b97f4a7c15)
+static inline uint64_t ecru__mixed(uint64_t z) {
+  z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+  z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+  return z ^ (z >> 31);
+}
+
 enum { ECRU__DEAD = 0, ECRU__RUNNABLE = 1, ECRU__ON_CPU = 2, ECRU__WAITING = 3, ECRU__BLOCKING = 4 };
 enum { ECRU__NAME_BYTES = 32, ECRU__RING = 256, ECRU__MAXPROCS_LIMIT = 256, ECRU__CACHED_STACKS = 64 };
 enum { ECRU__HOSTS_LIMIT = 64, ECRU__HEAPS = ECRU__MAXPROCS_LIMIT + ECRU__HOSTS_LIMIT };

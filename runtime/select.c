@@ -247,10 +247,8 @@ static uint32_t random_below(ecru__worker *w, uint32_t bound) {
     x ^= x << 5;
     processor->random = x;
   } else {
-    uint64_t z = atomic_fetch_add_explicit(&drawn, 1, memory_order_relaxed) * UINT64_C(0x9e3779b97f4a7c15) + (uintptr_t)w;
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    x = (uint32_t)(z >> 32);
+    uint64_t number = atomic_fetch_add_explicit(&drawn, 1, memory_order_relaxed);
+    x = (uint32_t)(ecru__mixed(number * ECRU__GOLDEN + (uintptr_t)w) >> 32);
   }
   return (uint32_t)((uint64_t)x * bound >> 32);
 }

@@ -369,6 +369,39 @@ TEST(runtime, extreme_options_are_taken) { // G13
   CHECK_EQ(ecru_maxprocs(), 2); // there can be no more
 }
 
+enum { PICKS = 32 };
+static void pick(void *put) { // what a select takes of two that are ready, again and again
+  uint32_t *picks = put;
+  ecru_chan *chans[2];
+  ecru_case cases[2];
+  int value;
+  for (int i = 0; i < 2; i++) {
+    CHECK_EQ(ecru_chan_create(&chans[i], sizeof(int), PICKS), 0);
+    for (int n = 0; n < PICKS; n++) CHECK_EQ(ecru_chan_send(chans[i], &n), 0);
+    cases[i] = (ecru_case){.kind = ECRU_CASE_RECV, .object = chans[i], .value = &value};
+  }
+  for (int n = 0; n < PICKS; n++) *picks = *picks << 1 | (uint32_t)ecru_select(cases, 2, 0);
+  for (int i = 0; i < 2; i++) ecru_chan_release(chans[i]);
+}
+static uint32_t picks_of(uint64_t seed) {
+  ecru_options options = good();
+  options.maxprocs = 1;
+  options.seed = seed;
+  uint32_t picks = 0;
+  CHECK_EQ(ecru_run_with(&options, pick, &picks), 0);
+  return picks;
+}
+TEST(runtime, each_seed_gives_its_own_picks) { // D6
+  enum { SEEDS = 130 };
+  uint32_t picks[SEEDS + 1];
+  for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+    picks[seed] = picks_of(seed);
+    for (uint64_t other = 1; other < seed; other++) CHECK(picks[other] != picks[seed]);
+  }
+  CHECK_EQ(picks_of(3), picks[3]);
+  CHECK(picks_of(UINT64_C(3) << 32) != picks[3]);
+}
+
 TEST(runtime, options_of_an_older_header_are_taken) { // G13
   struct { size_t size; int maxprocs, threads_max; uint64_t garbage[8]; } older = {2 * sizeof(size_t), 3, 0, {0}};
   memset(older.garbage, 0xAB, sizeof older.garbage);
