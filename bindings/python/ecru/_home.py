@@ -53,7 +53,8 @@ def run(f: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
 
 
 def excepthook(task: Task[object], error: BaseException, /) -> None:
-    """Called with an error of a goroutine that nobody has asked for: prints it. `ecru.excepthook` may be replaced.
+    """Called with an error of a goroutine that nobody has asked for: prints it. `ecru.excepthook` may be replaced; if
+    the one in its place fails, that is told by sys.unraisablehook, and this one is called.
 
     `Cancelled` is none. SystemExit and KeyboardInterrupt are raised in the thread's first goroutine instead.
     """

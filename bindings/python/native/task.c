@@ -36,19 +36,26 @@ static bool unobserved(const TaskObject *t) {
   return t->error && !is_observed(t) && !PyErr_GivenExceptionMatches(t->error, PyExc_SystemExit) && !PyErr_GivenExceptionMatches(t->error, ecru_py_cancelled);
 }
 
-/// An error nobody will look at goes to ecru.excepthook. It is a borrowed reference.
+/// Calls the excepthook of a module; what that raises is told. returns: whether it returned.
+static bool tell(TaskObject *t, const char *module) {
+  PyObject *from = PyImport_ImportModule(module);
+  PyObject *hook = from ? PyObject_GetAttr(from, excepthook_name) : NULL;
+  PyObject *said = hook ? PyObject_CallFunctionObjArgs(hook, (PyObject *)t, t->error, NULL) : NULL;
+  bool told = said != NULL;
+  if (!told) PyErr_WriteUnraisable((PyObject *)t);
+  Py_XDECREF(said);
+  Py_XDECREF(hook);
+  Py_XDECREF(from);
+  return told;
+}
+
+/// An error nobody will look at goes to ecru.excepthook; if that fails, to the package's own. It is a borrowed reference.
 static void report(TaskObject *t) {
   if (!unobserved(t)) return;
   set_observed(t);
   PyObject *type, *value, *traceback;
   PyErr_Fetch(&type, &value, &traceback);
-  PyObject *ecru = PyImport_ImportModule("ecru");
-  PyObject *hook = ecru ? PyObject_GetAttr(ecru, excepthook_name) : NULL;
-  PyObject *said = hook ? PyObject_CallFunctionObjArgs(hook, (PyObject *)t, t->error, NULL) : NULL;
-  if (!said) PyErr_WriteUnraisable((PyObject *)t);
-  Py_XDECREF(said);
-  Py_XDECREF(hook);
-  Py_XDECREF(ecru);
+  if (!tell(t, "ecru")) (void)tell(t, "ecru._home");
   PyErr_Restore(type, value, traceback);
 }
 

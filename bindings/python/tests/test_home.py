@@ -341,13 +341,17 @@ def test_cancelled_is_no_error(monkeypatch):
     assert not told
 
 
-def test_a_hook_that_raises_is_reported(monkeypatch):
+@pytest.mark.parametrize(("hook", "error"), [(lambda task, error: 1 / 0, ZeroDivisionError), (None, TypeError)])
+def test_t2_a_hook_that_fails_is_reported_with_the_error_it_was_given(monkeypatch, capsys, hook, error):
     told = []
     monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: told.append(type(unraisable.exc_value)))
-    monkeypatch.setattr(ecru, "excepthook", lambda task, error: 1 / 0)
+    monkeypatch.setattr(ecru, "excepthook", hook)
     native.go(int, "x")
     native.spawn(native.yield_).join()
-    assert told == [ZeroDivisionError]
+    assert told == [error]
+    said = capsys.readouterr().err
+    assert said.startswith("Exception in goroutine ")
+    assert said.count("ValueError: invalid literal for int() with base 10: 'x'") == 1
 
 
 ENDS = ["native.sleep(None)", "while True: native.yield_()", "native.Chan().recv()", "task.join()"]

@@ -8,6 +8,7 @@ import time
 from _thread import get_ident
 from collections.abc import Callable
 from contextvars import Context, copy_context
+from importlib import import_module
 from itertools import count
 from types import GenericAlias, SimpleNamespace, TracebackType
 from typing import Any, Generic, NoReturn, ParamSpec, SupportsFloat, TypeVar, cast
@@ -128,16 +129,21 @@ class Task(Generic[T]):
         return not (self._error is None or self._observed or isinstance(self._error, (SystemExit, Cancelled)))
 
     def _report(self) -> None:
-        """An error nobody will look at goes to ecru.excepthook."""
+        """An error nobody will look at goes to ecru.excepthook; if that fails, to the package's own."""
         if not self._is_unseen():
             return
         self._observed = True
-        try:
-            import ecru
+        if not self._tell("ecru"):
+            self._tell("ecru._home")
 
-            ecru.excepthook(cast(Any, self), cast(BaseException, self._error))
+    def _tell(self, module: str) -> bool:
+        """Calls the excepthook of a module; what that raises is told. Whether it returned."""
+        try:
+            import_module(module).excepthook(self, self._error)
         except BaseException as error:
             tell_unraisable(error, self)
+            return False
+        return True
 
 
 def tell_unraisable(error: BaseException, source: object) -> None:
