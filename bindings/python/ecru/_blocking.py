@@ -12,6 +12,7 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
+from ecru._arguments import plain
 from ecru._native import Cancelled, Chan, Mutex, Token, check, select
 
 T = TypeVar("T")
@@ -101,6 +102,7 @@ def run_blocking(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     then runs on, and its result is dropped (what it waits for through ecru is cancelled); if it has not begun it never
     does. At most 64 run at once; more wait for their turn.
     """
+    plain(f)
     job = _Job(lambda: f(*args, **kwargs))
     _pool.submit(job)
     try:

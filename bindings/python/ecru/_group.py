@@ -9,7 +9,8 @@ from itertools import islice, repeat
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from ecru import _native
+from ecru import _arguments, _native
+from ecru._arguments import plain
 from ecru._native import Cancelled, Chan, Task, Token, check, current, select
 
 if TYPE_CHECKING:
@@ -48,16 +49,6 @@ class Crew(_native.Crew):
         self.token.cancel()
         for error in self.join():
             raise error
-
-
-_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect takes long to import
-
-
-def _plain(f: Callable[P, T]) -> Callable[P, T]:
-    """As go and spawn have it. TypeError: a coroutine function."""
-    if getattr(getattr(f, "__code__", None), "co_flags", 0) & _COROUTINE:
-        raise TypeError(f"a plain function is needed, not {f!r}: ecru.aio.run(f(...)) runs a coroutine")
-    return f
 
 
 class _Places:
@@ -110,9 +101,7 @@ class TaskGroup:
     """
 
     def __init__(self, limit: int | None = None, *, supervisor: bool = False) -> None:
-        if limit is not None and limit < 1:
-            raise ValueError(f"limit: 1 or more, or None for no limit, not {limit!r}")
-        self._limit = limit
+        self._limit = _arguments.limit(limit)
         self._places: _Places | None = None
         self._supervisor = supervisor
         self._crew: Crew | None = None
@@ -176,7 +165,7 @@ class TaskGroup:
     ) -> Task[T]:
         """f in a goroutine that has taken its place."""
         try:
-            return crew.start(places.run, _plain(f), args, kwargs)
+            return crew.start(places.run, plain(f), args, kwargs)
         except BaseException:
             places.leave()
             raise
@@ -239,7 +228,7 @@ def _call_of(work: Callable[[], T] | Task[T]) -> Callable[[], T]:
     call = work.result if isinstance(work, Task) else work
     if not callable(call):
         raise TypeError(f"a callable without arguments, or a Task, is needed, not {work!r}")
-    return _plain(call)
+    return plain(call)
 
 
 def gather(
@@ -303,9 +292,7 @@ def as_completed(work: Iterable[Callable[[], T] | Task[T]], limit: int | None = 
     result() then gives what each did. When the iteration is given up what it started is cancelled, and has ended after
     close(). The callables run under the token that is current at the first next().
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit: 1 or more, or None for no limit, not {limit!r}")
-    return _as_completed(iter(work), limit)
+    return _as_completed(iter(work), _arguments.limit(limit))
 
 
 def _as_completed(work: Iterator[Callable[[], T] | Task[T]], limit: int | None) -> Generator[Task[T], None, None]:
@@ -337,11 +324,10 @@ def map(f: Callable[..., T], /, *iterables: Iterable[Any], limit: int | None = N
     At most `limit` are started and not yet yielded. The first error, in order, is raised as it is; then, and when the
     iteration is given up, the others are cancelled, and have ended. Nothing starts before the first next().
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit: 1 or more, or None for no limit, not {limit!r}")
+    most = _arguments.limit(limit)
     if not iterables:
         raise TypeError("map: an iterable is needed")
-    return _map(f, zip(*iterables), limit)  # noqa: B905 - the shortest ends it, as with the builtin
+    return _map(f, zip(*iterables), most)  # noqa: B905 - the shortest ends it, as with the builtin
 
 
 def _map(f: Callable[..., T], arguments: Iterator[tuple[Any, ...]], limit: int | None) -> Generator[T, None, None]:

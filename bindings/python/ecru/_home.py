@@ -20,6 +20,7 @@ from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TextIO, TypeVar
 
 from ecru import _import_locks, _native, _workers
+from ecru._arguments import plain
 from ecru._native import Cancelled, Task, Token
 
 P = ParamSpec("P")
@@ -42,6 +43,7 @@ def run(f: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     then the main thread goes on without it, any other waits on, since a thread cannot end before its goroutines.
     If the thread runs goroutines already, `f` is just called.
     """
+    plain(f)
     if _native.is_home():
         return f(*args, **kwargs)
     _native.enter_home()

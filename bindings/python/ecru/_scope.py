@@ -7,11 +7,11 @@ turns into DeadlineExceeded, or into nothing; scopes between let it pass on.
 
 from __future__ import annotations
 
-import math
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, SupportsFloat
 
+from ecru import _arguments
 from ecru._native import Cancelled, Token
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class Scope:
         shield: bool = False,
         quiet: bool = False,
     ) -> None:
-        self._seconds = None if seconds is None else _number(seconds)
-        self._until = None if until is None else _number(until)
+        self._seconds = None if seconds is None else _arguments.seconds("seconds", seconds)
+        self._until = None if until is None else _arguments.seconds("instant", until)
         self._shield, self._quiet, self.caught = shield, quiet, False
         self._token: Token | None = None
 
@@ -100,12 +100,6 @@ class Scope:
 
     def _words(self) -> str:
         return "the deadline has passed" if self._seconds is None else f"the time is up: {self._seconds:g} s"
-
-
-def _number(seconds: SupportsFloat) -> float:
-    if math.isnan(seconds):
-        raise ValueError("seconds: not a number")
-    return float(seconds)
 
 
 def timeout(seconds: SupportsFloat | None) -> Scope:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, SupportsFloat
 
-from ecru import _native
+from ecru import _arguments, _native
 from ecru._native import Mutex
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ class Ticker:
     select.
 
     A tick nobody waited for is dropped, several are one (K6). Each tick goes to one waiter. stop() ends the iteration.
-    Raises ValueError unless seconds > 0.
+    Raises TypeError; ValueError unless seconds > 0.
     """
 
     def __init__(self, seconds: float) -> None:
-        if not seconds > 0:
+        self._period = _arguments.seconds("a ticker's period", seconds)
+        if self._period <= 0:
             raise ValueError(f"a ticker's period is a positive number of seconds, not {seconds!r}")
-        self._period = float(seconds)
         self._start = now()
         self._given = 0  # ticks that are past
         self._mutex = Mutex()

@@ -14,6 +14,7 @@ from contextvars import Context, copy_context
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 from ecru import _native
+from ecru._arguments import plain, whole
 from ecru._native import Chan, Closed, Mutex, Token
 from ecru._sync import WaitGroup
 from ecru._time import now
@@ -88,8 +89,8 @@ class GoroutineExecutor(concurrent.futures.Executor):
 
     def __init__(self, max_workers: int | None = None) -> None:
         """Raises ValueError for max_workers < 1; RuntimeError in a thread that runs no goroutines."""
-        if max_workers is not None and max_workers < 1:
-            raise ValueError("max_workers: 1 or more, or None")
+        if max_workers is not None:
+            whole("max_workers", max_workers, 1, ", or None")
         self._calls: Chan[_Call[Any]] = Chan(None)
         self._mutex = Mutex()
         self._shut = False
@@ -98,6 +99,7 @@ class GoroutineExecutor(concurrent.futures.Executor):
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Has a goroutine call fn(*args, **kwargs). Any thread. Raises RuntimeError after shutdown()."""
+        plain(fn)
         future: Future[_T] = Future()
         call = _Call(future, lambda: fn(*args, **kwargs))
         with self._mutex:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable
 from itertools import islice
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from ecru import _native
+from ecru import _arguments, _native
 from ecru._chan import Receiver
 from ecru._group import Crew, look_at
 from ecru._time import now
@@ -84,11 +84,8 @@ def map(f: Callable[[T], U], source: Iterable[T], limit: int | None = None) -> S
 
     ValueError if limit < 1.
     """
-    if limit is None:
-        return _map(f, source)
-    if limit < 1:
-        raise ValueError(f"limit: 1 or more, or None for one after the other, not {limit!r}")
-    return _map_at_once(f, source, limit)
+    most = _arguments.limit(limit, "one after the other")
+    return _map(f, source) if most is None else _map_at_once(f, source, most)
 
 
 def _map(f: Callable[[T], U], source: Iterable[T]) -> Stream[U]:
@@ -128,18 +125,21 @@ def filter(predicate: Callable[[T], object], source: Iterable[T]) -> Stream[T]:
 
 def take(source: Iterable[T], count: int) -> Stream[T]:
     """The first `count` values; no more are taken from the source. ValueError if count is negative."""
-    if count < 0:
-        raise ValueError(f"count: 0 or more, not {count!r}")
-    return (value for value in islice(source, count))
+    most = _arguments.whole("count", count, 0)
+    return (value for value in islice(source, most))
 
 
 def throttle(source: Iterable[T], seconds: float) -> Stream[T]:
     """The values, at least `seconds` apart: later ones wait in the source, none is dropped. ValueError if seconds is
     negative.
     """
-    if not seconds >= 0:
+    return _throttle(source, _not_negative(seconds))
+
+
+def _not_negative(seconds: float) -> float:
+    if _arguments.seconds("seconds", seconds) < 0:
         raise ValueError(f"seconds: 0 or more, not {seconds!r}")
-    return _throttle(source, seconds)
+    return seconds
 
 
 def _throttle(source: Iterable[T], seconds: float) -> Stream[T]:
@@ -155,9 +155,7 @@ def buffer(source: Iterable[T], size: int) -> Stream[T]:
 
     Those are lost when the consumer stops early.
     """
-    if size < 1:
-        raise ValueError(f"size: 1 or more, not {size!r}")
-    return _buffer(source, size)
+    return _buffer(source, _arguments.whole("size", size, 1))
 
 
 def _buffer(source: Iterable[T], size: int) -> Stream[T]:
@@ -176,11 +174,8 @@ def batch(source: Iterable[T], size: int, seconds: float | None = None) -> Strea
 
     ValueError if size < 1, or seconds is negative.
     """
-    if size < 1:
-        raise ValueError(f"size: 1 or more, not {size!r}")
-    if seconds is not None and not seconds >= 0:
-        raise ValueError(f"seconds: 0 or more, not {seconds!r}")
-    return _batch(source, size) if seconds is None else _timed_batch(source, size, seconds)
+    most = _arguments.whole("size", size, 1)
+    return _batch(source, most) if seconds is None else _timed_batch(source, most, _not_negative(seconds))
 
 
 def _batch(source: Iterable[T], size: int) -> Stream[list[T]]:
@@ -191,7 +186,7 @@ def _batch(source: Iterable[T], size: int) -> Stream[list[T]]:
             some: list[T] = []
             try:
                 for value in islice(values, size):
-                    some.append(value)  # noqa: PERF402 - what came before an error is to stay
+                    some.append(value)  # not a list(): what came before an error stays
             except Exception as error:
                 failure = error
             if not some:

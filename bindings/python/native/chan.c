@@ -42,6 +42,10 @@ static PyObject *chan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
       return NULL;
     }
   }
+  if (cap == Py_None && options.full != ECRU_FULL_WAIT)
+    return PyErr_Format(PyExc_ValueError, "full=\"%s\": a channel without a bound (cap=None) is never full", full), NULL;
+  if (capacity == 0 && cap != Py_None && (options.full == ECRU_FULL_DROP_NEWEST || options.full == ECRU_FULL_DROP_OLDEST))
+    return PyErr_Format(PyExc_ValueError, "full=\"%s\": cap of 1 or more: a channel that holds nothing has nothing to drop", full), NULL;
   ChanObject *c = (ChanObject *)type->tp_alloc(type, 0);
   if (!c) return NULL;
   int status = ecru_chan_create_with(&c->chan, sizeof(PyObject *), (size_t)capacity, &options);
@@ -115,18 +119,23 @@ int ecru_py_chan_get(ChanObject *c, PyObject **value, int64_t instant) {
   return status;
 }
 
+static PyObject *failed(int status) {
+  if (status == ECRU_ECLOSED) return PyErr_SetString(ecru_py_closed, "the channel is closed"), NULL;
+  return ecru_py_raise(status);
+}
+
 static PyObject *chan_send(ChanObject *c, PyObject *value) {
   int status = ecru_py_chan_put(c, value, ECRU_FOREVER);
   if (status == 0) Py_RETURN_NONE;
   if (status == ECRU_EAGAIN) return PyErr_SetString(PyExc_BlockingIOError, "the channel is full"), NULL;
-  return ecru_py_raise(status);
+  return failed(status);
 }
 
 static PyObject *chan_recv(ChanObject *c, PyObject *unused) {
   (void)unused;
   PyObject *value;
   int status = ecru_py_chan_get(c, &value, ECRU_FOREVER);
-  return status == 0 ? value : ecru_py_raise(status);
+  return status == 0 ? value : failed(status);
 }
 
 static PyObject *chan_next(ChanObject *c) {
@@ -176,7 +185,7 @@ static PyObject *chan_try_send(ChanObject *c, PyObject *value) {
   int status = ecru_py_chan_put(c, value, AT_ONCE);
   if (status == 0) Py_RETURN_TRUE;
   if (status == ECRU_EAGAIN) Py_RETURN_FALSE;
-  return ecru_py_raise(status);
+  return failed(status);
 }
 
 /// recv2() -> (value, True), or (None, False) once closed and drained.
@@ -202,14 +211,14 @@ static PyObject *chan_try_recv(ChanObject *c, PyObject *unused) {
   PyObject *value;
   int status = ecru_py_chan_get(c, &value, AT_ONCE);
   if (status == 0) return pair_of(value, true);
-  return status == ECRU_EAGAIN ? pair_of(Py_NewRef(Py_None), false) : ecru_py_raise(status);
+  return status == ECRU_EAGAIN ? pair_of(Py_NewRef(Py_None), false) : failed(status);
 }
 
 static PyObject *chan_close(ChanObject *c, PyObject *unused) {
   (void)unused;
   int status = ecru_chan_close(c->chan);
   if (status == 0) Py_RETURN_NONE;
-  return ecru_py_raise(status);
+  return failed(status);
 }
 
 static PyObject *chan_enter(PyObject *self, PyObject *unused) { return (void)unused, Py_NewRef(self); }

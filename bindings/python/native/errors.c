@@ -32,7 +32,7 @@ PyObject *ecru_py_raise(int status) {
   case ECRU_EINTR: return NULL; // a signal handler has raised something
   case ECRU_ECANCELED:
   case ECRU_ETIMEDOUT: return raise_cancelled(status);
-  case ECRU_ECLOSED: PyErr_SetNone(ecru_py_closed); return NULL;
+  case ECRU_ECLOSED: PyErr_SetString(ecru_py_closed, "the handle is closed"); return NULL;
   case ECRU_ENOMEM: return PyErr_NoMemory();
   case ECRU_EINVAL: PyErr_SetString(PyExc_ValueError, ecru_strerror(status)); return NULL;
   case ECRU_ENOHOST: return raise_gaierror(EAI_NONAME, status);

@@ -10,13 +10,20 @@ PyObject *ecru_py_address_text(const ecru_address *address) {
   return status >= 0 ? PyUnicode_DecodeFSDefault(text) : ecru_py_raise(status);
 }
 
+/// Of a call that was given an address. returns: NULL with an exception.
+static PyObject *no_use_of(int status, const char *network, const char *where) {
+  if (status != ECRU_EINVAL) return ecru_py_raise(status);
+  return PyErr_Format(PyExc_ValueError, "%s (%s): an invalid address, or option: an address is host:port, the port 0 to 65535, or a Unix socket's path",
+                      where, network);
+}
+
 /// returns: 0; -1 with an exception.
 static int parse(ecru_address *address, const char *network, PyObject *text) {
   const char *words = PyUnicode_AsUTF8(text);
   if (!words) return -1;
   int status = ecru_address_parse(address, network, words);
   if (status == 0) return 0;
-  ecru_py_raise(status);
+  (void)no_use_of(status, network, words);
   return -1;
 }
 
@@ -37,7 +44,7 @@ static PyObject *dial(PyObject *module, PyObject *args, PyObject *names) {
   ecru_io *io = NULL;
   int status;
   ECRU_PY_WAIT(status, ecru_dial_with(&options, &io, network, where));
-  return status == 0 ? ecru_py_io_of(type, io) : ecru_py_raise(status);
+  return status == 0 ? ecru_py_io_of(type, io) : no_use_of(status, network, where);
 }
 
 static PyObject *listen_at(PyObject *module, PyObject *args, PyObject *names) {
@@ -58,7 +65,7 @@ static PyObject *listen_at(PyObject *module, PyObject *args, PyObject *names) {
   ecru_io *io = NULL;
   int status;
   ECRU_PY_WAIT(status, ecru_listen_with(&options, &io, network, where));
-  return status == 0 ? ecru_py_io_of(type, io) : ecru_py_raise(status);
+  return status == 0 ? ecru_py_io_of(type, io) : no_use_of(status, network, where);
 }
 
 PyObject *ecru_py_io_accept(IOObject *io, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {

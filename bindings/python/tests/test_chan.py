@@ -96,6 +96,28 @@ def test_c1_bad_capacities(arguments: Any, error: type[Exception]) -> None:
         ecru.Chan(*arguments)
 
 
+def test_c4_a_closed_channel_says_so() -> None:
+    chan: ecru.Chan[int] = ecru.Chan()
+    chan.close()
+    for call in (chan.recv, chan.try_recv, chan.close, lambda: chan.send(1), lambda: chan.try_send(1)):
+        with pytest.raises(ecru.ChanClosed, match=r"^the channel is closed$"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("cap", "full", "words"),
+    [
+        (0, "drop_oldest", 'full="drop_oldest": cap of 1 or more'),
+        (0, "drop_newest", 'full="drop_newest": cap of 1 or more'),
+        (None, "fail", "is never full"),
+        (None, "drop_oldest", "is never full"),
+    ],
+)
+def test_c6_a_policy_that_cannot_be_is_refused_in_its_words(cap: int | None, full: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        ecru.Chan(cap, full)
+
+
 def test_c8_the_last_sender_closes_the_channel() -> None:
     chan: ecru.Chan[int] = ecru.Chan(None)
     first = chan.tx()

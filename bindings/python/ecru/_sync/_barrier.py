@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import BrokenBarrierError
 
+from ecru._arguments import whole
 from ecru._native import Chan, Closed, Mutex, Token
 from ecru._sync._waits import closes
 
@@ -33,9 +34,7 @@ class Barrier:
     """
 
     def __init__(self, parties: int, action: Callable[[], object] | None = None, timeout: float | None = None) -> None:
-        if parties < 1:
-            raise ValueError("parties must be > 0")
-        self.parties = parties
+        self.parties = whole("parties", parties, 1)
         self._action, self._timeout = action, timeout
         self._mutex = Mutex()
         self._cycle = _Cycle(parties)

@@ -23,7 +23,10 @@ class Condition:
     def __init__(self, lock: Lock | RLock | None = None) -> None:
         self._lock = lock = lock if lock is not None else RLock()
         self._waiters: deque[Lock] = deque()
-        self.acquire, self.release, self._is_owned = lock.acquire, lock.release, lock._is_owned
+        try:
+            self.acquire, self.release, self._is_owned = lock.acquire, lock.release, lock._is_owned
+        except AttributeError:
+            raise TypeError(f"lock: a Lock or an RLock, not {lock!r}") from None
 
     def __enter__(self) -> bool:
         return self._lock.__enter__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
+from ecru._arguments import plain
 from ecru._native import Chan, Closed, Mutex, go
 from ecru._sync._waits import closes
 
@@ -85,6 +86,7 @@ class WaitGroup:
 
     def go(self, f: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """add, and f(*args, **kwargs) in a goroutine whose end, however it is, is done."""
+        plain(f)
         self.add()
         try:
             go(self._run, f, args, kwargs)

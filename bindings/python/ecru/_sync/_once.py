@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
+from ecru._arguments import plain
 from ecru._native import Lock
 from ecru._sync._waits import me
 
@@ -33,6 +34,7 @@ class Once:
         A run that is cancelled (or ends with another BaseException that is no Exception) does not count: the next
         caller runs. RuntimeError when called from within f.
         """
+        plain(f)
         if not self._done:
             if self._runner == me():
                 raise RuntimeError("Once.do called from the function it runs")

@@ -61,7 +61,7 @@ def fail(status: int) -> NoReturn:
     if status in (ECANCELED, ETIMEDOUT):
         raise _cancelled("deadline" if status == ETIMEDOUT else "cancelled")
     if status == ECLOSED:
-        raise Closed
+        raise Closed("the handle is closed")
     if status == lib.ECRU_ENOMEM:
         raise MemoryError
     text = ffi.string(lib.ecru_strerror(status)).decode()

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from operator import index
 from types import GenericAlias, TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, SupportsFloat, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, SupportsFloat, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from ecru._abi import ffi, lib
-from ecru._threads._base import EAGAIN, ECLOSED, ETIMEDOUT, FOREVER, fail, here, instant, wait
+from ecru._threads._base import EAGAIN, ECLOSED, ETIMEDOUT, FOREVER, Closed, fail, here, instant, wait
 from ecru._threads._io import IO
 from ecru._threads._task import Task
 from ecru._threads._token import Token
@@ -56,6 +56,12 @@ def _capacity(cap: Any) -> int:
     return number
 
 
+def _fail(status: int) -> NoReturn:
+    if status == ECLOSED:
+        raise Closed("the channel is closed")
+    fail(status)
+
+
 class Chan(Generic[T]):
     """Chan(cap=0, full="wait", name=None)
 
@@ -74,6 +80,11 @@ class Chan(Generic[T]):
             raise TypeError(f"full: a str, not {type(full).__name__}")
         if full not in _POLICIES:
             raise ValueError(f'full: "wait", "drop_newest", "drop_oldest" or "fail", not "{full}"')
+        if cap is None and full != "wait":
+            raise ValueError(f'full="{full}": a channel without a bound (cap=None) is never full')
+        capacity = 0 if cap is None else _capacity(cap)
+        if capacity == 0 and full.startswith("drop"):
+            raise ValueError(f'full="{full}": cap of 1 or more: a channel that holds nothing has nothing to drop')
         options = ffi.new("ecru_chan_options *")
         options.size = ffi.sizeof("ecru_chan_options")
         options.full = _POLICIES.index(full)
@@ -87,7 +98,7 @@ class Chan(Generic[T]):
             _dropping[number] = chan._values
             options.dropped, options.context = _dropped, ffi.cast("void *", number)
         out = ffi.new("ecru_chan **")
-        status = lib.ecru_chan_create_with(out, 8, 0 if cap is None else _capacity(cap), options)
+        status = lib.ecru_chan_create_with(out, 8, capacity, options)
         if status != 0:
             fail(status)
         chan._handle = ffi.gc(out[0], lib.ecru_chan_release)
@@ -123,7 +134,7 @@ class Chan(Generic[T]):
         del self._values[key]
         if status == EAGAIN:
             raise BlockingIOError("the channel is full")
-        fail(status)
+        _fail(status)
 
     def _recv(self) -> tuple[T, Literal[True]] | tuple[None, Literal[False]]:
         element = here.element
@@ -138,7 +149,7 @@ class Chan(Generic[T]):
         """Parks while nothing is there. Raises Closed once closed and drained."""
         value, ok = self._recv()
         if not ok:
-            fail(ECLOSED)
+            _fail(ECLOSED)
         return cast(T, value)
 
     def recv2(self) -> tuple[T, Literal[True]] | tuple[None, Literal[False]]:
@@ -160,7 +171,7 @@ class Chan(Generic[T]):
         if status == 0:
             return True
         del self._values[key]
-        return False if status == EAGAIN else fail(status)
+        return False if status == EAGAIN else _fail(status)
 
     def try_recv(self) -> tuple[T, Literal[True]] | tuple[None, Literal[False]]:
         """(value, True), or (None, False). Never parks. Raises Closed once closed and drained."""
@@ -168,13 +179,13 @@ class Chan(Generic[T]):
         status = lib.ecru_chan_try_recv(self._handle, element)
         if status == 0:
             return self._values.pop(element[0]), True
-        return _NOTHING if status == EAGAIN else fail(status)
+        return _NOTHING if status == EAGAIN else _fail(status)
 
     def close(self) -> None:
         """What is buffered can still be received. Raises Closed if it was."""
         status = lib.ecru_chan_close(self._handle)
         if status != 0:
-            fail(status)
+            _fail(status)
 
     def __len__(self) -> int:
         return lib.ecru_chan_len(self._handle)  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ from _thread import allocate_lock
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from operator import index
-from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat, TypeAlias, TypeVar
 
 from ecru._abi import ffi, lib
 from ecru._threads._base import (
@@ -414,10 +414,18 @@ def _word(text: Any) -> bytes:
     return data
 
 
+def _no_use_of(status: int, network: str, address: str) -> NoReturn:
+    """Of a call that was given an address."""
+    if status != lib.ECRU_EINVAL:
+        fail(status)
+    usual = "an address is host:port, the port 0 to 65535, or a Unix socket's path"
+    raise ValueError(f"{address} ({network}): an invalid address, or option: {usual}")
+
+
 def _parsed(network: str, text: str) -> Any:
     address = ffi.new("ecru_address *")
     status = lib.ecru_address_parse(address, _word(network), _word(text))
-    return address if status == 0 else fail(status)
+    return address if status == 0 else _no_use_of(status, network, text)
 
 
 def dial(network: str, address: str, type: type[_IO] | None = None, local: str | None = None) -> Any:
@@ -431,7 +439,7 @@ def dial(network: str, address: str, type: type[_IO] | None = None, local: str |
     bound = ffi.NULL if local is None else _parsed(network, local)
     options.local = bound
     status = wait_for_effect(lib.ecru_dial_with, options, out, _word(network), _word(address))
-    return kind._of(out[0]) if status == 0 else fail(status)
+    return kind._of(out[0]) if status == 0 else _no_use_of(status, network, address)
 
 
 def listen(
@@ -450,7 +458,7 @@ def listen(
     options.backlog, options.mode = backlog, mode
     options.flags = (lib.ECRU_LISTEN_REUSE_PORT if reuse_port else 0) | (lib.ECRU_LISTEN_V6_ONLY if v6_only else 0)
     status = wait(lib.ecru_listen_with, options, out, _word(network), _word(address))
-    return kind._of(out[0]) if status == 0 else fail(status)
+    return kind._of(out[0]) if status == 0 else _no_use_of(status, network, address)
 
 
 def resolve(host: str, network: str = "ip", /) -> list[str]:
