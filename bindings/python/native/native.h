@@ -206,6 +206,8 @@ int ecru_py_add_type(PyObject *module, PyType_Spec *spec);
 
 /// Of the caller, as its thread state says in sys._current_frames: a goroutine's own; of a thread's first, and elsewhere, the thread's. Never 0.
 unsigned long ecru_py_identity(void);
+/// What threading, and sys._current_frames(), know the goroutine with this id by.
+unsigned long ecru_py_identity_of(uint64_t id);
 
 typedef struct LockObject {
   PyObject_HEAD

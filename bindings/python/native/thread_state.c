@@ -358,7 +358,7 @@ int ecru_py_begin(home *h, mark *m) {
   say_where_the_stack_is(m);
   (void)ecru_host_set_mark(m);
   go_on(h, m);
-  m->state->thread_id = (unsigned long)(m->id | (uint64_t)1 << 62); // tells goroutines apart in sys._current_frames
+  m->state->thread_id = ecru_py_identity_of(m->id); // tells goroutines apart in sys._current_frames
   ecru_py_lock(&h->lock);
   m->next = h->first.next;
   m->previous = &h->first;

@@ -261,12 +261,13 @@ print(ecru.get_original("time", "sleep") is time.sleep)
 def test_a_child_of_a_process_that_has_no_goroutines_yet_may_have_some():
     body = """
 import ecru, os
+from ecru import _native
 child = os.fork()
 if child == 0:
     ecru.patch()
     import threading
     seen = []
-    thread = threading.Thread(target=lambda: seen.append(threading.get_ident() > 1 << 62))
+    thread = threading.Thread(target=lambda: seen.append(_native.current() is not None))
     thread.start()
     thread.join()
     os._exit(7 if seen == [True] else 1)

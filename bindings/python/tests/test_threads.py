@@ -12,7 +12,7 @@ import ecru
 from ecru import _native, _threads
 
 # and socket_...: ecru.patch() replaces nothing there, and greenlets are the interpreter's own. Threads need no workers.
-NOT_THERE = {"get_ident", "is_forked", "heed_greenlets"} | {
+NOT_THERE = {"get_ident", "identity_of", "is_forked", "heed_greenlets"} | {
     *("enter_worker", "leave_worker", "maxprocs", "on_lacking", "open_workers", "want_workers"),
 }
 

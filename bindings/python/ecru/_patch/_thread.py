@@ -58,7 +58,7 @@ def _report(error: BaseException, function: Callable[..., object]) -> None:
 
 def _spawn(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
     with _root if _root is not None else _native.Token(shield=True):  # it outlives the scope it was started in
-        return _native.spawn(_run, function, args, kwargs).id | 1 << 62
+        return _native.identity_of(_native.spawn(_run, function, args, kwargs).id)
 
 
 def start_new_thread(
