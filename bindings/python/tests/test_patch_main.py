@@ -198,6 +198,28 @@ def test_a_signals_handler_runs_while_the_main_goroutine_waits():
 
 
 @patched
+def test_what_a_handler_raises_is_raised_in_the_main_thread():
+    def handle(number, frame):
+        raise LookupError(f"signal {number}")
+
+    def strike():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(0)
+        went_on.append(True)
+
+    went_on: list[bool] = []
+    before = signal.signal(signal.SIGUSR1, handle)
+    thread = threading.Thread(target=strike)
+    thread.start()
+    with pytest.raises(LookupError, match=f"signal {signal.SIGUSR1}"):
+        time.sleep(30)
+    thread.join()
+    assert went_on == [True]
+    assert signal.getsignal(signal.SIGUSR1) is handle
+    assert signal.signal(signal.SIGUSR1, before) is handle
+
+
+@patched
 def test_names_are_looked_up_elsewhere():
     ticks: list[int] = []
     ticking = threading.Thread(target=lambda: [ticks.append(1) or time.sleep(0) for _ in range(3)])
@@ -259,7 +281,7 @@ start_native = ecru.get_original("_thread", "start_new_thread")
 asked, answers, lock = queue.SimpleQueue(), queue.SimpleQueue(), threading.RLock()
 a, b = socket.socketpair()
 def native():
-    assert threading.get_ident() < 1 << 62
+    assert threading.get_ident() == ecru.get_original("_thread", "get_ident")()
     thread = threading.Thread(target=lambda: answers.put("a thread of a thread"))
     thread.start(); thread.join()
     with lock:

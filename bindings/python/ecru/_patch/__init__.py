@@ -61,9 +61,9 @@ class Patch:
         thread: _thread and threading: threads are goroutines, locks park. With it concurrent.futures' threads are, too.
         time: sleep. select: with selectors. dns: getaddrinfo and its like, in a pool of threads. socket, ssl: the
         classes themselves. queue: SimpleQueue. os: read, write and close, wait and its like, system. subprocess: pipes
-        and wait. signal: pause, sigwait and its like. stdin: sys.stdin and input.
-        multiprocessing: semaphores and connections. drivers: psycopg waits in Python, where it would in C,
-        psycopg2 by a callback, and sqlite3 parks while a database is locked.
+        and wait. signal: pause, sigwait and its like; what handlers raise is raised in the main thread. stdin:
+        sys.stdin and input. multiprocessing: semaphores and connections. drivers: psycopg waits in Python, where it
+        would in C, psycopg2 by a callback, and sqlite3 parks while a database is locked.
 
         What was imported before is changed as far as it can be; EarlyImportWarning tells of the rest. RuntimeError:
         not in the main thread.

@@ -1,4 +1,4 @@
-"""signal: waiting for signals. Handlers run in the main thread, as ever."""
+"""signal: waiting for signals. Handlers run in the main thread, as ever, and what they raise is raised there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterable
+from types import FrameType
 from typing import Any
 
 from ecru import _native
@@ -135,8 +136,62 @@ def pause() -> None:
         _arrivals.wait()
 
 
+# ---- handlers -------------------------------------------------------------------------------------------------------
+
+_set, _get = signal.signal, signal.getsignal
+
+
+class _OfMain:
+    """A handler: what it raises is raised in the main thread's first goroutine, whichever runs when the signal comes.
+
+    Else sys.exit() in a handler would end no more than the thread that happens to run.
+    """
+
+    def __init__(self, handler: Callable[[int, FrameType | None], Any]) -> None:
+        """handler: the program's."""
+        self.handler = handler
+
+    def __call__(self, number: int, frame: FrameType | None, /) -> None:
+        """Who is interrupted goes on, once the first had its turn."""
+        try:
+            self.handler(number, frame)
+        except _native.Cancelled:
+            raise
+        except BaseException as error:
+            if _native.current() is None:
+                raise
+            _native.interrupt_first(error)
+            with _native.Token(shield=True):
+                _native.yield_()
+
+
+def _own(handler: Any) -> Any:
+    return handler.handler if isinstance(handler, _OfMain) else handler
+
+
+def set_handler(signalnum: int, handler: Any) -> Any:
+    """As signal.signal."""
+    return _own(_set(signalnum, _OfMain(handler) if callable(handler) else handler))
+
+
+def get_handler(signalnum: int) -> Any:
+    """As signal.getsignal."""
+    return _own(_get(signalnum))
+
+
+def _change_all(change: Callable[[Any], Any]) -> None:
+    for number in signal.valid_signals():
+        handler = _get(number)
+        if callable(handler):
+            _set(number, change(handler))
+
+
 def install(registry: Registry) -> None:
-    """Replaces sigwait and its like, where the system has them."""
+    """Replaces sigwait and its like, where the system has them, and how handlers are set."""
+    registry.replace(signal, "signal", set_handler)
+    registry.replace(signal, "getsignal", get_handler)
+    _change_all(_OfMain)
+    registry.on_undo(lambda: _change_all(_own))
     if _pause is not None:
         registry.replace(signal, "pause", pause)
     if _sigtimedwait is None:
