@@ -30,6 +30,7 @@ class Scope:
 
     __slots__ = ("_quiet", "_seconds", "_shield", "_token", "_until", "caught")
 
+    _stops = Cancelled  # a generator may be closed when the module's names are gone
     caught: bool
     """Whether the scope stopped a Cancelled at its boundary, as an error or quietly."""
 
@@ -91,7 +92,7 @@ class Scope:
     ) -> bool:
         token = self.token
         token.leave()
-        if not isinstance(error, Cancelled) or not token.fired_itself:
+        if not isinstance(error, self._stops) or not token.fired_itself:
             return False
         self.caught = True
         if token.reason == "cancelled" or self._quiet:
