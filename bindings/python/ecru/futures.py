@@ -7,10 +7,12 @@ this module's wait() and as_completed(). Plain threads may submit and wait as we
 from __future__ import annotations
 
 import concurrent.futures
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError
 from contextlib import suppress
 from contextvars import Context, copy_context
+from itertools import islice
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 from ecru import _native
@@ -112,12 +114,21 @@ class GoroutineExecutor(concurrent.futures.Executor):
         return future
 
     def map(
-        self, fn: Callable[..., _T], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int = 1
+        self,
+        fn: Callable[..., _T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
     ) -> Iterator[_T]:
-        """As the builtin map, all calls at once, results in order; TimeoutError after timeout seconds in all."""
+        """As the builtin map, results in order; TimeoutError after timeout seconds in all. All calls at once, or
+        buffersize (1 or more) of them, and another for each result that is taken.
+        """
+        if buffersize is not None and buffersize < 1:
+            raise ValueError("buffersize: 1 or more, or None")
         end = None if timeout is None else now() + timeout
-        futures = [self.submit(fn, *arguments) for arguments in zip(*iterables)]  # noqa: B905 - as the builtin
-        return _results(futures, end)
+        calls = (self.submit(fn, *arguments) for arguments in zip(*iterables))  # noqa: B905 - as the builtin
+        return _results(deque(islice(calls, buffersize)), calls, end)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """No more calls; waits for those submitted, unless wait is false. cancel_futures: those that have not begun
@@ -149,11 +160,12 @@ class GoroutineExecutor(concurrent.futures.Executor):
             self._calls.close()
 
 
-def _results(futures: list[Future[_T]], end: float | None) -> Iterator[_T]:
+def _results(futures: deque[Future[_T]], more: Iterator[Future[_T]], end: float | None) -> Iterator[_T]:
+    """more: calls that begin one by one as results are taken."""
     try:
-        futures.reverse()
         while futures:
-            yield futures.pop().result(None if end is None else max(0.0, end - now()))
+            futures.extend(islice(more, 1))
+            yield futures.popleft().result(None if end is None else max(0.0, end - now()))
     finally:
         for future in futures:
             future.cancel()

@@ -80,6 +80,23 @@ def test_map_keeps_the_order() -> None:
             next(results)
 
 
+def test_map_runs_no_further_ahead_than_it_is_told() -> None:
+    begun: list[int] = []
+
+    def call(number: int) -> int:
+        begun.append(number)
+        return number
+
+    with GoroutineExecutor() as executor:
+        results = executor.map(call, range(5), buffersize=2)
+        for number in range(5):
+            assert next(results) == number
+            assert len(begun) <= number + 3
+        assert list(results) == []
+        with pytest.raises(ValueError, match="buffersize"):
+            executor.map(call, range(5), buffersize=0)
+
+
 def test_waiting_is_limited_and_leaves_the_future() -> None:
     gate = ecru.Event()
     with GoroutineExecutor() as executor:
