@@ -21,9 +21,12 @@ def in_file(name, file):
 
 
 def goroutine_of(stack):
-    """The control block at the top of a stack: the one that points back."""
+    """The control block at the top of a stack, below the program's room: the one that points back."""
     kind = gdb.lookup_type("ecru__goroutine")
-    top = int(stack["low"]) + (1 << int(stack["log2"])) - (kind.sizeof + LINE - 1) // LINE * LINE
+    options = gdb.parse_and_eval("ecru__sched.options")
+    stack_bytes = 1 << int(stack["log2"])
+    room = int(options["room_bytes"]) if stack_bytes == int(options["stack_bytes"]) else 0
+    top = int(stack["low"]) + stack_bytes - room - (kind.sizeof + LINE - 1) // LINE * LINE
     for colour in range(COLOURS):
         g = gdb.Value(top - colour * LINE).cast(kind.pointer())
         try:
