@@ -1,13 +1,13 @@
 """All tests: a hang or a crash says where (faulthandler), and hypothesis needs no database.
 
-Where goroutines are threads the tests of threads_known.toml are left out, and everywhere the files that need what
-cannot be installed.
+Where goroutines are threads the tests of threads_known.toml are left out, and everywhere those that need what cannot be
+installed.
 """
 
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hypothesis
 import pytest
@@ -22,18 +22,24 @@ import ecru
 hypothesis.settings.register_profile("ecru", database=None, deadline=None)
 hypothesis.settings.load_profile("ecru")
 
-# What an interpreter cannot have (3.13t: cffi, and what is made with it) its tests are not collected for.
-USES = {
-    "cffi": ("import cffi", "from cffi", "_abi import", "import _abi", "import _native, _threads"),
-    "greenlet": ("import greenlet", "from greenlet"),
-    "trustme": ("net_helpers", "import trustme"),
-}
-collect_ignore = [
-    path.name
-    for path in Path(__file__).parent.glob("test_*.py")
-    for package, words in USES.items()
-    if not find_spec(package) and any(word in path.read_text() for word in words)
-]
+NO_CFFI = not find_spec("cffi")
+WITHOUT = "there is no cffi for this interpreter"  # 3.13t
+OF_CFFI = "\nfrom ecru._abi import", "\nfrom ecru import _native, _threads"  # in files that need it whole
+
+
+class LeftOut(pytest.Module):
+    """A file that could not be imported."""
+
+    def collect(self) -> NoReturn:
+        """Nothing."""
+        pytest.skip(WITHOUT)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Files for cffi are skipped, where they would fail to be imported."""
+    needs = any(words in module_path.read_text() for words in OF_CFFI)
+    return LeftOut.from_parent(parent, path=module_path) if NO_CFFI and needs else None
+
 
 KNOWN = Path(__file__).with_name("threads_known.toml")
 
@@ -55,13 +61,18 @@ def skip_known(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reasons[key]))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All that were found."""
+    for item in items:
+        if NO_CFFI and "cffi" in item.name:
+            item.add_marker(pytest.mark.skip(reason=WITHOUT))
+    if ecru.implementation == "threads":
+        skip_known(items)
+
+
 if ecru.implementation == "threads":
     ecru._threads._task.YIELD_SECONDS = 5.0  # tests yield until the others wait: on a busy machine, too
 
     def pytest_ignore_collect(collection_path: Path) -> bool | None:
         """Whole files, which might not even be imported."""
         return collection_path.name in known() or None
-
-    def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-        """All that were found."""
-        skip_known(items)

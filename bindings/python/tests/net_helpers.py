@@ -1,32 +1,10 @@
-"""What tests of connections share: a certificate of the day, and goroutines whose failures come back."""
+"""What tests of connections share: goroutines whose failures come back."""
 
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import trustme
-
 from ecru import _native
-
-AUTHORITY = trustme.CA()
-CERTIFICATE = AUTHORITY.issue_cert("localhost", "127.0.0.1")
-
-
-def server_context(*protocols: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    CERTIFICATE.configure_cert(context)
-    if protocols:
-        context.set_alpn_protocols(protocols)
-    return context
-
-
-def client_context(*protocols: str) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    AUTHORITY.configure_trust(context)
-    if protocols:
-        context.set_alpn_protocols(protocols)
-    return context
 
 
 @contextmanager

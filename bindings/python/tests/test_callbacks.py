@@ -4,7 +4,6 @@ import ctypes
 import sqlite3
 import threading
 
-import cffi
 import pytest
 from running import results
 
@@ -32,6 +31,8 @@ def test_ctypes_callbacks(library, parks):
 
 @pytest.mark.parametrize("parks", [False, True])
 def test_cffi_callbacks(parks):
+    import cffi
+
     ffi = cffi.FFI()
     ffi.cdef("void qsort(void *, size_t, size_t, int (*)(const void *, const void *));")
     library = ffi.dlopen(None)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from net_helpers import CERTIFICATE, client_context
+from certificates import client_context, key_and_certificate
 
 import ecru
 from ecru import net
@@ -153,7 +153,7 @@ def test_workers_are_replaced_after_max_requests(tmp_path: Path) -> None:
 
 
 def test_tls(tmp_path: Path) -> None:
-    CERTIFICATE.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "all.pem"))
+    (tmp_path / "all.pem").write_text(key_and_certificate())
     files = ["--certfile", str(tmp_path / "all.pem"), "--keyfile", str(tmp_path / "all.pem")]
     with gunicorn(tmp_path, *files) as running:
         running.wait_for("Booting worker")

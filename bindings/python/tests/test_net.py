@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from certificates import client_context
 from hypothesis import given
 from hypothesis import strategies as st
-from net_helpers import client_context, running
+from net_helpers import running
 
 from ecru import _native, net
 from ecru._native import Cancelled, Closed, spawn

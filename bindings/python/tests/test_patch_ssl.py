@@ -6,25 +6,15 @@ import ssl
 import threading
 from typing import Any
 
+from certificates import client_context, server_context
 from patched import patched
 
 CLIENTS = 20
 
 
-def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's, and of clients that trust it as localhost."""
-    import trustme
-
-    authority = trustme.CA()
-    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-    authority.issue_cert("localhost").configure_cert(server)
-    authority.configure_trust(client)
-    return server, client
-
-
 def pair() -> tuple[ssl.SSLSocket, ssl.SSLSocket]:
     """Two ends that have shaken hands, each in a goroutine of its own."""
-    server, client = contexts()
+    server, client = server_context(), client_context()
     ends = socket.socketpair()
     wrapped: dict[str, ssl.SSLSocket] = {}
     thread = threading.Thread(target=lambda: wrapped.update(server=server.wrap_socket(ends[0], server_side=True)))
@@ -98,14 +88,14 @@ def test_https_at_once():
         request_queue_size = 100
 
         def finish_request(self, request: Any, address: Any) -> None:
-            with server_context.wrap_socket(request, server_side=True) as wrapped:
+            with servers.wrap_socket(request, server_side=True) as wrapped:
                 super().finish_request(wrapped, address)
 
-    server_context, client_context = contexts()
+    servers, clients = server_context(), client_context()
 
     class Adapter(requests.adapters.HTTPAdapter):
         def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-            super().init_poolmanager(*args, ssl_context=client_context, **kwargs)
+            super().init_poolmanager(*args, ssl_context=clients, **kwargs)
 
     def ask(i: int) -> None:
         texts[i] = session.get(f"https://localhost:{server.server_port}/{i}").text

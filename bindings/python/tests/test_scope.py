@@ -292,7 +292,7 @@ def test_scopes_leave_no_garbage() -> None:
         gc.enable()
 
 
-def test_now_is_the_runtimes_clock() -> None:
+def test_now_is_the_runtimes_clock_that_cffi_tells() -> None:
     before = ecru.now()
     runtimes = ecru._abi.lib.ecru_now() / 1e9
     assert before <= runtimes + 1e-6

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from net_helpers import client_context, running, server_context
+from certificates import client_context, server_context
+from net_helpers import running
 
 from ecru import _native, net
 from ecru._native import Cancelled, Closed, spawn

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from net_helpers import CERTIFICATE, client_context, server_context
+from certificates import client_context, key_and_certificate, server_context
 from wsgi_helpers import TEXT, App, Serving, get, hello, read_response, rest_of
 
 import ecru
@@ -163,7 +163,7 @@ def test_the_command_serves_until_a_signal(tmp_path: Path, number: int) -> None:
 
 
 def test_the_command_serves_tls_and_factories(tmp_path: Path) -> None:
-    CERTIFICATE.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "all.pem"))
+    (tmp_path / "all.pem").write_text(key_and_certificate())
     files = ["--certfile", str(tmp_path / "all.pem"), "--bind", "127.0.0.1:0"]
     process, address = start_command(tmp_path, "served:make()", *files)
     with process:
