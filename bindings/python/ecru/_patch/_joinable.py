@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from ecru import _native
 from ecru._patch import _thread as _start
 from ecru._patch._registry import Registry
+
+_HANDLE = "_os_thread_handle" if sys.version_info >= (3, 14) else "_handle"  # threading.Thread's
 
 _unfinished: set[ThreadHandle] = set()  # of threads the program waits for
 
@@ -112,8 +115,8 @@ def _shutdown_after(original: Callable[[], None]) -> Callable[[], None]:
 
 def _follow_end(thread: Any) -> None:
     """A thread of the system that runs already: a handle that goroutines may wait for follows its own."""
-    old, new = thread._handle, make_thread_handle(thread.ident)
-    thread._handle = new
+    old, new = getattr(thread, _HANDLE), make_thread_handle(thread.ident)
+    setattr(thread, _HANDLE, new)
 
     def follow() -> None:
         old.join()
@@ -131,7 +134,7 @@ def install(registry: Registry) -> None:
     registry.replace(thread, "_make_thread_handle", make_thread_handle)
     registry.replace(thread, "_shutdown", _shutdown_after(thread._shutdown))
     registry.replace(threading, "_thread_shutdown", thread._shutdown)
-    main._handle = make_thread_handle(main.ident)
+    setattr(main, _HANDLE, make_thread_handle(main.ident))
     for running in threading.enumerate():
         if running is not main:
             _follow_end(running)
