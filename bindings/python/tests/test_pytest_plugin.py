@@ -5,6 +5,8 @@ import re
 import pytest
 
 pytest_plugins = "pytester"
+SECONDS = 150  # of which PyPy takes some to begin
+pytestmark = pytest.mark.timeout(SECONDS + 20)
 
 
 @pytest.fixture
@@ -13,7 +15,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):  # type: ig
 
     def run_pytest(source: str, *options: str) -> pytest.RunResult:
         pytester.makepyfile(source)
-        return pytester.runpytest_subprocess("-p", "ecru.pytest_plugin", *options, timeout=40)
+        return pytester.runpytest_subprocess("-p", "ecru.pytest_plugin", *options, timeout=SECONDS)
 
     return run_pytest
 
