@@ -27,7 +27,7 @@ static int native_exec(PyObject *module) {
     PyErr_SetString(PyExc_ImportError, "ecru does not run in sub-interpreters: its runtime is one to a process");
     return -1;
   }
-  static int (*const parts[])(PyObject *) = {ecru_py_add_errors, ecru_py_add_home, ecru_py_add_task, ecru_py_add_chan, ecru_py_add_token,
+  static int (*const parts[])(PyObject *) = {ecru_py_add_errors, ecru_py_add_thread_state, ecru_py_add_home, ecru_py_add_task, ecru_py_add_chan, ecru_py_add_token,
                                              ecru_py_add_crew, ecru_py_add_sync, ecru_py_add_rlock, ecru_py_add_semaphore, ecru_py_add_queue, ecru_py_add_io, ecru_py_add_net,
                                              ecru_py_add_stream, ecru_py_add_greenlet, ecru_py_add_select, ecru_py_add_thread, ecru_py_add_socket, ecru_py_add_workers};
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)

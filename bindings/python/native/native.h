@@ -164,6 +164,7 @@ extern PyObject *ecru_py_cancelled, *ecru_py_closed, *ecru_py_error;
 /// Seconds (a number, or None for ever) to an instant of ecru_now. returns: 0; -1 with an exception.
 int ecru_py_instant(PyObject *seconds, int64_t *instant_ns);
 
+int ecru_py_add_thread_state(PyObject *module);
 int ecru_py_add_home(PyObject *module);
 int ecru_py_add_task(PyObject *module);
 int ecru_py_add_crew(PyObject *module); ///< after add_token

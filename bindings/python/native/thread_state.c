@@ -12,7 +12,7 @@
 ///     thread had, a host's first's, to run Python code. Where that one sleeps while others run, it is woken for it.
 ///
 /// Up to 3.11 PyGILState_Ensure goes by a thread-specific value that PyThreadState_Swap does not change; so we do. Its key is found by trying.
-#include "native.h"
+#include "home.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -88,14 +88,14 @@ static int raise_pending(void *unused) {
   return ecru_py_is_to_raise() ? ecru_py_interrupted() : 0; // else the first has gone to wait: it comes here again
 }
 
-/// It becomes what is pending, unless something is. acq_rel: with the exchange in ecru_py_interrupted, which has the object whole
-static bool set_pending(home *h, PyObject *error) {
+/// acq_rel: with the exchange in ecru_py_interrupted, which has the object whole
+bool ecru_py_set_pending(home *h, PyObject *error) {
   PyObject *none = NULL;
   if (!atomic_compare_exchange_strong_explicit(&h->pending, &none, error, memory_order_acq_rel, memory_order_relaxed)) return false;
   Py_INCREF(error); // it is the caller's until then
   return true;
 }
-static PyObject *take_pending(home *h) { return atomic_exchange_explicit(&h->pending, NULL, memory_order_acq_rel); }
+PyObject *ecru_py_take_pending(home *h) { return atomic_exchange_explicit(&h->pending, NULL, memory_order_acq_rel); }
 
 /// On a worker: until the leader's first has it.
 static void hand_to_leader(home *leader, PyObject *error) {
@@ -109,7 +109,7 @@ static void hand_to_leader(home *leader, PyObject *error) {
 
 int ecru_py_raise_in_first(PyObject *error) {
   home *h = here ? here->leader : NULL;
-  if (!h || here->last == &h->first || !set_pending(h, error)) {
+  if (!h || here->last == &h->first || !ecru_py_set_pending(h, error)) {
     PyErr_SetObject((PyObject *)Py_TYPE(error), error);
     return -1;
   }
@@ -411,13 +411,13 @@ static void drop_pool(home *h) {
 
 // ---- hosts -------------------------------------------------------------------------------------------------------------
 
-static bool forked_in_scope;    // this is a child, forked in a home that it has not entered again
-static ecru_py_mutex homes_lock;
-static home *homes;             // all of them; under the GIL, or homes_lock: none of them is left meanwhile
-static _Atomic bool shut;       // the interpreter is ending; relaxed: by the main thread, before it ends others
-static PyObject *deadlock_hook; // told that all sleep for ever
-static PyObject *entered_hook;  // told that the main thread has become a host by itself
+static bool forked_in_scope; // this is a child, forked in a home that it has not entered again
+static _Atomic bool shut;    // the interpreter is ending; relaxed: by the main thread, before it ends others
+ecru_py_mutex ecru_py_homes_lock;
+home *ecru_py_homes;
+PyObject *ecru_py_deadlock_hook, *ecru_py_entered_hook;
 
+void ecru_py_shut(void) { atomic_store_explicit(&shut, true, memory_order_relaxed); }
 bool ecru_py_has_shut(void) { return atomic_load_explicit(&shut, memory_order_relaxed); }
 
 // ---- threads that the interpreter ends -----------------------------------------------------------------------------------
@@ -457,8 +457,8 @@ static void tell_deadlock(void *unused) {
   (void)unused;
   if (ecru_py_has_shut()) return;
   PyGILState_STATE state = PyGILState_Ensure();
-  PyObject *told = deadlock_hook ? PyObject_CallNoArgs(deadlock_hook) : Py_NewRef(Py_None);
-  if (!told) PyErr_WriteUnraisable(deadlock_hook);
+  PyObject *told = ecru_py_deadlock_hook ? PyObject_CallNoArgs(ecru_py_deadlock_hook) : Py_NewRef(Py_None);
+  if (!told) PyErr_WriteUnraisable(ecru_py_deadlock_hook);
   Py_XDECREF(told);
   PyGILState_Release(state);
 }
@@ -479,8 +479,7 @@ static ecru_options our_options(void) {
   return options;
 }
 
-/// homes_lock is held.
-static int start_runtime(uint64_t seed) {
+int ecru_py_start_runtime(uint64_t seed) {
   if (runtime_is_ours) return 0;
   ecru_options options = our_options();
   options.seed = seed;
@@ -517,9 +516,9 @@ static int become_host(home *h) {
   hooks.interrupted = interrupted;
   hooks.context = h;
   if (h->is_main) hooks.watch = look_after;
-  ecru_py_lock(&homes_lock);
-  int status = start_runtime(0);
-  ecru_py_unlock(&homes_lock);
+  ecru_py_lock(&ecru_py_homes_lock);
+  int status = ecru_py_start_runtime(0);
+  ecru_py_unlock(&ecru_py_homes_lock);
   (void)ecru_set_deadlock_hook(tell_deadlock, NULL);
   h->goes_on = forked_in_scope;
   forked_in_scope = false;
@@ -550,20 +549,20 @@ int ecru_py_enter_home(void) {
   }
   here = h;
   (void)pthread_setspecific(home_key, h);
-  ecru_py_lock(&homes_lock);
-  h->next = homes;
-  homes = h;
-  ecru_py_unlock(&homes_lock);
+  ecru_py_lock(&ecru_py_homes_lock);
+  h->next = ecru_py_homes;
+  ecru_py_homes = h;
+  ecru_py_unlock(&ecru_py_homes_lock);
   return 0;
 }
 
 int ecru_py_enter_as_worker(void) {
   if (ecru_py_enter_home() < 0) return -1;
-  ecru_py_lock(&homes_lock);
-  home *leader = homes;
+  ecru_py_lock(&ecru_py_homes_lock);
+  home *leader = ecru_py_homes;
   while (leader && !leader->is_main) leader = leader->next;
   if (leader) here->leader = leader;
-  ecru_py_unlock(&homes_lock);
+  ecru_py_unlock(&ecru_py_homes_lock);
   if (leader) return 0;
   PyErr_SetString(PyExc_RuntimeError, "the main thread runs no goroutines");
   (void)ecru_py_leave_home();
@@ -571,7 +570,7 @@ int ecru_py_enter_as_worker(void) {
 }
 
 static void forget_home(home *h) {
-  home **link = &homes;
+  home **link = &ecru_py_homes;
   while (*link != h) link = &(*link)->next;
   *link = h->next;
 }
@@ -581,13 +580,13 @@ void ecru_py_after_fork(void) {
   ecru_py_has_restarted();
   forked_in_scope = here != NULL;
   PyThreadState *state = attached_now();
-  for (home *h = homes; h; h = h->next)
+  for (home *h = ecru_py_homes; h; h = h->next)
     for (mark *m = h->first.next; m != &h->first; m = m->next)
       if (m->state != state) take_room_back(m); // Python deletes them
   (void)pthread_setspecific(home_key, NULL);
-  here = homes = NULL; // as all of the parent's goroutines they are not given back: we may stand on a stack of theirs
+  here = ecru_py_homes = NULL; // as all of the parent's goroutines they are not given back: we may stand on a stack of theirs
   runtime_is_ours = false;
-  homes_lock = (ecru_py_mutex){0};
+  ecru_py_homes_lock = (ecru_py_mutex){0};
   ecru_py_forget_workers();
   atomic_store_explicit(&main_thread, 0, memory_order_relaxed);
   forget_gil_key();
@@ -599,10 +598,10 @@ int ecru_py_leave_home(void) {
   home *h = here;
   if (!h) return 0;
   if (!h->goes_on) (void)ecru_token_leave();
-  ecru_py_lock(&homes_lock);
+  ecru_py_lock(&ecru_py_homes_lock);
   int status = ecru_host_leave();
   if (status == 0) forget_home(h);
-  ecru_py_unlock(&homes_lock);
+  ecru_py_unlock(&ecru_py_homes_lock);
   if (status != 0) {
     if (!h->goes_on) (void)ecru_token_enter(h->token);
     ecru_py_raise(status);
@@ -612,7 +611,7 @@ int ecru_py_leave_home(void) {
   (void)pthread_setspecific(home_key, NULL);
   drop_pool(h);
   ecru_token_release(h->token);
-  Py_XDECREF(take_pending(h));
+  Py_XDECREF(ecru_py_take_pending(h));
   PyMem_RawFree(h);
   return 0;
 }
@@ -620,8 +619,8 @@ int ecru_py_leave_home(void) {
 /// The main thread becomes a host because it has to do with goroutines. returns: 0; -1 with an exception.
 static int enter_by_itself(void) {
   if (ecru_py_enter_home() < 0) return -1;
-  PyObject *told = entered_hook ? PyObject_CallNoArgs(entered_hook) : Py_NewRef(Py_None);
-  if (!told) PyErr_WriteUnraisable(entered_hook);
+  PyObject *told = ecru_py_entered_hook ? PyObject_CallNoArgs(ecru_py_entered_hook) : Py_NewRef(Py_None);
+  if (!told) PyErr_WriteUnraisable(ecru_py_entered_hook);
   Py_XDECREF(told);
   return 0;
 }
@@ -648,7 +647,7 @@ bool ecru_py_waits_here(void) {
 int ecru_py_interrupted(void) {
   home *h = here;
   if (h && h->last == &h->first) {
-    PyObject *pending = take_pending(h);
+    PyObject *pending = ecru_py_take_pending(h);
     if (pending) PyErr_SetObject((PyObject *)Py_TYPE(pending), pending);
     Py_XDECREF(pending);
     if (pending || take_back(h) < 0) return -1;
@@ -657,234 +656,12 @@ int ecru_py_interrupted(void) {
   return h && h->is_main && ecru_py_signal_waits(h->last->state) ? evaluate_nothing() : 0;
 }
 
-// ---- what _home.py needs -----------------------------------------------------------------------------------------------
-
-static PyObject *enter_home(PyObject *module, PyObject *unused) {
-  (void)module, (void)unused;
-  return ecru_py_enter_home() == 0 ? Py_NewRef(Py_None) : NULL;
-}
-
-static PyObject *leave_home(PyObject *module, PyObject *unused) {
-  (void)module, (void)unused;
-  return ecru_py_leave_home() == 0 ? Py_NewRef(Py_None) : NULL;
-}
-
-static PyObject *is_home(PyObject *module, PyObject *unused) {
-  (void)module, (void)unused;
-  return PyBool_FromLong(here != NULL && !ecru_py_forked());
-}
-
-static PyObject *home_id(PyObject *module, PyObject *unused) {
-  (void)module, (void)unused;
-  return PyLong_FromUnsignedLong(here ? here->leader->thread_id : PyThread_get_thread_native_id());
-}
-
-/// What the first has left open is over: it is not to reach the end of its home.
-static void leave_scopes(const home *h) {
-  while (ecru_token_current() != h->token && ecru_token_leave() == 0) {}
-}
-
-/// Those who are cancelled keep the old token; the first goes on under a new one, unless it is in a scope of the old.
-static PyObject *cancel_home(PyObject *module, PyObject *unused) {
-  (void)module, (void)unused;
-  home *h = here;
-  if (!h) Py_RETURN_NONE;
-  if (h->last == &h->first) leave_scopes(h);
-  ecru_token *old = h->token, *fresh;
-  bool outermost = h->last == &h->first && ecru_token_current() == old && !h->goes_on;
-  int status = outermost ? ecru_token_create(&fresh, ecru_token_background(), ECRU_FOREVER) : 0;
-  if (status != 0) return ecru_py_raise(status);
-  (void)ecru_token_cancel(old, 0);
-  if (!outermost) Py_RETURN_NONE;
-  (void)ecru_token_leave();
-  (void)ecru_token_enter(fresh);
-  ecru_py_lock(&homes_lock);
-  h->token = fresh;
-  ecru_py_unlock(&homes_lock);
-  ecru_token_release(old);
-  Py_RETURN_NONE;
-}
-
-ecru_token *ecru_py_home_token(home *h) {
-  ecru_py_lock(&homes_lock);
-  ecru_token *token = ecru_token_retain(h->leader->token);
-  ecru_py_unlock(&homes_lock);
-  return token;
-}
-
-static PyObject *interrupt_first(PyObject *module, PyObject *error) {
+int ecru_py_add_thread_state(PyObject *module) {
   (void)module;
-  if (!PyExceptionInstance_Check(error)) return PyErr_Format(PyExc_TypeError, "an exception is needed, not %s", Py_TYPE(error)->tp_name);
-  return ecru_py_raise_in_first(error) == 0 ? Py_NewRef(Py_None) : NULL;
-}
-
-/// The first of each home whose thread is in the dict `errors`, by its system's id, is raised what stands there.
-static PyObject *interrupt_firsts(PyObject *module, PyObject *errors) {
-  (void)module;
-  if (!PyDict_Check(errors)) return PyErr_Format(PyExc_TypeError, "a dict is needed, not %s", Py_TYPE(errors)->tp_name);
-  ecru_py_lock(&homes_lock);
-  for (home *h = homes; h; h = h->next) {
-    PyObject *thread_id = PyLong_FromUnsignedLong(h->thread_id);
-    PyObject *error = thread_id ? PyDict_GetItemWithError(errors, thread_id) : NULL;
-    Py_XDECREF(thread_id);
-    if (!error || !PyExceptionInstance_Check(error) || !set_pending(h, error)) continue;
-    if (ecru_host_interrupt_other(h->host) != 1) Py_XDECREF(take_pending(h)); // it does not wait; `errors` has it
-  }
-  ecru_py_unlock(&homes_lock);
-  return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
-}
-
-typedef struct seen { unsigned long long id, thread_id, state_id; PyObject *task; } seen;
-
-static size_t count_marks(home *h) {
-  size_t count = 1;
-  for (mark *m = h->first.next; m != &h->first; m = m->next) count++;
-  return count;
-}
-
-/// All that have begun, with a reference to each task; homes_lock is held. At most `room`. returns: how many.
-static size_t look_at_all(seen *all, size_t room) {
-  size_t count = 0;
-  for (home *h = homes; h; h = h->next) {
-    ecru_py_lock(&h->lock);
-    mark *m = &h->first;
-    do {
-      unsigned long thread_id = m == &h->first ? h->thread_id : h->leader->thread_id;
-      if (count < room) all[count++] = (seen){m->id, thread_id, m->state->thread_id, Py_XNewRef(m->task)};
-      m = m->next;
-    } while (m != &h->first);
-    ecru_py_unlock(&h->lock);
-  }
-  return count;
-}
-
-static size_t count_all(void) {
-  size_t count = 0;
-  for (home *h = homes; h; h = h->next) {
-    ecru_py_lock(&h->lock);
-    count += count_marks(h);
-    ecru_py_unlock(&h->lock);
-  }
-  return count;
-}
-
-/// As goroutines() gives one. frames: sys._current_frames()'s.
-static PyObject *entry_of(const seen *one, PyObject *frames) {
-  PyObject *state_id = PyLong_FromUnsignedLongLong(one->state_id);
-  PyObject *frame = state_id ? PyDict_GetItemWithError(frames, state_id) : NULL;
-  Py_XDECREF(state_id);
-  if (!frame && PyErr_Occurred()) return NULL;
-  return Py_BuildValue("KKOO", one->id, one->thread_id, one->task ? one->task : Py_None, frame ? frame : Py_None);
-}
-
-static PyObject *goroutines(PyObject *module, PyObject *unused) {
-  (void)module, (void)unused;
-  PyObject *current_frames = PySys_GetObject("_current_frames"), *frames = current_frames ? PyObject_CallNoArgs(current_frames) : NULL;
-  PyObject *list = frames ? PyList_New(0) : NULL;
-  ecru_py_lock(&homes_lock);
-  size_t room = count_all();
-  seen *all = PyMem_RawMalloc(room * sizeof *all + 1);
-  size_t count = all ? look_at_all(all, room) : 0;
-  ecru_py_unlock(&homes_lock);
-  if (!all) Py_CLEAR(list);
-  for (size_t i = 0; i < count; i++) {
-    PyObject *one = list ? entry_of(&all[i], frames) : NULL;
-    if (list && (!one || PyList_Append(list, one) < 0)) Py_CLEAR(list);
-    Py_XDECREF(one);
-    Py_XDECREF(all[i].task);
-  }
-  PyMem_RawFree(all);
-  Py_XDECREF(frames);
-  return list || PyErr_Occurred() ? list : PyErr_NoMemory();
-}
-
-static PyObject *end_home_in(PyObject *module, PyObject *seconds) {
-  (void)module;
-  int64_t instant;
-  if (ecru_py_instant(seconds, &instant) < 0) return NULL;
-  if (here) atomic_store_explicit(&here->end_ns, instant == ECRU_FOREVER ? 0 : instant, memory_order_relaxed);
-  Py_RETURN_NONE;
-}
-
-static PyObject *home_has_ended(PyObject *module, PyObject *unused) {
-  (void)module, (void)unused;
-  return PyBool_FromLong(here && atomic_exchange_explicit(&here->ended, false, memory_order_relaxed));
-}
-
-static PyObject *on_deadlock(PyObject *module, PyObject *hook) {
-  (void)module;
-  Py_XSETREF(deadlock_hook, Py_NewRef(hook));
-  Py_RETURN_NONE;
-}
-
-static PyObject *after_fork(PyObject *module, PyObject *unused) {
-  (void)module, (void)unused;
-  ecru_py_after_fork();
-  Py_RETURN_NONE;
-}
-
-static PyObject *on_entered(PyObject *module, PyObject *hook) {
-  (void)module;
-  Py_XSETREF(entered_hook, Py_NewRef(hook));
-  Py_RETURN_NONE;
-}
-
-static PyObject *shut_down(PyObject *module, PyObject *stop) {
-  (void)module;
-  atomic_store_explicit(&shut, true, memory_order_relaxed);
-  int status = 0;
-  if (PyObject_IsTrue(stop) == 1) {
-    Py_BEGIN_ALLOW_THREADS status = ecru_stop(); Py_END_ALLOW_THREADS
-  }
-  return PyLong_FromLong(status);
-}
-
-static PyObject *dump_into(PyObject *module, PyObject *descriptor) {
-  (void)module;
-  int fd = PyObject_AsFileDescriptor(descriptor);
-  int status = fd < 0 ? 0 : ecru_dump(fd, ECRU_DUMP_JSON);
-  if (fd < 0) return NULL;
-  return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
-}
-
-static PyObject *start_seeded(PyObject *module, PyObject *seed) {
-  (void)module;
-  unsigned long long number = PyLong_AsUnsignedLongLong(seed);
-  if (PyErr_Occurred()) return NULL;
-  ecru_py_lock(&homes_lock);
-  (void)start_runtime(number);
-  ecru_py_unlock(&homes_lock);
-  Py_RETURN_NONE;
-}
-
-static PyObject *maxprocs(PyObject *module, PyObject *unused) { return (void)module, (void)unused, PyLong_FromLong(ecru_maxprocs()); }
-
-static PyMethodDef functions[] = {
-  {"enter_home", enter_home, METH_NOARGS, PyDoc_STR("enter_home() -> None\n\nThis thread runs goroutines from now on.")},
-  {"leave_home", leave_home, METH_NOARGS, PyDoc_STR("leave_home() -> None\n\nIt does no more; all have ended.")},
-  {"is_home", is_home, METH_NOARGS, PyDoc_STR("is_home() -> bool\n\nWhether this thread runs goroutines.")},
-  {"home_id", home_id, METH_NOARGS, PyDoc_STR("home_id() -> int\n\nThe native id of the thread whose goroutines the caller is one of: not a worker's.")},
-  {"cancel_home", cancel_home, METH_NOARGS, PyDoc_STR("cancel_home() -> None\n\nCancels all goroutines of this thread but the caller.")},
-  {"interrupt_first", interrupt_first, METH_O, PyDoc_STR("interrupt_first(error) -> None\n\nRaises error in the thread's first goroutine, at once if it calls, else where it waits.")},
-  {"interrupt_firsts", interrupt_firsts, METH_O, PyDoc_STR("interrupt_firsts({thread id: error}) -> None\n\nRaises them in the first goroutines of these threads, if they wait. Ids as threading.get_native_id.")},
-  {"goroutines", goroutines, METH_NOARGS, PyDoc_STR("goroutines() -> [(id, thread id, Task | None, frame | None)]\n\nAll of Python's that have begun; None: a thread's first. Thread ids as home_id, of firsts their own.")},
-  {"end_home_in", end_home_in, METH_O, PyDoc_STR("end_home_in(seconds) -> None\n\nFrom then on the handler of SIGINT is called if a goroutine of the main thread computes; None: not.")},
-  {"home_has_ended", home_has_ended, METH_NOARGS, PyDoc_STR("home_has_ended() -> bool\n\nIt was called for that reason.")},
-  {"on_deadlock", on_deadlock, METH_O, PyDoc_STR("on_deadlock(hook) -> None\n\nhook() is called, in some thread, when all goroutines sleep and nothing can wake them.")},
-  {"dump_into", dump_into, METH_O, PyDoc_STR("dump_into(file) -> None\n\nWhat goroutines and threads wait for, as JSON. A descriptor, or what has fileno().")},
-  {"start_seeded", start_seeded, METH_O, PyDoc_STR("start_seeded(seed) -> None\n\nWhat is random in the runtime follows from seed, unless it is up already; 0: from nothing.")},
-  {"maxprocs", maxprocs, METH_NOARGS, PyDoc_STR("maxprocs() -> int\n\nHow many goroutines of C can run in parallel: by default as many as there are processors for this process.")},
-  {"after_fork", after_fork, METH_NOARGS, PyDoc_STR("after_fork() -> None\n\nIn a forked child: the runtime starts anew at the next use.")},
-  {"on_entered", on_entered, METH_O, PyDoc_STR("on_entered(hook) -> None\n\nhook() is called when the main thread has begun to run goroutines by itself.")},
-  {"shut_down", shut_down, METH_O, PyDoc_STR("shut_down(stop) -> int\n\nNo thread begins to run goroutines any more; stop: the runtime's threads end. A status.")},
-  {NULL, NULL, 0, NULL},
-};
-
-int ecru_py_add_home(PyObject *module) {
   ecru_options options = our_options();
   (void)ecru_set_default_options(&options); // a lock, say, used where no goroutines run starts it, too
   running_loop = PyUnicode_InternFromString("__asyncio_running_event_loop__");
   if (find_threading() < 0 || make_nothing() < 0) return -1;
   if (pthread_key_create(&home_key, end_of_thread) != 0) return PyErr_NoMemory(), -1;
-  return running_loop ? PyModule_AddFunctions(module, functions) : -1;
+  return running_loop ? 0 : -1;
 }
