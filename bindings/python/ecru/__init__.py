@@ -9,7 +9,7 @@ import os as _os
 import sys as _sys
 from importlib import import_module as _import_module
 from threading import local as Local
-from typing import Any as _Any
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 if (_backend := _os.environ.get("ECRU_PYTHON_BACKEND", "")) not in ("", "stacks", "threads"):
     raise ImportError(f'ECRU_PYTHON_BACKEND: "stacks" or "threads", not "{_backend}"')
@@ -26,6 +26,7 @@ from ecru._group import TaskGroup, as_completed, gather, map, race
 from ecru._home import DeadlockError, dump, excepthook, run, signal_token
 from ecru._native import Cancelled, Lock, Task, Token, check, current, go, implementation, sleep, spawn, version, yield_
 from ecru._native import Error as EcruError
+from ecru._on_demand import stand_in as _stand_in
 from ecru._patch import EarlyImportWarning, get_original, patch, patched
 from ecru._patch._imports import when_imported as _when_imported
 from ecru._scope import DeadlineExceeded, Scope, deadline, move_on_after, shield, timeout
@@ -125,11 +126,13 @@ for _one in list(globals().values()):  # tracebacks show the names programs know
         _one.__module__ = "ecru"
 del _one
 
-_ON_DEMAND = frozenset({"_abi", "aio", "futures", "net", "testing", "wsgi"})
-
-
-def __getattr__(name: str) -> _Any:
-    """Modules that import much are loaded when they are first asked for."""
-    if name in _ON_DEMAND:
-        return _import_module(f"ecru.{name}")
-    raise AttributeError(f"module 'ecru' has no attribute {name!r}")
+if _TYPE_CHECKING:
+    from ecru import aio as aio
+    from ecru import futures as futures
+    from ecru import net as net
+    from ecru import testing as testing
+    from ecru import wsgi as wsgi
+else:
+    for _one in "aio", "futures", "net", "testing", "wsgi":
+        globals()[_one] = _stand_in(__name__, _one)
+    del _one

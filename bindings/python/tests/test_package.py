@@ -107,3 +107,38 @@ def test_coroutine_functions_are_refused(function: Any) -> None:
     for limit in (None, 1):
         with ecru.TaskGroup(limit) as group, pytest.raises(TypeError, match=r"ecru\.aio\.run"):
             group.go(function)
+
+
+ON_DEMAND = """
+import sys, threading, types
+import ecru
+from ecru import net
+assert not {"asyncio", "concurrent.futures", "ssl", "ecru.net", "ecru.aio"} & set(sys.modules)
+assert "__getattr__" not in vars(ecru)  # with one no look-up of ecru.go is specialised
+seen = []
+threads = [threading.Thread(target=lambda: seen.append(net.Listener)) for _ in range(4)]
+for thread in threads: thread.start()
+tasks = [ecru.spawn(lambda: net.Listener) for _ in range(4)]
+seen += [task.result() for task in tasks]
+for thread in threads: thread.join()
+assert len(seen) == 8 and set(seen) == {ecru.net.Listener}
+assert net is ecru.net is sys.modules["ecru.net"] and type(net) is types.ModuleType
+import ecru.wsgi._server
+assert ecru.wsgi._server.__spec__.parent == "ecru.wsgi" and type(ecru.wsgi) is types.ModuleType
+sys.modules["asyncio"] = None
+for _ in range(2):
+    try:
+        ecru.aio.run
+    except ImportError as error:
+        assert error.name == "asyncio", error
+del sys.modules["asyncio"]
+ecru.aio.answer = 42
+assert ecru.aio.answer == 42 and callable(ecru.aio.run)
+print("good")
+"""
+
+
+def test_modules_are_loaded_on_demand() -> None:
+    command = [sys.executable, "-c", ON_DEMAND]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout == "good\n", done.stderr

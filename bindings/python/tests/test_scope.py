@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import ecru
+import ecru._abi
 
 LONG = 30.0  # never reached
 
