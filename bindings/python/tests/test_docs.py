@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import ecru
+
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "python"
 PAGES = sorted(page for page in DOCS.glob("*.md") if "```python" in page.read_text())
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -41,3 +43,30 @@ def test_code_blocks(page: Path, tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     expected = "".join(f"{said}{MARK.format(number)}\n" for number, (_, said) in enumerate(blocks))
     assert result.stdout == expected
+
+
+# ---- the reference ---------------------------------------------------------------------------------------------------
+
+MODULES = {"aio", "futures", "gunicorn", "net", "operators", "pytest_plugin", "wsgi"}
+DIRECTIVE = re.compile(r"^\.\. (?:auto|py:)(?:class|data|exception|function|module):: (?:ecru\.)?(\w+(?:\.\w+)*)", re.MULTILINE)
+
+
+def in_reference() -> set[str]:
+    """What has an entry, without the package's name."""
+    return {name for page in DOCS.glob("reference/*.rst") for name in DIRECTIVE.findall(page.read_text())}
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    names = set(ecru.__all__) - {"__version__"} | MODULES
+    assert names - in_reference() == set()
+
+
+def test_every_page_is_in_the_references_contents() -> None:
+    pages = {page.stem for page in DOCS.glob("reference/*.rst")} - {"index"}
+    contents = (DOCS / "reference" / "index.rst").read_text().split(".. toctree::")[1].split()
+    assert set(contents) == pages
+
+
+def test_public_modules_that_are_packages_have_all_their_names_there() -> None:
+    named = in_reference()
+    assert {f"wsgi.{name}" for name in ecru.wsgi.__all__} <= named

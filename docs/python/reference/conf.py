@@ -1,5 +1,7 @@
 """The API reference, made of the package's docstrings: the CTest case python.reference builds it."""
 
+from importlib.util import find_spec
+
 import ecru
 
 project = "ecru"
@@ -10,6 +12,7 @@ autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 nitpicky = False
+autodoc_mock_imports = [name for name in ("gunicorn",) if find_spec(name) is None]
 
 
 def escape(app, what, name, thing, options, lines):
