@@ -21,7 +21,8 @@ class Chan(_native.Chan[T]):
     Chan(cap=0, full="wait", name=None). cap: how many it holds; 0: sender and receiver meet; None: no bound.
     full: what a full one does with one more: "wait", "drop_newest", "drop_oldest", or "fail" (BlockingIOError).
 
-    `for value in chan` receives until the channel is closed and drained; `with chan:` closes it at the end.
+    `for value in chan` receives until the channel is closed and drained; `with chan:` closes it at the end. After
+    close(error) whoever receives is raised that error once the channel is drained, also by a loop or a select.
     A wait raises Cancelled when the current token fires; then nothing was sent or taken.
     """
 
@@ -139,7 +140,7 @@ class Receiver(_End[T]):
 
     def _last(self) -> None:
         super()._last()
-        with suppress(ChanClosed):
+        with suppress(Exception):  # ChanClosed, or what it was closed with
             while self._chan.try_recv()[1]:
                 pass
 

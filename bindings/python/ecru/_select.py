@@ -84,7 +84,8 @@ def select(
     cases: a Chan or recv(chan); send(chan, value); a Task, a Token or done(...); after(seconds); a Ticker; an Event;
     (IO, "r" or "w"); None, which is never ready. Of several that are ready one is picked at random, with priority the
     first. default: if given, taken when no case is ready at once (or, with a timeout, in time). timeout: seconds;
-    without a default raises DeadlineExceeded when they are over. A closed channel's case is ready: ok is then False.
+    without a default raises DeadlineExceeded when they are over. A closed channel's case is ready: ok is then False;
+    what a drained one was closed with is raised.
     Without any case and default it parks until cancelled. Raises Cancelled (then no case was done); before anything is
     done ChanClosed for an end that is closed itself, and TypeError for what is no case.
     """

@@ -96,13 +96,18 @@ def _map(f: Callable[[T], U], source: Iterable[T]) -> Stream[U]:
 def _map_at_once(f: Callable[[T], U], source: Iterable[T], limit: int) -> Stream[U]:
     crew = Crew()
     window: deque[_native.Task[U]] = deque()
+    failure: Exception | None = None
     try:
         values = _Input(crew, source)
         listening = True
         while listening or window:
             first = window[0] if window else None
             chan = values.chan if listening and len(window) < limit else None
-            picked = _native.select((first, chan), priority=True)
+            try:
+                picked = _native.select((first, chan), priority=True)
+            except Exception as error:  # the channel was closed with it
+                failure, listening = error, False
+                continue
             assert picked is not None
             if picked[0] == 0:
                 yield window.popleft().result()
@@ -111,7 +116,10 @@ def _map_at_once(f: Callable[[T], U], source: Iterable[T], limit: int) -> Stream
             else:
                 listening = False
         values.check()
+        if failure is not None:
+            raise failure
     finally:
+        del failure  # no cycle through the traceback
         crew.stop()
         look_at(window)
 
@@ -206,7 +214,10 @@ def _timed_batch(source: Iterable[T], size: int, seconds: float) -> Stream[list[
             some = [received[0]]
             until = now() + seconds
             while len(some) < size:
-                picked = _native.select((values.chan,), timeout=until - now())
+                try:
+                    picked = _native.select((values.chan,), timeout=until - now())
+                except Exception:  # the channel was closed with it, and raises it again when it is asked next
+                    break
                 if picked is None or not picked[2]:
                     break
                 some.append(picked[1])

@@ -59,6 +59,7 @@ static PyObject *chan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
 static int chan_clear(ChanObject *c) {
   PyObject *value;
   for (size_t left = ecru_chan_len(c->chan); left > 0 && ecru_chan_try_recv(c->chan, &value) == 0; left--) Py_DECREF(value);
+  Py_CLEAR(c->error);
   return 0;
 }
 
@@ -82,6 +83,7 @@ static int visit_element(void *context, const void *element) {
 /// A collection looks more than once and must see the same: what may go without the GIL meanwhile is held by whoever takes it.
 static int chan_traverse(ChanObject *c, visitproc visit, void *arg) {
   Py_VISIT(Py_TYPE(c));
+  Py_VISIT(c->error);
   visitor v = {visit, arg};
   return c->chan && c->inside == 0 ? ecru_chan_each(c->chan, visit_element, &v) : 0;
 }
@@ -119,9 +121,19 @@ int ecru_py_chan_get(ChanObject *c, PyObject **value, int64_t instant) {
   return status;
 }
 
+bool ecru_py_chan_raises(ChanObject *c) {
+  if (!c->error) return false;
+  PyErr_SetObject((PyObject *)Py_TYPE(c->error), c->error);
+  return true;
+}
+
 static PyObject *failed(int status) {
   if (status == ECRU_ECLOSED) return PyErr_SetString(ecru_py_closed, "the channel is closed"), NULL;
   return ecru_py_raise(status);
+}
+
+static PyObject *received_none(ChanObject *c, int status) {
+  return status == ECRU_ECLOSED && ecru_py_chan_raises(c) ? NULL : failed(status);
 }
 
 static PyObject *chan_send(ChanObject *c, PyObject *value) {
@@ -135,14 +147,16 @@ static PyObject *chan_recv(ChanObject *c, PyObject *unused) {
   (void)unused;
   PyObject *value;
   int status = ecru_py_chan_get(c, &value, ECRU_FOREVER);
-  return status == 0 ? value : failed(status);
+  return status == 0 ? value : received_none(c, status);
 }
 
 static PyObject *chan_next(ChanObject *c) {
   PyObject *value;
   int status = ecru_py_chan_get(c, &value, ECRU_FOREVER);
   if (status == 0) return value;
-  return status == ECRU_ECLOSED ? NULL : ecru_py_raise(status);
+  if (status != ECRU_ECLOSED) return ecru_py_raise(status);
+  (void)ecru_py_chan_raises(c);
+  return NULL;
 }
 
 /// What iter(chan) gives has no close: `yield from` would call it when the generator ends, and so close the channel for everybody (C8).
@@ -204,19 +218,30 @@ static PyObject *chan_recv2(ChanObject *c, PyObject *unused) {
   PyObject *value;
   int status = ecru_py_chan_get(c, &value, ECRU_FOREVER);
   if (status == 0) return pair_of(value, true);
-  return status == ECRU_ECLOSED ? pair_of(Py_NewRef(Py_None), false) : ecru_py_raise(status);
+  return status == ECRU_ECLOSED && !c->error ? pair_of(Py_NewRef(Py_None), false) : received_none(c, status);
 }
 static PyObject *chan_try_recv(ChanObject *c, PyObject *unused) {
   (void)unused;
   PyObject *value;
   int status = ecru_py_chan_get(c, &value, AT_ONCE);
   if (status == 0) return pair_of(value, true);
-  return status == ECRU_EAGAIN ? pair_of(Py_NewRef(Py_None), false) : failed(status);
+  return status == ECRU_EAGAIN ? pair_of(Py_NewRef(Py_None), false) : received_none(c, status);
 }
 
-static PyObject *chan_close(ChanObject *c, PyObject *unused) {
-  (void)unused;
-  int status = ecru_chan_close(c->chan);
+static PyObject *chan_close(ChanObject *c, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {
+  static const char *const names[] = {"error", NULL};
+  PyObject *args[1] = {NULL};
+  if ((count > 0 || keywords) && ecru_py_arguments(args, names, 0, given, count, keywords) < 0) return NULL;
+  PyObject *error = args[0] == Py_None ? NULL : args[0];
+  if (error && !PyObject_TypeCheck(error, (PyTypeObject *)PyExc_Exception))
+    return PyErr_Format(PyExc_TypeError, "error: an Exception, or None, not %R", error), NULL;
+  int status = ECRU_ECLOSED;
+  Py_BEGIN_CRITICAL_SECTION(c);
+  if (!ecru_chan_is_closed(c->chan)) {
+    c->error = Py_XNewRef(error); // first: who receives without the GIL finds it
+    status = ecru_chan_close(c->chan);
+  }
+  Py_END_CRITICAL_SECTION();
   if (status == 0) Py_RETURN_NONE;
   return failed(status);
 }
@@ -224,7 +249,9 @@ static PyObject *chan_close(ChanObject *c, PyObject *unused) {
 static PyObject *chan_enter(PyObject *self, PyObject *unused) { return (void)unused, Py_NewRef(self); }
 static PyObject *chan_exit(ChanObject *c, PyObject *unused) {
   (void)unused;
+  Py_BEGIN_CRITICAL_SECTION(c);
   (void)ecru_chan_close(c->chan);
+  Py_END_CRITICAL_SECTION();
   Py_RETURN_NONE;
 }
 static Py_ssize_t chan_len(ChanObject *c) { return (Py_ssize_t)ecru_chan_len(c->chan); }
@@ -242,7 +269,7 @@ static PyMethodDef methods[] = {
   {"recv2", (PyCFunction)chan_recv2, METH_NOARGS, PyDoc_STR("recv2() -> (value, True)\n\n(None, False) once closed and drained.")},
   {"try_send", (PyCFunction)chan_try_send, METH_O, PyDoc_STR("try_send(value) -> bool\n\nNever parks. Raises Closed.")},
   {"try_recv", (PyCFunction)chan_try_recv, METH_NOARGS, PyDoc_STR("try_recv() -> (value, True) | (None, False)\n\nNever parks. Raises Closed once closed and drained.")},
-  {"close", (PyCFunction)chan_close, METH_NOARGS, PyDoc_STR("close() -> None\n\nWhat is buffered can still be received. Raises Closed if it was.")},
+  {"close", (PyCFunction)(void (*)(void))chan_close, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("close(error=None) -> None\n\nWhat is buffered can still be received; then receivers are raised error, if there is one: an Exception. Raises Closed if it\nwas closed.")},
   {"__enter__", chan_enter, METH_NOARGS, NULL},
   {"__exit__", (PyCFunction)chan_exit, METH_VARARGS, NULL},
   {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},

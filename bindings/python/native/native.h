@@ -190,12 +190,15 @@ int ecru_py_add_socket(PyObject *module);
 PyObject *ecru_py_current_task(void); ///< borrowed, or NULL
 
 /// inside: calls that may run without the GIL, by which something may leave the buffer unseen by a collection under way.
-typedef struct ChanObject { PyObject_HEAD ecru_chan *chan; PyObject *weakrefs; Py_ssize_t inside; } ChanObject;
+/// error: what it was closed with, or NULL; set before it is closed, under the object's critical section.
+typedef struct ChanObject { PyObject_HEAD ecru_chan *chan; PyObject *weakrefs, *error; Py_ssize_t inside; } ChanObject;
 #define AT_ONCE INT64_MIN ///< instead of an instant: without waiting
 /// The GIL is held. returns: 0 (put: a reference was taken; get: *value is the caller's); ECRU_EAGAIN not in time, or no room where that fails;
 /// ECRU_ECLOSED; ECRU_EINTR with an exception; another status.
 int ecru_py_chan_put(ChanObject *c, PyObject *value, int64_t instant);
 int ecru_py_chan_get(ChanObject *c, PyObject **value, int64_t instant);
+/// Of a channel that is closed and drained: whether it was closed with an error, which then is raised.
+bool ecru_py_chan_raises(ChanObject *c);
 /// entered: its scopes that have not ended. Atomic: any goroutine may begin one; relaxed: that none has is all it is asked for, by who ends the object.
 typedef struct TokenObject { PyObject_HEAD ecru_token *token; _Atomic int entered; } TokenObject;
 typedef struct IOObject { PyObject_HEAD ecru_io *io; } IOObject;

@@ -50,9 +50,11 @@ static void note_inside(PyObject *given, int change) {
   }
 }
 
-/// (index, value, ok): ok is False if a channel was closed.
-static PyObject *outcome(const choice *c, int index) {
+/// (index, value, ok): ok is False if a channel was closed. What a channel was closed with is raised.
+static PyObject *outcome(const choice *c, PyObject *given, int index) {
   const ecru_case *picked = &c->cases[index];
+  bool ended = picked->kind == ECRU_CASE_RECV && picked->status == ECRU_ECLOSED;
+  if (ended && ecru_py_chan_raises((ChanObject *)PyTuple_GET_ITEM(given, index))) return NULL;
   PyObject *value = picked->kind == ECRU_CASE_RECV && picked->status == 0 ? c->values[index] : Py_NewRef(Py_None);
   return Py_BuildValue("iNN", index, value, PyBool_FromLong(picked->status == 0));
 }
@@ -68,7 +70,7 @@ static PyObject *run(const choice *c, PyObject *given, size_t count, unsigned fl
     bool sent = (int)i == status && c->cases[i].status == 0;
     if (c->cases[i].kind == ECRU_CASE_SEND && !sent) Py_DECREF(c->values[i]);
   }
-  if (status >= 0) return outcome(c, status);
+  if (status >= 0) return outcome(c, given, status);
   bool nothing = status == ECRU_EAGAIN || (status == ECRU_ETIMEDOUT && deadline != ECRU_FOREVER && ecru_check() == 0);
   if (nothing) Py_RETURN_NONE;
   return ecru_py_raise(status);

@@ -104,6 +104,54 @@ def test_c4_a_closed_channel_says_so() -> None:
             call()
 
 
+def test_c4_what_a_channel_is_closed_with_comes_after_its_values() -> None:
+    chan: ecru.Chan[int] = ecru.Chan(3)
+    chan.send(1)
+    chan.send(2)
+    chan.close(KeyError("why"))
+    assert chan.recv() == 1
+    assert ecru.select(chan).value == 2
+    for call in (chan.recv, chan.recv2, chan.try_recv, lambda: list(chan), lambda: ecru.select(chan), chan.rx().recv):
+        with pytest.raises(KeyError, match="why"):
+            call()
+    with pytest.raises(KeyError, match="why"):
+        ecru.select(chan, timeout=30)
+    for other in (lambda: chan.send(3), lambda: chan.close(), lambda: chan.close(ValueError())):
+        with pytest.raises(ecru.ChanClosed):
+            other()
+    assert ecru.select(ecru.send(chan, 3)) == (0, None, False)
+
+
+def test_c4_the_error_wakes_who_waits() -> None:
+    chan: ecru.Chan[int] = ecru.Chan()
+    waits: list[Any] = [ecru.spawn(chan.recv), ecru.spawn(list, chan), ecru.spawn(ecru.select, chan)]
+    ecru.yield_()
+    chan.close(error=KeyError("why"))
+    assert [repr(task.exception()) for task in waits] == ["KeyError('why')"] * 3
+
+
+@pytest.mark.parametrize("error", ["x", KeyError, KeyboardInterrupt(), 3])
+def test_c4_only_an_exception_closes(error: Any) -> None:
+    chan: ecru.Chan[int] = ecru.Chan()
+    with pytest.raises(TypeError, match="error: an Exception, or None, not"):
+        chan.close(error)
+    assert not chan.closed
+
+
+def test_c4_the_error_goes_with_the_channel() -> None:
+    class Mine(Exception):
+        pass
+
+    error = Mine()
+    gone = weakref.ref(error)
+    chan: ecru.Chan[int] = ecru.Chan()
+    error.chan = chan  # type: ignore[attr-defined]
+    chan.close(error)
+    del chan, error
+    gc.collect()
+    assert gone() is None
+
+
 @pytest.mark.parametrize(
     ("cap", "full", "words"),
     [

@@ -48,7 +48,8 @@ def test_code_blocks(page: Path, tmp_path: Path) -> None:
 # ---- the reference ---------------------------------------------------------------------------------------------------
 
 MODULES = {"aio", "futures", "gunicorn", "net", "operators", "pytest_plugin", "wsgi"}
-DIRECTIVE = re.compile(r"^\.\. (?:auto|py:)(?:class|data|exception|function|module):: (?:ecru\.)?(\w+(?:\.\w+)*)", re.MULTILINE)
+KINDS = "class|data|exception|function|module"
+DIRECTIVE = re.compile(rf"^\.\. (?:auto|py:)(?:{KINDS}):: (?:ecru\.)?(\w+(?:\.\w+)*)", re.MULTILINE)
 
 
 def in_reference() -> set[str]:

@@ -204,6 +204,29 @@ def test_a_sources_error_comes_after_its_values(operate: Callable[[Iterable[int]
 
 
 @pytest.mark.parametrize("operate", OPERATORS)
+def test_c4_what_a_channel_was_closed_with_comes_after_its_values(operate: Callable[[Iterable[int]], Any]) -> None:
+    chan: ecru.Chan[int] = ecru.Chan(3)
+    for n in range(3):
+        chan.send(n)
+    chan.close(KeyError("source"))
+    seen = []
+    with pytest.raises(KeyError, match="source"):
+        for value in operate(chan):
+            seen.append(flat(value))
+    assert seen == [0, 1, 2]
+
+
+def test_c4_a_batch_under_way_is_given_before_the_error() -> None:
+    chan: ecru.Chan[int] = ecru.Chan(3)
+    chan.send(1)
+    chan.close(KeyError("source"))
+    values = ops.batch(chan, 5, LONG)
+    assert next(values) == [1]
+    with pytest.raises(KeyError, match="source"):
+        next(values)
+
+
+@pytest.mark.parametrize("operate", OPERATORS)
 def test_a_closed_source_ends_it(operate: Callable[[Iterable[int]], Any]) -> None:
     assert [flat(value) for value in operate(stream_of(range(10)))] == list(range(10))
     assert list(operate(stream_of([]))) == []

@@ -6,6 +6,7 @@ collector sees it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from itertools import count
 from operator import index
@@ -70,8 +71,10 @@ class Chan(Generic[T]):
     """
 
     __module__ = "ecru"
-    __slots__ = ("__weakref__", "_handle", "_values")
+    __slots__ = ("__weakref__", "_closing", "_error", "_handle", "_values")
 
+    _closing: threading.Lock
+    _error: Exception | None
     _handle: Any
     _values: _Values
 
@@ -93,6 +96,7 @@ class Chan(Generic[T]):
         options.name = ffi.NULL if text is None else text
         chan = object.__new__(cls)
         chan._values = _Values()
+        chan._closing, chan._error = threading.Lock(), None
         if full != "wait":
             number = next(_keys)
             _dropping[number] = chan._values
@@ -142,8 +146,14 @@ class Chan(Generic[T]):
         if status == 0:
             return self._values.pop(element[0]), True
         if status == ECLOSED:
+            self._raise_error()
             return _NOTHING
         fail(status)
+
+    def _raise_error(self) -> None:
+        """What it was closed with, if with anything."""
+        if self._error is not None:
+            raise self._error
 
     def recv(self) -> T:
         """Parks while nothing is there. Raises Closed once closed and drained."""
@@ -179,11 +189,20 @@ class Chan(Generic[T]):
         status = lib.ecru_chan_try_recv(self._handle, element)
         if status == 0:
             return self._values.pop(element[0]), True
+        if status == ECLOSED:
+            self._raise_error()
         return _NOTHING if status == EAGAIN else _fail(status)
 
-    def close(self) -> None:
-        """What is buffered can still be received. Raises Closed if it was."""
-        status = lib.ecru_chan_close(self._handle)
+    def close(self, error: Exception | None = None) -> None:
+        """What is buffered can still be received; then receivers are raised error, if there is one. Raises Closed if it
+        was closed.
+        """
+        if not isinstance(error, (Exception, type(None))):
+            raise TypeError(f"error: an Exception, or None, not {error!r}")
+        with self._closing:
+            if not self.closed:
+                self._error = error
+            status = lib.ecru_chan_close(self._handle)
         if status != 0:
             _fail(status)
 
@@ -202,7 +221,8 @@ class Chan(Generic[T]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
-        lib.ecru_chan_close(self._handle)
+        with self._closing:
+            lib.ecru_chan_close(self._handle)
 
 
 class _Iterator(Generic[T]):
@@ -281,6 +301,8 @@ class _Cases:
         case = self.cases[i]
         if case.status == 0 and case.kind == lib.ECRU_CASE_RECV:
             return i, self.given[i]._values.pop(self.elements[i]), True
+        if case.status == ECLOSED and case.kind == lib.ECRU_CASE_RECV:
+            self.given[i]._raise_error()
         return i, None, case.status == 0
 
 
