@@ -5,12 +5,21 @@
 
 PyObject *ecru_py_cancelled, *ecru_py_closed, *ecru_py_error;
 
+/// Cancelled's origin: whose token fired; None: not the caller's current one.
+static int set_origin(PyObject *error) {
+  uint64_t id = ecru_token_origin(ecru_token_current());
+  PyObject *origin = id ? PyLong_FromUnsignedLongLong(id) : Py_NewRef(Py_None);
+  int status = origin ? PyObject_SetAttrString(error, "origin", origin) : -1;
+  Py_XDECREF(origin);
+  return status;
+}
+
 /// Cancelled's reason: "deadline" or "cancelled".
 static PyObject *raise_cancelled(int status) {
   PyObject *reason = PyUnicode_FromString(status == ECRU_ETIMEDOUT ? "deadline" : "cancelled");
   if (!reason) return NULL;
   PyObject *error = PyObject_CallOneArg(ecru_py_cancelled, reason);
-  if (error && PyObject_SetAttrString(error, "reason", reason) == 0) PyErr_SetObject(ecru_py_cancelled, error);
+  if (error && PyObject_SetAttrString(error, "reason", reason) == 0 && set_origin(error) == 0) PyErr_SetObject(ecru_py_cancelled, error);
   Py_XDECREF(error);
   Py_DECREF(reason);
   return NULL;
@@ -57,7 +66,7 @@ static PyObject *new_exception(PyObject *module, const char *name, const char *f
 
 int ecru_py_add_errors(PyObject *module) {
   ecru_py_cancelled = new_exception(module, "Cancelled", "ecru.Cancelled",
-    "Raised where a goroutine waits once its token has fired, and again at every later wait.\n\nreason: \"cancelled\" or \"deadline\".", PyExc_BaseException);
+    "Raised where a goroutine waits once its token has fired, and again at every later wait.\n\nreason: \"cancelled\" or \"deadline\". origin: the id of the token that fired, or None.", PyExc_BaseException);
   ecru_py_closed = new_exception(module, "Closed", "ecru.ChanClosed", "The channel or handle is closed.", PyExc_Exception);
   ecru_py_error = new_exception(module, "Error", "ecru.EcruError", "What ecru alone can say: (code, text).", PyExc_OSError);
   return ecru_py_cancelled && ecru_py_closed && ecru_py_error ? 0 : -1;

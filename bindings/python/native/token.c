@@ -3,6 +3,22 @@
 
 PyTypeObject *ecru_py_token_type;
 
+enum { PARENTS_MOST = 64 };
+
+/// Of one token, or a tuple of them. returns: how many; -1 with an exception.
+static int parents_of(PyObject *given, ecru_token **parents) {
+  bool several = PyTuple_Check(given);
+  Py_ssize_t count = several ? PyTuple_GET_SIZE(given) : 1;
+  if (count < 1 || count > PARENTS_MOST) return PyErr_Format(PyExc_ValueError, "parent: 1 to %d tokens, not %zd", PARENTS_MOST, count), -1;
+  for (Py_ssize_t i = 0; i < count; i++) {
+    PyObject *parent = several ? PyTuple_GET_ITEM(given, i) : given;
+    if (!PyObject_TypeCheck(parent, ecru_py_token_type))
+      return PyErr_Format(PyExc_TypeError, "parent: a Token, or a tuple of them, not %s", Py_TYPE(parent)->tp_name), -1;
+    parents[i] = ((TokenObject *)parent)->token;
+  }
+  return (int)count;
+}
+
 static PyObject *token_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
   static char *keywords[] = {"parent", "timeout", "shield", NULL};
   PyObject *parent = Py_None, *timeout = Py_None;
@@ -10,20 +26,15 @@ static PyObject *token_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
   if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OOp:Token", keywords, &parent, &timeout, &shield)) return NULL;
   int64_t deadline;
   if (ecru_py_instant(timeout, &deadline) < 0) return NULL;
-  ecru_token *from = NULL;
-  if (parent != Py_None) {
-    if (!PyObject_TypeCheck(parent, ecru_py_token_type)) {
-      PyErr_Format(PyExc_TypeError, "parent: a Token, not %s", Py_TYPE(parent)->tp_name);
-      return NULL;
-    }
-    from = ((TokenObject *)parent)->token;
-  } else {
-    (void)ecru_py_waits_here(); // the first has a token of its own
-  }
-  if (shield) from = ecru_token_background();
+  ecru_token *parents[PARENTS_MOST] = {NULL};
+  int count = 1;
+  if (parent != Py_None) count = parents_of(parent, parents);
+  else (void)ecru_py_waits_here(); // the first has a token of its own
+  if (count < 0) return NULL;
+  if (shield) parents[0] = ecru_token_background(), count = 1;
   TokenObject *t = (TokenObject *)type->tp_alloc(type, 0);
   if (!t) return NULL;
-  int status = ecru_token_create(&t->token, from, deadline);
+  int status = count == 1 ? ecru_token_create(&t->token, parents[0], deadline) : ecru_token_create_linked(&t->token, parents, (size_t)count, deadline);
   if (status == 0) return (PyObject *)t;
   t->token = NULL;
   Py_DECREF(t);
@@ -130,6 +141,19 @@ static PyObject *token_own(TokenObject *t, void *unused) {
   (void)unused;
   return PyBool_FromLong(ecru_token_err(t->token) != 0 && ecru_token_origin(t->token) == ecru_token_id(t->token));
 }
+static PyObject *token_id(TokenObject *t, void *unused) { return (void)unused, PyLong_FromUnsignedLongLong(ecru_token_id(t->token)); }
+static PyObject *token_origin(TokenObject *t, void *unused) {
+  (void)unused;
+  uint64_t origin = ecru_token_origin(t->token);
+  return origin ? PyLong_FromUnsignedLongLong(origin) : Py_NewRef(Py_None);
+}
+/// Runs as Python code does, so it is written in Python.
+static PyObject *token_on_cancel(TokenObject *t, PyObject *f) {
+  PyObject *module = PyImport_ImportModule("ecru._registration");
+  PyObject *made = module ? PyObject_CallMethod(module, "Registration", "OO", (PyObject *)t, f) : NULL;
+  Py_XDECREF(module);
+  return made;
+}
 static PyObject *token_remaining(TokenObject *t, void *unused) {
   (void)unused;
   int64_t deadline = ecru_token_deadline(t->token);
@@ -151,6 +175,8 @@ static PyObject *token_repr(TokenObject *t) {
 
 static PyMethodDef methods[] = {
   {"cancel", (PyCFunction)token_cancel, METH_NOARGS, PyDoc_STR("cancel() -> None\n\nFires it and its descendants. Idempotent.")},
+  {"on_cancel", (PyCFunction)token_on_cancel, METH_O,
+   PyDoc_STR("on_cancel(f) -> Registration\n\nf() is called once it fires, in a goroutine of its own; soon, if it has. Until remove() of what it returns, or the end of its\n`with` block. RuntimeError in a thread that runs no goroutines.")},
   {"enter", (PyCFunction)token_enter, METH_NOARGS, PyDoc_STR("enter() -> Token\n\nIt is the caller's current token until leave().")},
   {"leave", (PyCFunction)token_leave, METH_NOARGS, PyDoc_STR("leave() -> None\n\nThe outer token is current again.")},
   {"wait", (PyCFunction)token_wait, METH_NOARGS, PyDoc_STR("wait() -> None\n\nParks until it fires.")},
@@ -163,11 +189,13 @@ static PyGetSetDef properties[] = {
   {"done", (getter)token_done, NULL, PyDoc_STR("whether it has fired"), NULL},
   {"reason", (getter)token_reason, NULL, PyDoc_STR("None, \"cancelled\" or \"deadline\""), NULL},
   {"fired_itself", (getter)token_own, NULL, PyDoc_STR("whether it has fired, and not because one above it did"), NULL},
+  {"id", (getter)token_id, NULL, PyDoc_STR("its number, of which no other token ever has the same"), NULL},
+  {"origin", (getter)token_origin, NULL, PyDoc_STR("the id of the token that fired: its own, or that of one above it; None: it has not fired"), NULL},
   {"remaining", (getter)token_remaining, NULL, PyDoc_STR("seconds until its deadline or the nearest above it; None: no deadline"), NULL},
   {NULL, NULL, NULL, NULL, NULL},
 };
 static PyType_Slot slots[] = {
-  {Py_tp_doc, (void *)PyDoc_STR("Token(parent=None, timeout=None, shield=False)\n\nA child of parent (None: the caller's current token) that fires after timeout seconds at the latest.\nshield: no token reaches it. A context manager: inside, it is the current token.")},
+  {Py_tp_doc, (void *)PyDoc_STR("Token(parent=None, timeout=None, shield=False)\n\nA child of parent (None: the caller's current token; a tuple: of all of them, it fires with the first) that fires after timeout seconds at the latest.\nshield: no token reaches it. A context manager: inside, it is the current token.")},
   {Py_tp_new, (void *)token_new},
   {Py_tp_dealloc, (void *)token_dealloc},
   {Py_tp_methods, methods},

@@ -26,11 +26,12 @@ _FIRST_OF_ECRU = -200  # above it: the system's own numbers on Linux
 class Cancelled(BaseException):
     """Raised where a goroutine waits once its token has fired, and again at every later wait.
 
-    reason: "cancelled" or "deadline".
+    reason: "cancelled" or "deadline". origin: the id of the token that fired, or None.
     """
 
     __module__ = "ecru"
     reason: Literal["cancelled", "deadline"]
+    origin: int | None
 
 
 class Closed(Exception):
@@ -53,6 +54,7 @@ Closed.__name__, Error.__name__ = Closed.__qualname__, Error.__qualname__
 def _cancelled(reason: Literal["cancelled", "deadline"]) -> Cancelled:
     cancelled = Cancelled(reason)
     cancelled.reason = reason
+    cancelled.origin = lib.ecru_token_origin(lib.ecru_token_current()) or None
     return cancelled
 
 

@@ -79,7 +79,7 @@ class _Guard:
             if lib.ecru_token_err(self._token) == 0:
                 return
             self.stop()
-        self._token = token_of(lib.ecru_token_background(), lib.ecru_after(_GUARD_NS))
+        self._token = token_of([lib.ecru_token_background()], lib.ecru_after(_GUARD_NS))
         out = ffi.new("ecru_registration **")
         # As its `fn`: what it returns does not matter.
         interrupt = ffi.cast("ecru_fn", ffi.addressof(lib, "ecru_host_interrupt_other"))
@@ -124,7 +124,7 @@ class Home:
         if self.goes_on:
             self.token = ffi.gc(lib.ecru_token_retain(lib.ecru_token_current()), lib.ecru_token_release)
         else:
-            self.token = token_of(lib.ecru_token_background(), FOREVER)
+            self.token = token_of([lib.ecru_token_background()], FOREVER)
         status = lib.ecru_host_enter(hooks)
         if status == 0 and not self.goes_on:
             status = lib.ecru_token_enter(self.token)
@@ -307,7 +307,7 @@ def cancel_home() -> None:
         pass  # what the first has left open is over: it is not to reach the end of its home
     outermost = here.is_first and lib.ecru_token_current() == old and not home.goes_on
     if outermost:
-        home.token = token_of(lib.ecru_token_background(), FOREVER)
+        home.token = token_of([lib.ecru_token_background()], FOREVER)
     lib.ecru_token_cancel(old, 0)
     if outermost:
         lib.ecru_token_leave()

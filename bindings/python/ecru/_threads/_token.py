@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, SupportsFloat
+from typing import TYPE_CHECKING, Any, Literal, SupportsFloat, cast
 
 from ecru._abi import ffi, lib
 from ecru._threads._base import ECANCELED, ETIMEDOUT, FOREVER, enter_by_itself, fail, here, instant, process, wait
@@ -11,11 +12,29 @@ from ecru._threads._base import ECANCELED, ETIMEDOUT, FOREVER, enter_by_itself, 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ecru._registration import Registration
 
-def token_of(parent: Any, deadline: int) -> Any:
+
+_PARENTS_MOST = 64
+
+
+def _handles_of(parents: Token | tuple[Token, ...]) -> list[Any]:
+    given = parents if isinstance(parents, tuple) else (parents,)
+    if not 1 <= len(given) <= _PARENTS_MOST:
+        raise ValueError(f"parent: 1 to {_PARENTS_MOST} tokens, not {len(given)}")
+    for parent in given:
+        if not isinstance(parent, Token):
+            raise TypeError(f"parent: a Token, or a tuple of them, not {type(parent).__name__}")
+    return [parent._handle for parent in given]
+
+
+def token_of(parents: list[Any], deadline: int) -> Any:
     """A new token's handle."""
     out = ffi.new("ecru_token **")
-    status = lib.ecru_token_create(out, parent, deadline)
+    if len(parents) == 1:
+        status = lib.ecru_token_create(out, parents[0], deadline)
+    else:
+        status = lib.ecru_token_create_linked(out, parents, len(parents), deadline)
     if status != 0:
         fail(status)
     return ffi.gc(out[0], lib.ecru_token_release)
@@ -44,8 +63,9 @@ def _leave_any(token: Any) -> int:
 class Token:
     """Token(parent=None, timeout=None, shield=False)
 
-    A child of parent (None: the caller's current token) that fires after timeout seconds at the latest. shield: no
-    token reaches it. A context manager: inside, it is the current token.
+    A child of parent (None: the caller's current token; a tuple: of all of them, it fires with the first) that fires
+    after timeout seconds at the latest. shield: no token reaches it. A context manager: inside, it is the current
+    token.
     """
 
     __module__ = "ecru"
@@ -53,17 +73,20 @@ class Token:
 
     _handle: Any
 
-    def __new__(cls, parent: Token | None = None, timeout: SupportsFloat | None = None, shield: bool = False) -> Self:
+    def __new__(
+        cls,
+        parent: Token | tuple[Token, ...] | None = None,
+        timeout: SupportsFloat | None = None,
+        shield: bool = False,
+    ) -> Self:
         deadline = instant(timeout)
-        above = ffi.NULL
+        above: list[Any] = [ffi.NULL]
         if parent is not None:
-            if not isinstance(parent, Token):
-                raise TypeError(f"parent: a Token, not {type(parent).__name__}")
-            above = parent._handle
+            above = _handles_of(parent)
         elif here.home is None:
             enter_by_itself[0]()  # the first has a token of its own
         token = object.__new__(cls)
-        token._handle = token_of(lib.ecru_token_background() if shield else above, deadline)
+        token._handle = token_of([lib.ecru_token_background()] if shield else above, deadline)
         return token
 
     @classmethod
@@ -90,6 +113,16 @@ class Token:
         return self.done and lib.ecru_token_origin(handle) == lib.ecru_token_id(handle)
 
     @property
+    def id(self) -> int:
+        """its number, of which no other token ever has the same"""
+        return lib.ecru_token_id(self._handle)  # type: ignore[no-any-return]
+
+    @property
+    def origin(self) -> int | None:
+        """the id of the token that fired: its own, or that of one above it; None: it has not fired"""
+        return lib.ecru_token_origin(self._handle) or None
+
+    @property
     def remaining(self) -> float | None:
         """seconds until its deadline or the nearest above it; None: no deadline"""
         deadline = lib.ecru_token_deadline(self._handle)
@@ -98,6 +131,14 @@ class Token:
     def cancel(self) -> None:
         """Fires it and its descendants. Idempotent."""
         lib.ecru_token_cancel(self._handle, 0)
+
+    def on_cancel(self, f: Callable[[], object], /) -> Registration:
+        """f() is called once it fires, in a goroutine of its own; soon, if it has. Until remove() of what it returns,
+        or the end of its `with` block.
+        """
+        from ecru._registration import Registration
+
+        return Registration(cast(Any, self), f)
 
     def enter(self) -> Self:
         """It is the caller's current token until leave()."""

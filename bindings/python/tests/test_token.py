@@ -1,0 +1,150 @@
+"""Tokens by themselves: several parents (K1), whose fired (K2), what is called then (K4)."""
+
+import threading
+from typing import Any
+
+import pytest
+
+import ecru
+
+LONG = 30.0  # never reached
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_k1_a_linked_token_fires_with_any_of_its_parents(which: int) -> None:
+    parents = (ecru.Token(), ecru.Token(), ecru.Token())
+    child = ecru.Token(parents)
+    assert not child.done
+    parents[which].cancel()
+    assert child.done
+    assert child.origin == parents[which].id
+    assert [parent.done for parent in parents].count(True) == 1
+
+
+def test_k1_a_linked_token_has_the_nearest_deadline() -> None:
+    child = ecru.Token((ecru.Token(timeout=LONG), ecru.Token(timeout=0.001)), timeout=LONG)
+    child.wait()
+    assert child.reason == "deadline"
+    assert not child.fired_itself
+
+
+@pytest.mark.parametrize(
+    ("parent", "error"),
+    [((), ValueError), ((ecru.Token(),) * 65, ValueError), ((ecru.Token(), 3), TypeError), ([], TypeError)],
+)
+def test_k1_bad_parents_are_refused(parent: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="parent: "):
+        ecru.Token(parent)
+
+
+def test_k2_the_error_says_whose_token_fired() -> None:
+    with ecru.move_on_after(LONG) as outer, ecru.move_on_after(LONG) as inner:
+        assert outer.token.id != inner.token.id
+        assert inner.token.origin is None
+        outer.cancel()
+        with pytest.raises(ecru.Cancelled) as caught:
+            ecru.sleep(LONG)
+        assert caught.value.origin == outer.token.id == inner.token.origin
+        raise caught.value
+    assert outer.caught
+    assert not inner.caught
+
+
+def test_k4_a_function_is_called_once_it_fires() -> None:
+    token = ecru.Token()
+    told: ecru.Chan[str] = ecru.Chan(None)
+    registration = token.on_cancel(lambda: told.send("fired"))
+    ecru.yield_()
+    assert len(told) == 0
+    token.cancel()
+    token.cancel()
+    assert told.recv() == "fired"
+    assert not registration.remove()
+    assert len(told) == 0
+
+
+def test_k4_one_that_has_fired_calls_soon() -> None:
+    token = ecru.Token()
+    token.cancel()
+    told: ecru.Chan[None] = ecru.Chan()
+    token.on_cancel(lambda: told.send(None))
+    told.recv()
+
+
+def test_k4_removed_it_is_not_called() -> None:
+    token = ecru.Token()
+    called = []
+    with token.on_cancel(lambda: called.append(1)):
+        ecru.yield_()
+    registration = token.on_cancel(lambda: called.append(2))
+    assert registration.remove()
+    assert registration.remove()
+    token.cancel()
+    ecru.yield_()
+    assert not called
+
+
+def test_k4_remove_waits_for_the_call_under_way_unless_it_is_in_it() -> None:
+    token, go_on, inside = ecru.Token(), ecru.Event(), ecru.Event()
+    said = []
+
+    def work() -> None:
+        inside.set()
+        go_on.wait()
+        said.append(registration.remove())
+
+    registration = token.on_cancel(work)
+    token.cancel()
+    inside.wait()
+    other = ecru.spawn(registration.remove)
+    ecru.yield_()
+    assert not other.done
+    go_on.set()
+    assert not other.result()
+    assert said == [False]
+
+
+def test_k4_it_outlives_the_scope_it_was_made_in() -> None:
+    token = ecru.Token(shield=True)
+    called = ecru.Event()
+    with ecru.move_on_after(LONG) as scope:
+        token.on_cancel(called.set)
+        scope.cancel()
+    ecru.yield_()
+    token.cancel()
+    assert called.wait(LONG)
+
+
+def test_k4_what_it_raises_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: ecru.Chan[str] = ecru.Chan(None)
+    monkeypatch.setattr(ecru, "excepthook", lambda task, error: told.send(repr(error)))
+    token = ecru.Token()
+
+    def fail() -> None:
+        raise KeyError("x")
+
+    registration = token.on_cancel(fail)
+    token.cancel()
+    assert not registration.remove()
+    del registration
+    assert told.recv() == "KeyError('x')"
+
+
+async def coroutine() -> None:
+    """Not for on_cancel."""
+
+
+@pytest.mark.parametrize("f", [None, 3, coroutine])
+def test_k4_only_functions_are_called(f: Any) -> None:
+    with pytest.raises(TypeError, match="function is needed"):
+        ecru.Token().on_cancel(f)
+
+
+def test_k4_another_thread_may_cancel() -> None:
+    token = ecru.Token()
+    called: ecru.Chan[None] = ecru.Chan()
+    with token.on_cancel(lambda: called.send(None)):
+        thread = threading.Thread(target=token.cancel)
+        thread.start()
+        called.recv()
+        thread.join()
