@@ -39,7 +39,8 @@ def test_types_are_told_to_checkers() -> None:
 
 
 def test_the_module_of_cffi_shares_the_runtime() -> None:
-    assert ecru._abi is sys.modules["ecru._abi"]
+    abi = importlib.import_module("ecru._abi")
+    assert abi is ecru._abi is sys.modules["ecru._abi"]
     assert ecru._abi.__file__ == _native.__file__
     assert ecru._abi.ffi.string(ecru._abi.lib.ecru_version()).decode() == _native.version()
     assert ecru._abi.lib.ecru_maxprocs() >= 1
