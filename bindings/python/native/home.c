@@ -34,12 +34,13 @@ static PyObject *cancel_home(PyObject *module, PyObject *unused) {
   if (!h) Py_RETURN_NONE;
   if (h->last == &h->first) leave_scopes(h);
   ecru_token *old = h->token, *fresh;
-  bool outermost = h->last == &h->first && ecru_token_current() == old && !h->goes_on;
+  bool entered = ecru_token_current() == old;
+  bool outermost = h->last == &h->first && (entered || h->goes_on);
   int status = outermost ? ecru_token_create(&fresh, ecru_token_background(), ECRU_FOREVER) : 0;
   if (status != 0) return ecru_py_raise(status);
   (void)ecru_token_cancel(old, 0);
   if (!outermost) Py_RETURN_NONE;
-  (void)ecru_token_leave();
+  if (entered) (void)ecru_token_leave(); // there is none to leave if a goroutine has forked
   (void)ecru_token_enter(fresh);
   ecru_py_lock(&ecru_py_homes_lock);
   h->token = fresh;

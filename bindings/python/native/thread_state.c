@@ -411,8 +411,8 @@ static void drop_pool(home *h) {
 
 // ---- hosts -------------------------------------------------------------------------------------------------------------
 
-static bool forked_in_scope; // this is a child, forked in a home that it has not entered again
-static _Atomic bool shut;    // the interpreter is ending; relaxed: by the main thread, before it ends others
+static ecru_token *forked_in; // this is a child, forked in a home that it has not entered again: that home's token
+static _Atomic bool shut;     // the interpreter is ending; relaxed: by the main thread, before it ends others
 ecru_py_mutex ecru_py_homes_lock;
 home *ecru_py_homes;
 PyObject *ecru_py_deadlock_hook, *ecru_py_entered_hook;
@@ -520,9 +520,8 @@ static int become_host(home *h) {
   int status = ecru_py_start_runtime(0);
   ecru_py_unlock(&ecru_py_homes_lock);
   (void)ecru_set_deadlock_hook(tell_deadlock, NULL);
-  h->goes_on = forked_in_scope;
-  forked_in_scope = false;
-  if (h->goes_on) h->token = ecru_token_retain(ecru_token_current());
+  h->goes_on = forked_in != NULL;
+  if (h->goes_on) h->token = forked_in, forked_in = NULL;
   else if (status == 0) status = ecru_token_create(&h->token, ecru_token_background(), ECRU_FOREVER);
   if (status == 0) status = ecru_host_enter(&hooks);
   if (status == 0 && !h->goes_on) status = ecru_token_enter(h->token);
@@ -578,7 +577,7 @@ static void forget_home(home *h) {
 void ecru_py_after_fork(void) {
   if (ecru_restart_in_child() != 0) return; // it was not up, or starts anew already
   ecru_py_has_restarted();
-  forked_in_scope = here != NULL;
+  forked_in = here ? here->token : NULL;
   PyThreadState *state = attached_now();
   for (home *h = ecru_py_homes; h; h = h->next)
     for (mark *m = h->first.next; m != &h->first; m = m->next)

@@ -107,6 +107,45 @@ native.spawn(f).result()
     assert (ended.out, ended.code, ended.err) == (["lived True", "cancelled", "3"] * 2, 0, "")
 
 
+@pytest.mark.parametrize("scope", ["native.Token()", "contextlib.nullcontext()"])
+@pytest.mark.parametrize("starts", ["inside", "outside"])
+@pytest.mark.parametrize("forks", ["f()", "native.spawn(f).result()", "ecru.gather(f)"])
+def test_what_a_child_leaves_is_cancelled_and_waited_for(forks, starts, scope):
+    ended = forked(f"""
+import atexit, contextlib
+def left():
+    try: native.sleep(100)
+    finally: print("cleaned up", flush=True)
+def start():
+    native.go(left)
+    native.yield_()
+def f():
+    with {scope}:
+        pid = os.fork()
+        if pid == 0 and {starts!r} == "inside": start()
+    if pid: return wait_for(pid)
+    if {starts!r} == "outside": start()
+    sys.exit(3)
+atexit.register(lambda: (native.sleep(0.001), print("at exit", flush=True)))
+native.go(int); native.yield_()
+{forks}
+""")
+    assert (ended.out, ended.code, ended.err) == (["at exit", "cleaned up", "3", "at exit"], 0, "")
+
+
+def test_daemon_threads_of_a_child_are_left():
+    ended = forked("""
+ecru.patch()
+pid = os.fork()
+if pid == 0:
+    threading.Thread(target=time.sleep, args=(100,), daemon=True).start()
+    time.sleep(0.01)
+    sys.exit(3)
+wait_for(pid)
+""")
+    assert (ended.out, ended.code, ended.err) == (["3"], 0, "")
+
+
 def test_locks_are_free_after_reinitialisation():
     ended = forked("""
 lock = native.Lock()
