@@ -1,7 +1,11 @@
 """ecru.patch(): threads and their locks are goroutines'."""
 
+import concurrent.futures
 import contextvars
+import importlib
+import multiprocessing
 import os
+import pickle
 import queue
 import sys
 import tempfile
@@ -256,6 +260,43 @@ thread.join()
 print(ecru.get_original("time", "sleep") is time.sleep)
 """
     assert run(body) == "True\n"
+
+
+PLACES = """
+import ecru; ecru.patch()
+import _thread, copy, os, pickle, select, sys, time
+
+registry = ecru.patch._registry
+places = {(owner.__name__, name) for _, owner, name, _, _ in registry._done if type(owner) is type(sys)}
+for module, name in sorted(places):
+    original, function = ecru.get_original(module, name), getattr(sys.modules[module], name)
+    if not isinstance(original, type(len)) or isinstance(function, (type, type(len))):
+        continue
+    assert copy.deepcopy(function) is copy.copy(function) is function, function
+    assert pickle.loads(pickle.dumps(function)) is function, function
+    print(module, name, pickle.dumps(function, 0).hex())
+"""
+
+
+def test_functions_are_pickled_by_their_places_and_are_the_originals_elsewhere():
+    seen = {(module, name): bytes.fromhex(text) for module, name, text in map(str.split, run(PLACES).splitlines())}
+    assert {("time", "sleep"), ("os", "read"), ("os", "waitpid"), ("os", "system"), ("select", "select")} < set(seen)
+    for (module, name), pickled in seen.items():
+        assert pickle.loads(pickled) is getattr(importlib.import_module(module), name)
+
+
+@patched
+def test_a_process_is_given_a_function_that_waits():
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(time.sleep, 0.001).result() is None
+
+
+@patched
+def test_replacements_in_classes_take_no_object():
+    class Sleeps:
+        sleep = time.sleep
+
+    assert Sleeps().sleep(0) is None
 
 
 def test_a_child_of_a_process_that_has_no_goroutines_yet_may_have_some():

@@ -12,6 +12,20 @@ _MISSING: Any = object()
 _HARMLESS = frozenset({"subprocess.Popen._internal_poll"})  # its waitpid never waits
 
 
+class Builtin(staticmethod):  # type: ignore[type-arg]
+    """A function in the place of a built-in one: as a class's attribute it takes no object, and it is pickled and copied
+    by its place, where a process that is not patched finds the original.
+    """
+
+    def __init__(self, function: FunctionType, module: str, name: str) -> None:
+        """module.name: its place."""
+        super().__init__(function)
+        self.__module__, self.__name__, self.__qualname__ = module, name, name
+
+    def __reduce__(self) -> str:
+        return self.__name__
+
+
 class Registry:
     """Replacements in modules and classes, in their order."""
 
@@ -30,7 +44,7 @@ class Registry:
             and isinstance(original, BuiltinFunctionType)
             and isinstance(owner, ModuleType)
         ):
-            new = staticmethod(new)  # as a class's attribute it takes no object, like what it replaces
+            new = Builtin(new, owner.__name__, name)
         self._done.append((None, owner, name, old, new))
         key = owner.__name__ if isinstance(owner, ModuleType) else f"{owner.__module__}.{owner.__qualname__}"
         self._originals.setdefault((key, name), original)
