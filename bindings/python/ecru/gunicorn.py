@@ -49,10 +49,12 @@ class Worker(_Base):
 
     _hurry = False
 
-    def init_process(self) -> None:
-        """Makes the standard library park goroutines before the application is loaded; then all that gunicorn does."""
+    def init_signals(self) -> None:
+        """Makes the standard library park goroutines, once signals are this process's own: until then they would go to
+        handlers of the process it was forked from, and be lost. The application is loaded after that.
+        """
+        super().init_signals()
         ecru.patch()
-        super().init_process()
 
     def run(self) -> None:
         """Serves until gunicorn, or max_requests, ends it; then finishes what has begun."""

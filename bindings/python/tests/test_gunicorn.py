@@ -159,3 +159,29 @@ def test_tls(tmp_path: Path) -> None:
         running.wait_for("Booting worker")
         with net.dial(running.address, tls=client_context(), timeout=20) as conn:
             assert ask(conn)[1] == "https False"
+
+
+EARLY = """
+import os
+import signal
+
+import ecru
+
+patch = ecru.patch
+
+def patch_late():
+    if not os.path.exists("told"):
+        open("told", "x").close()
+        os.kill(os.getpid(), signal.SIGTERM)
+    patch()
+
+ecru.patch = patch_late
+"""
+
+
+def test_a_worker_that_is_told_to_end_before_it_serves_does(tmp_path: Path) -> None:
+    (tmp_path / "early.py").write_text(EARLY)
+    with gunicorn(tmp_path, "--config", str(tmp_path / "early.py")) as running:
+        running.wait_for("Worker exiting")
+        running.wait_for("Booting worker", 2)
+        assert running.get()[1] == "http False"
