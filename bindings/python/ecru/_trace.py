@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import ecru
-from ecru import _native
+from ecru import _group, _native
 
 _began = time.monotonic()
 
@@ -20,12 +20,16 @@ def _tell(text: str) -> None:
     )
 
 
-def _name(function: Callable[..., object]) -> str:
+def _name(function: Callable[..., object], args: tuple[Any, ...]) -> str:
+    """The program's: what a group runs stands before what it is to run."""
+    while getattr(function, "__module__", None) == _group.__name__ and args and callable(args[0]):
+        function, args = args[0], args[1:]
     return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', function)}"
 
 
 def _traced(function: Callable[..., object], /, *args: Any, **kwargs: Any) -> object:
-    _tell(f"begins: {_name(function)}")
+    name = _name(function, args)
+    _tell(f"begins: {name}")
     began = time.monotonic()
     ending = "returned"
     try:
@@ -34,7 +38,7 @@ def _traced(function: Callable[..., object], /, *args: Any, **kwargs: Any) -> ob
         ending = f"raised {type(error).__name__}"
         raise
     finally:
-        _tell(f"ends: {_name(function)} {ending} after {(time.monotonic() - began) * 1000:.1f} ms")
+        _tell(f"ends: {name} {ending} after {(time.monotonic() - began) * 1000:.1f} ms")
 
 
 def _starting(start: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,6 +46,10 @@ def _starting(start: Callable[..., Any]) -> Callable[..., Any]:
         return start(_traced, function, *args, **kwargs)
 
     return started
+
+
+def _start_in_crew(self: _group.Crew, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> _native.Task[Any]:
+    return _native.Crew.start(self, _traced, function, *args, **kwargs)
 
 
 def start() -> None:
@@ -52,3 +60,4 @@ def start() -> None:
         for name, value in list(vars(module).items()):
             if id(value) in news:
                 setattr(module, name, news[id(value)])
+    _group.Crew.start = _start_in_crew  # type: ignore[assignment, method-assign] # of groups, map, gather, race and operators

@@ -118,6 +118,26 @@ def test_trace_tells_of_what_the_program_starts():
     assert " ends: builtins.int returned after " in ends
 
 
+@pytest.mark.parametrize(
+    "starts",
+    [
+        "with ecru.TaskGroup() as group: group.go(f)",
+        "with ecru.TaskGroup(1) as group: group.go(f)",
+        "list(ecru.map(f, [0]))",
+        "ecru.gather(f)",
+        "ecru.gather(f, return_exceptions=True)",
+        "ecru.race(f)",
+        "list(ecru.as_completed([f]))",
+        "list(ecru.operators.map(f, [0], 1))",
+    ],
+)
+def test_trace_tells_of_what_is_started_in_groups(starts):
+    done = python_m_ecru("--trace", "-c", f"import ecru\ndef f(*given): pass\n{starts}")
+    begins, ends = (line for line in done.stderr.splitlines() if "__main__.f" in line)
+    assert " begins: __main__.f" in begins
+    assert " ends: __main__.f returned after " in ends
+
+
 @patched
 def test_standard_input_parks_only_its_reader():
     reader, writer = os.pipe()
