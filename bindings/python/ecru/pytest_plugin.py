@@ -141,12 +141,21 @@ def _goroutines() -> dict[int, tuple[_native.Task[Any], FrameType | None]]:
     }
 
 
+def _let_begin() -> None:
+    """Waits until what was started so far is among _goroutines, or has ended."""
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while _native.is_home() and _native.goroutine_count() > len(_goroutines()) and time.monotonic() < end:
+        _native.sleep(0.001)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, None, None]:
     """Remembers what runs before a test; collects errors for it unless the program has a hook of its own."""
     config = item.config
     checks = config.option.ecru_leak_check or config.getini("ecru_leak_check")
     checks = checks or "ecru" in getattr(item, "fixturenames", ())
+    if checks:
+        _let_begin()
     watch = item.stash[_watch] = _Watch(set(_goroutines()) if checks else None, [])
 
     def collect(task: _native.Task[Any], error: BaseException, /) -> None:
@@ -174,6 +183,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, None]:
     try:
         if watch.before is not None and outcome.excinfo is None:
             _fail_of_leaks(watch.before)
+        _let_begin()  # the errors they have at once are this test's
         for text in watch.errors:
             warnings.warn(UnhandledGoroutineWarning(text), stacklevel=1)
     except BaseException as error:

@@ -198,3 +198,41 @@ def test_what_is_random_follows_from_the_seed(run) -> None:  # type: ignore[no-u
     assert len(set(first)) == 2
     assert found("--ecru-seed", seed) == (seed, first)
     assert found("--ecru-seed", "7") != found("--ecru-seed", "8")
+
+
+def test_what_another_test_has_left_is_not_this_ones(run) -> None:  # type: ignore[no-untyped-def]
+    result = run(
+        """
+        import ecru as module
+
+        module.go(module.Chan().recv)
+
+        def test_first(ecru):
+            pass
+
+        def test_leaves():
+            module.go(module.Chan().recv)
+
+        def test_second(ecru):
+            pass
+        """
+    )
+    result.assert_outcomes(passed=3)
+
+
+def test_an_error_at_once_is_the_tests_that_started_it(run) -> None:  # type: ignore[no-untyped-def]
+    result = run(
+        """
+        import ecru as module
+
+        def test_starts():
+            module.go(lambda: 1 / 0)
+
+        def test_second(ecru):
+            pass
+        """,
+        "-W",
+        "error::ecru.pytest_plugin.UnhandledGoroutineWarning",
+    )
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_starts*"])
