@@ -222,22 +222,73 @@ print("ok")
     assert run(body) == "ok\n"
 
 
-def test_what_cannot_be_changed_is_reported():
-    body = """
-import time, warnings
+EARLY = """
+import functools, queue, select, time, warnings
 def nap(sleep=time.sleep): sleep(0)
+def keyword(*, sleep=time.sleep): sleep(0)
+def closing():
+    sleep = time.sleep
+    return lambda: sleep(0)
+closure = closing()
+class Sleeps:
+    direct = time.sleep
+    static = staticmethod(time.sleep)
+class Has: pass
+has, has_many = Has(), Has()
+has.sleep = time.sleep
+vars(has_many).update({str(number): number for number in range(100)}, sleep=time.sleep)
+table, listed, part = {"sleep": time.sleep}, [time.sleep, select.select], functools.partial(time.sleep, 0)
+class Derived(queue.SimpleQueue): pass
+made = queue.SimpleQueue()
 import ecru
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     ecru.patch()
-print([str(warning.message) for warning in caught])
+for warning in caught:
+    assert warning.category is ecru.EarlyImportWarning
+    print(warning.message)
 """
-    assert run(body) == "['__main__.nap has sleep as a default: patch before it is imported']\n"
+
+
+def test_what_cannot_be_changed_is_reported():
+    places = [
+        "__main__.Derived is derived from SimpleQueue",
+        "__main__.Sleeps has sleep as its direct",
+        "__main__.Sleeps has sleep as its static",
+        "__main__.closing.<locals>.<lambda> has sleep in its closure",
+        "__main__.keyword has sleep as a default",
+        "__main__.listed has select, sleep",
+        "__main__.nap has sleep as a default",
+        "__main__.part has sleep",
+        "__main__.table has sleep",
+        "a _queue.SimpleQueue was made",
+        "an object of __main__.Has has sleep as its sleep",
+    ]
+    assert run(EARLY).splitlines() == [f"{place}: patch before it is imported" for place in places]
+
+
+WALKS = """
+import gc, sys, time
+held = [(time.sleep,) for _ in range(int(sys.argv[1]))]
+walks, walk = 0, gc.get_referrers
+def counted(*sought):
+    global walks
+    walks += 1
+    return walk(*sought)
+gc.get_referrers = counted
+import ecru; ecru.patch()
+print(walks)
+"""
+
+
+def test_however_much_is_found_the_heap_is_walked_as_often():
+    assert run(WALKS, "0") == run(WALKS, "500")
 
 
 def test_patching_twice_is_once_and_undo_puts_everything_back():
     body = """
-import ecru, threading, time, socket, select, queue, selectors
+import ecru, threading, time, socket, select, queue, selectors, warnings
+warnings.simplefilter("ignore", ecru.EarlyImportWarning) # the state before is kept on purpose
 
 def state():
     tables = threading, socket.socket, selectors.PollSelector

@@ -65,8 +65,10 @@ class Patch:
         sys.stdin and input. multiprocessing: semaphores and connections. drivers: psycopg waits in Python, where it
         would in C, psycopg2 by a callback, and sqlite3 parks while a database is locked.
 
-        What was imported before is changed as far as it can be; EarlyImportWarning tells of the rest. RuntimeError:
-        not in the main thread.
+        What modules imported before is changed (`from time import sleep`). EarlyImportWarning tells of what is not:
+        defaults, closures, attributes, what stands in a container or a partial of a module, classes derived from
+        replaced ones and their objects. Nothing tells of containers within others, local variables and bound methods.
+        RuntimeError: not in the main thread.
 
         Where goroutines are threads (ecru.implementation) nothing is replaced: what waits makes nobody else wait. The
         program's own threads may start goroutines from then on, as if they were some.

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import gc
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
+from ecru._patch._holders import Holders, foreign_modules
+
 _MISSING: Any = object()
-_HARMLESS = frozenset({"subprocess.Popen._internal_poll"})  # its waitpid never waits
 
 
 class Builtin(staticmethod):  # type: ignore[type-arg]
-    """A function in the place of a built-in one: as a class's attribute it takes no object, and it is pickled and copied
-    by its place, where a process that is not patched finds the original.
+    """A function in the place of a built-in one: as a class's attribute it takes no object, and it is pickled and
+    copied by its place, where a process that is not patched finds the original.
     """
 
     def __init__(self, function: FunctionType, module: str, name: str) -> None:
@@ -67,17 +66,19 @@ class Registry:
     def rebind(self) -> list[str]:
         """Gives modules that imported a replaced name before (`from time import sleep`) the new one.
 
-        Returns what could not be changed: descriptions of tuples, closures, defaults and the like that hold an old one.
+        Returns what could not be changed: descriptions of defaults, closures, attributes and the like that hold an old
+        one.
         """
         in_modules = [(old, new) for _, owner, _, old, new in self._done if isinstance(owner, ModuleType)]
         news = {id(old): (old, new) for old, new in in_modules if callable(old)}
-        namespaces = [vars(module) for module in _foreign_modules()]
+        namespaces = [vars(module) for module in foreign_modules()]
         for namespace in namespaces:
             for name, value in list(namespace.items()):
                 if id(value) in news and (new := news[id(value)][1]) is not value:
                     self._done.append((namespace, None, name, value, new))
                     namespace[name] = new
-        return _holders(news)
+        replaced = {id(old) for *_, old, _ in self._done}
+        return Holders(news, replaced).describe() if news else []
 
     def undo(self) -> None:
         """Puts everything back, the last first."""
@@ -91,31 +92,3 @@ class Registry:
         for function in reversed(self._undo):
             function()
         self.__init__()  # type: ignore[misc]
-
-
-def _foreign_modules() -> Iterator[ModuleType]:
-    for name, module in list(sys.modules.items()):
-        if isinstance(module, ModuleType) and name != "ecru" and not name.startswith("ecru."):
-            yield module
-
-
-def _holders(news: dict[int, tuple[Any, Any]]) -> list[str]:
-    """Functions whose defaults are, and containers in modules that hold, something replaced."""
-    olds = [old for old, new in news.values() if old is not new]
-    found = []
-    for holder in gc.get_referrers(*olds):
-        if not isinstance(holder, tuple):
-            continue
-        values: tuple[Any, ...] = holder
-        for function in gc.get_referrers(holder):
-            if getattr(function, "__defaults__", None) is not holder or _is_ours(function):
-                continue
-            place = f"{function.__module__}.{function.__qualname__}"
-            names = sorted({old.__name__ for old in olds for value in values if value is old})
-            if place not in _HARMLESS:
-                found.append(f"{place} has {', '.join(names)} as a default")
-    return sorted(found)
-
-
-def _is_ours(function: Any) -> bool:
-    return str(getattr(function, "__module__", "")).split(".")[0] == "ecru"

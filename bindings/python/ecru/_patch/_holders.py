@@ -1,0 +1,110 @@
+"""Where programs still hold what was replaced, in places that are not changed: told by what the collector knows.
+
+The heap is walked a fixed number of times, however much is found. Not found: what stands in a container within another
+one or in no module, local variables, bound methods of replaced functions, and what C keeps for itself.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections import deque
+from collections.abc import Collection, Iterator
+from functools import partial
+from types import CellType, FrameType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+_HARMLESS = frozenset({"subprocess.Popen._internal_poll"})  # its waitpid never waits
+_WRAPPERS = (staticmethod, classmethod, partial, MethodType)
+_CONTAINERS = (dict, list, tuple, set, frozenset, deque)
+
+
+def foreign_modules() -> Iterator[ModuleType]:
+    """All but ours."""
+    for name, module in list(sys.modules.items()):
+        if isinstance(module, ModuleType) and not _is_ours(name):
+            yield module
+
+
+def _is_ours(name: object) -> bool:
+    return str(name).split(".")[0] == "ecru"
+
+
+def _module_of(thing: Any) -> Any:
+    """Where a function or a class was written, which a wrapper's __module__ does not say."""
+    names: dict[str, Any] = getattr(thing, "__globals__", None) or vars(thing)
+    return names.get("__name__") if isinstance(thing, FunctionType) else names.get("__module__")
+
+
+class Holders:
+    """A search for those who hold something of `olds`, by whichever way of `_WRAPPERS`."""
+
+    def __init__(self, olds: dict[int, tuple[Any, Any]], harmless: Collection[int]) -> None:
+        """olds: (what was replaced, by what) by the former's id. harmless: ids of functions that were replaced, too."""
+        self._olds = {number: old for number, (old, new) in olds.items() if old is not new}
+        self._harmless = harmless
+        self._classes = {old for old in self._olds.values() if isinstance(old, type) and old.__module__ != "_thread"}
+        self._holders = {
+            id(holder): holder for holder in gc.get_referrers(*self._olds.values()) if type(holder) is not FrameType
+        }
+        wrappers = [holder for holder in self._holders.values() if isinstance(holder, _WRAPPERS)]
+        self._held = {number: old.__name__ for number, old in self._olds.items()}
+        self._held.update((id(one), name) for one in wrappers if (name := self._of_wrapper(one)))
+
+    def _of_wrapper(self, wrapper: Any) -> str:
+        function = wrapper.func if isinstance(wrapper, partial) else wrapper.__func__
+        return self._olds[id(function)].__name__ if id(function) in self._olds else ""
+
+    def describe(self) -> list[str]:
+        """What each of them is, and has."""
+        found = [*self._in_modules(), *self._in_objects()]
+        kinds = {FunctionType, *self._classes}
+        for thing in [thing for thing in gc.get_objects() if type(thing) in kinds or isinstance(thing, type)]:
+            if type(thing) in self._classes:
+                found.append(f"a {type(thing).__module__}.{type(thing).__qualname__} was made")
+            elif not _is_ours(_module_of(thing)) and id(thing) not in self._harmless:
+                found += self._in_function(thing) if isinstance(thing, FunctionType) else self._in_class(thing)
+        return sorted(set(found))
+
+    def _names(self, values: Collection[Any]) -> str:
+        return ", ".join(sorted({self._held[id(value)] for value in values if id(value) in self._held}))
+
+    def _in_function(self, function: FunctionType) -> Iterator[str]:
+        place = f"{function.__module__}.{function.__qualname__}"
+        defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+        if (names := self._names(defaults)) and place not in _HARMLESS:
+            yield f"{place} has {names} as a default"
+        cells = [cell.cell_contents for cell in function.__closure__ or () if id(cell) in self._holders]
+        if names := self._names(cells):
+            yield f"{place} has {names} in its closure"
+
+    def _in_class(self, kind: type) -> Iterator[str]:
+        place = f"{kind.__module__}.{kind.__qualname__}"
+        for name, value in vars(kind).items():
+            if id(value) in self._held:
+                yield f"{place} has {self._held[id(value)]} as its {name}"
+        for base in kind.__bases__:
+            if base in self._classes:
+                yield f"{place} is derived from {base.__name__}"
+
+    def _in_modules(self) -> Iterator[str]:
+        for module in foreign_modules():
+            for name, value in list(vars(module).items()):
+                if id(value) in self._held and id(value) not in self._olds:
+                    yield f"{module.__name__}.{name} has {self._held[id(value)]}"
+                elif id(value) in self._holders and type(value) in _CONTAINERS:
+                    names = self._names(value.values() if isinstance(value, dict) else value)
+                    if names:
+                        yield f"{module.__name__}.{name} has {names}"
+
+    def _in_objects(self) -> Iterator[str]:
+        """Attributes; and objects of classes that were replaced."""
+        modules = {id(vars(module)) for module in list(sys.modules.values()) if isinstance(module, ModuleType)}
+        dicts = [holder for number, holder in self._holders.items() if type(holder) is dict and number not in modules]
+        for thing in (*gc.get_referrers(*dicts), *self._holders.values()):
+            if isinstance(thing, (type, ModuleType, FunctionType, FrameType, CellType, *_WRAPPERS, *_CONTAINERS)):
+                continue
+            for name, value in getattr(thing, "__dict__", {}).items():
+                if id(value) in self._held and not _is_ours(type(thing).__module__):
+                    place = f"{type(thing).__module__}.{type(thing).__qualname__}"
+                    yield f"an object of {place} has {self._held[id(value)]} as its {name}"
