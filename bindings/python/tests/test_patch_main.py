@@ -273,7 +273,48 @@ except TypeError as error:
     assert run(body) == f"{names}\nTrue\n"
 
 
-@pytest.mark.parametrize("early", ["subprocess, asyncio, concurrent.futures", "gunicorn.app.wsgiapp"])
+ALONE = """
+import sys, ecru
+names = "thread time select dns socket ssl queue os subprocess signal stdin multiprocessing drivers".split()
+ecru.patch(**{name: name == sys.argv[1] for name in names})
+import multiprocessing, os, subprocess
+receives, sends = multiprocessing.Pipe(False)
+asks, answers = os.pipe()
+def child(program, **options): return subprocess.Popen(program.format(asks), shell=True, pass_fds=[asks], **options)
+def sent(): sends.send(7)
+def answered(): os.write(answers, b"\\n")
+
+waiting = ecru.spawn(eval(sys.argv[2]))
+ecru.yield_()
+eval(sys.argv[3])()
+print(waiting.result())
+"""
+
+
+@pytest.mark.parametrize(
+    ("feature", "waits", "wakes", "result"),
+    [
+        ("multiprocessing", "receives.recv", "sent", "7"),
+        ("multiprocessing", "lambda: receives.poll(30)", "sent", "True"),
+        ("multiprocessing", "lambda: multiprocessing.connection.wait([receives]) == [receives]", "sent", "True"),
+        ("subprocess", "child('read line <&{}').wait", "answered", "0"),
+        ("subprocess", "lambda: child('read line <&{}').wait(30)", "answered", "0"),
+        (
+            "subprocess",
+            "child('read line <&{}; echo out; echo err >&2', stdout=-1, stderr=-1).communicate",
+            "answered",
+            r"(b'out\n', b'err\n')",
+        ),
+    ],
+)
+def test_a_feature_that_is_chosen_alone_parks(feature, waits, wakes, result):
+    assert run(ALONE, feature, waits, wakes) == f"{result}\n"
+
+
+@pytest.mark.parametrize(
+    "early",
+    ["subprocess, asyncio, multiprocessing.pool, sqlite3, ssl, http.server, logging.handlers", "gunicorn.app.wsgiapp"],
+)
 def test_what_never_waits_is_not_warned_of(early):
     if early.startswith("gunicorn"):
         pytest.importorskip("gunicorn")

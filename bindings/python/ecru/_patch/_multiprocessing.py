@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from types import ModuleType
+from collections.abc import Callable
+from types import FunctionType, ModuleType
 from typing import Any
 
 from ecru import _native
 from ecru._patch import _os, _thread
 from ecru._patch._imports import after_import
 from ecru._patch._registry import Registry
+from ecru._patch._select import Selector
 
 _FIRST_SECONDS, _MOST_SECONDS = 0.0001, 0.01  # between looks at a semaphore, before it is worth a thread
 _TURN_SECONDS = 1.0  # after which a thread looks whether it is still wanted
@@ -99,6 +102,12 @@ def _exit(self: Any, *_: object) -> None:
     self.release()
 
 
+def _with_default(method: FunctionType, call: Callable[..., Any]) -> FunctionType:
+    """The method with another call of the system's, which is its last parameter."""
+    changed = FunctionType(method.__code__, method.__globals__, method.__name__, (call,), method.__closure__)
+    return functools.update_wrapper(changed, method)  # type: ignore[return-value]
+
+
 def install(registry: Registry) -> None:
     """Changes them when they are imported."""
 
@@ -115,8 +124,11 @@ def install(registry: Registry) -> None:
         registry.replace(module.SemLock, "__exit__", _exit)
 
     def patch_connection(module: ModuleType) -> None:
+        for name, call in (("_recv", _os.read), ("_send", _os.write), ("_close", _os.close)):
+            registry.replace(module.Connection, name, _with_default(getattr(module.Connection, name), call))
         registry.replace(module.Connection, "_read", staticmethod(_os.read))
         registry.replace(module.Connection, "_write", staticmethod(_os.write))
+        registry.replace(module, "_WaitSelector", Selector)
 
     after_import(registry, "multiprocessing.synchronize", patch_synchronize)
     after_import(registry, "multiprocessing.connection", patch_connection)

@@ -12,6 +12,7 @@ from ecru._patch import _os
 from ecru._patch._buffered import Reader, Writer
 from ecru._patch._files import WaitingIO
 from ecru._patch._registry import Registry
+from ecru._patch._select import Selector
 
 _wait = subprocess.Popen._wait  # type: ignore[attr-defined]
 
@@ -30,14 +31,17 @@ def open_pipe(fd: int, mode: str, bufsize: int = -1) -> io.RawIOBase | Reader | 
 
 def wait(self: subprocess.Popen[Any], timeout: float | None) -> Any:
     """As Popen._wait."""
-    if timeout is not None and self.returncode is None and not _os.wait_for_exit(self.pid, max(timeout, 0)):
+    seconds = None if timeout is None else max(timeout, 0)
+    if self.poll() is None and not _os.wait_for_exit(self.pid, seconds):
+        assert timeout is not None
         raise subprocess.TimeoutExpired(self.args, timeout)
     return _wait(self, timeout)
 
 
 def install(registry: Registry) -> None:
-    """Gives subprocess such pipes, and Popen such a wait."""
+    """Gives subprocess such pipes and such a selector, and Popen such a wait."""
     names = ModuleType("io", io.__doc__)
     vars(names).update(vars(io), open=open_pipe)
     registry.replace(subprocess, "io", names)
     registry.replace(subprocess.Popen, "_wait", wait)
+    registry.replace(subprocess, "_PopenSelector", Selector)
