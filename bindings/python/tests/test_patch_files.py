@@ -1,15 +1,18 @@
 """ecru.patch(): buffered files of sockets and pipes are shared by goroutines as threads share them."""
 
 import io
+import os
+import pickle
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from patched import patched
+from patched import patched, run
 
 from ecru._patch._buffered import Reader
 
@@ -104,6 +107,56 @@ def test_a_pipe_is_read_by_many():
         stdout = process.stdout
         assert stdout is not None
         assert sorted(at_once(lambda _: stdout.readline(), len(LINES))) == sorted(LINES)
+
+
+@pytest.mark.parametrize("opens", ["os.fdopen", "open", "io.open"])
+def test_the_file_of_a_descriptor_parks_who_waits_for_it(opens: str) -> None:
+    body = f"""
+import ecru; ecru.patch()
+import io, os, threading, time
+def read_late(**options):
+    asks, answers = os.pipe()
+    thread = threading.Thread(target=lambda: (time.sleep(0.001), os.write(answers, b"line\\nmore"), os.close(answers)))
+    thread.start()
+    with {opens}(asks, **options) as file:
+        return [file.readline(), *file]
+assert read_late(mode="rb") == [b"line\\n", b"more"]
+assert read_late(mode="rb", buffering=0) == [b"line\\n", b"more"]
+assert read_late(mode="r", encoding="utf-16-le", errors="replace", newline="")[0][:2] == "\\u696c\\u656e"
+
+asks, answers = os.pipe()
+many = "x" * (1 << 20)
+with {opens}(answers, "w", encoding="ascii") as file:
+    thread = threading.Thread(target=lambda: (file.write(many), file.close()))
+    thread.start()
+    with {opens}(asks, "rb", 0) as raw: assert raw.readall() == many.encode()
+    thread.join()
+    assert (file.mode, file.name, file.encoding) == ("w", answers, "ascii")
+"""
+    assert run(body) == ""
+
+
+@patched
+def test_the_file_of_a_descriptor_is_otherwise_as_the_builtins() -> None:
+    with tempfile.TemporaryFile("w+") as file:
+        assert type(file) is io.TextIOWrapper
+        assert type(file.buffer) is io.BufferedRandom
+    asks, answers = os.pipe()
+    with pytest.raises(io.UnsupportedOperation), open(asks, "r+b"):
+        pass
+    with pytest.raises(ValueError, match="invalid mode"), open(asks, "nonsense"):
+        pass
+    with open(asks, "rb", closefd=False) as kept:
+        assert (kept.name, kept.mode, kept.closed) == (asks, "rb", False)
+    os.set_blocking(answers, False)
+    with open(answers, "wb", 0) as raw:
+        while raw.write(bytes(4096)) is not None:
+            pass  # until it is full: it never waits
+    os.close(asks)
+    with pytest.raises(OSError, match="Bad file descriptor"), open(asks, "rb"):
+        pass
+    assert open is io.open
+    assert pickle.loads(pickle.dumps(open)) is open
 
 
 def test_who_comes_again_within_a_read_is_told() -> None:

@@ -15,6 +15,7 @@ from types import CellType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 _HARMLESS = frozenset({"subprocess.Popen._internal_poll"})  # its waitpid never waits
+_WAIT_SELDOM = frozenset({"open"})  # of a path, which is its usual argument, it is as before
 _WRAPPERS = (staticmethod, classmethod, partial, MethodType)
 _CONTAINERS = (dict, list, tuple, set, frozenset, deque)
 
@@ -41,7 +42,9 @@ class Holders:
 
     def __init__(self, olds: dict[int, tuple[Any, Any]], harmless: Collection[int]) -> None:
         """olds: (what was replaced, by what) by the former's id. harmless: ids of functions that were replaced, too."""
-        self._olds = {number: old for number, (old, new) in olds.items() if old is not new}
+        self._olds = {
+            number: old for number, (old, new) in olds.items() if old is not new and old.__name__ not in _WAIT_SELDOM
+        }
         self._harmless = harmless
         self._classes = {old for old in self._olds.values() if isinstance(old, type) and old.__module__ != "_thread"}
         self._holders = {

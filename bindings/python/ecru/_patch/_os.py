@@ -1,4 +1,4 @@
-"""os: reading and writing of what can be waited for, and waiting for children."""
+"""os: reading and writing of what can be waited for, also by files of descriptors, and waiting for children."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ecru import _native
+from ecru._patch import _open
 from ecru._patch._files import ATOMIC_BYTES
 from ecru._patch._offload import offload
 from ecru._patch._registry import Registry
@@ -148,3 +149,4 @@ def install(registry: Registry) -> None:
     for function in functions:
         registry.replace(os, function.__name__, function)
     registry.replace(os, "wait", wait_any)
+    _open.install(registry)
