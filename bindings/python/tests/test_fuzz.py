@@ -7,7 +7,9 @@ import os
 import random
 
 import processes
+import pytest
 
+SECONDS = float(os.environ.get("ECRU_FUZZ_SECONDS", "3"))
 PROGRAM = """
 import gc, os, random, socket, sys, time
 import ecru
@@ -84,8 +86,8 @@ os._exit(0) # what has been left waiting is not looked at
 """
 
 
+@pytest.mark.timeout(SECONDS + 60)
 def test_random_calls_never_crash() -> None:
-    seconds = float(os.environ.get("ECRU_FUZZ_SECONDS", "3"))
     seed = int(os.environ.get("ECRU_FUZZ_SEED", random.randrange(2**32)))
-    ended = processes.run(PROGRAM, str(seed), str(seconds), timeout=seconds + 45)
+    ended = processes.run(PROGRAM, str(seed), str(SECONDS), timeout=SECONDS + 45)
     assert (ended.out[-1:], ended.code) == (["True"], 0), f"ECRU_FUZZ_SEED={seed}: {ended}"
