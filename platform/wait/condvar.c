@@ -39,8 +39,15 @@ static struct bucket *bucket_of(const void *word) {
   return &buckets[(mixed >> 32) % BUCKETS];
 }
 
-static void cond_create(pthread_cond_t *cond) {
+/// Where a condition variable knows no other clock than that of the day, but how long is left; and in what units.
 #if defined(__APPLE__)
+enum { RELATIVE_UNIT_NS = 1 };
+#elif defined(_WIN32)
+enum { RELATIVE_UNIT_NS = 1000000 };
+#endif
+
+static void cond_create(pthread_cond_t *cond) {
+#if defined(__APPLE__) || defined(_WIN32)
   pthread_cond_init(cond, NULL);
 #else
   pthread_condattr_t attributes;
@@ -55,11 +62,12 @@ static void cond_create(pthread_cond_t *cond) {
 static int cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t deadline_ns) {
   if (deadline_ns == INT64_MAX) return pthread_cond_wait(cond, lock) == 0;
   if (deadline_ns < 0) deadline_ns = 0;
-#if defined(__APPLE__)
+#if defined(__APPLE__) || defined(_WIN32)
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   int64_t left_ns = deadline_ns - ((int64_t)now.tv_sec * NANOSECONDS_PER_SECOND + now.tv_nsec);
   if (left_ns <= 0) return 0;
+  left_ns += RELATIVE_UNIT_NS - 1; // which is rounded down: not before the deadline
   struct timespec left = {(time_t)(left_ns / NANOSECONDS_PER_SECOND), (long)(left_ns % NANOSECONDS_PER_SECOND)};
   return pthread_cond_timedwait_relative_np(cond, lock, &left) == 0;
 #else

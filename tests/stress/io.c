@@ -106,7 +106,7 @@ static void at_random(void *unused) {
   uint64_t seed = test_seed();
   ecru_chan *done = signals();
   storm_listener = listen_tcp();
-  int before = test_open_fds();
+  int before = open_fds_after_a_wait();
   CHECK_EQ(ecru_mutex_create(&storm_lock), 0);
   for (int i = 0; i < SLOTS; i++) {
     CHECK_EQ(ecru_mutex_create(&slots[i].lock), 0);
@@ -295,7 +295,7 @@ static void storm(void *unused) {
   ecru_chan *done = signals();
   ecru_io *listener = listen_tcp();
   uint64_t seed = test_seed();
-  int before = test_open_fds();
+  int before = open_fds_after_a_wait();
   for (int i = 0; i < 3; i++) go(accept_on, listener);
   for (int i = 0; i < CLIENTS; i++) {
     clients[i] = (struct client){listener, done, test_scaled(400), test_random(&seed)};
