@@ -29,7 +29,7 @@ struct bucket {
 #define EIGHT ONE, ONE, ONE, ONE, ONE, ONE, ONE, ONE
 static struct bucket buckets[BUCKETS] = {EIGHT, EIGHT, EIGHT, EIGHT};
 
-static void in_child(void) {
+__attribute__((unused)) static void in_child(void) { // winpthreads has a pthread_atfork that drops its arguments
   for (int i = 0; i < BUCKETS; i++) buckets[i] = (struct bucket)ONE;
 }
 static void heed_forks(void) { (void)pthread_atfork(NULL, NULL, in_child); }
