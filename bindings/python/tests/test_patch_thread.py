@@ -267,6 +267,19 @@ def test_what_cannot_be_changed_is_reported():
     assert run(EARLY).splitlines() == [f"{place}: patch before it is imported" for place in places]
 
 
+LAZY = """
+class Lazy:
+    @property
+    def __class__(self): print("evaluated")
+lazy = [Lazy(), Lazy()]
+import ecru; ecru.patch()
+"""
+
+
+def test_lazy_objects_are_left_alone():
+    assert run(LAZY) == ""
+
+
 WALKS = """
 import gc, sys, time
 held = [(time.sleep,) for _ in range(int(sys.argv[1]))]

@@ -1,6 +1,7 @@
 """Where programs still hold what was replaced, in places that are not changed: told by what the collector knows.
 
-The heap is walked a fixed number of times, however much is found. Not found: what stands in a container within another
+The heap is walked a fixed number of times, however much is found. What is met is asked for its type, never for its
+__class__, which lazy objects make up. Not found: what stands in a container within another
 one or in no module, local variables, bound methods of replaced functions, and what C keeps for itself.
 """
 
@@ -62,7 +63,7 @@ class Holders:
         """What each of them is, and has."""
         found = [*self._in_modules(), *self._in_objects()]
         kinds = {FunctionType, *self._classes}
-        for thing in [thing for thing in gc.get_objects() if type(thing) in kinds or isinstance(thing, type)]:
+        for thing in [thing for thing in gc.get_objects() if type(thing) in kinds or issubclass(type(thing), type)]:
             if type(thing) in self._classes:
                 found.append(f"a {type(thing).__module__}.{type(thing).__qualname__} was made")
             elif not _is_ours(_module_of(thing)) and id(thing) not in self._harmless:
@@ -105,7 +106,7 @@ class Holders:
         modules = {id(vars(module)) for module in list(sys.modules.values()) if isinstance(module, ModuleType)}
         dicts = [holder for number, holder in self._holders.items() if type(holder) is dict and number not in modules]
         for thing in (*gc.get_referrers(*dicts), *self._holders.values()):
-            if isinstance(thing, (type, ModuleType, FunctionType, FrameType, CellType, *_WRAPPERS, *_CONTAINERS)):
+            if issubclass(type(thing), (type, ModuleType, FunctionType, FrameType, CellType, *_WRAPPERS, *_CONTAINERS)):
                 continue
             for name, value in getattr(thing, "__dict__", {}).items():
                 if id(value) in self._held and not _is_ours(type(thing).__module__):

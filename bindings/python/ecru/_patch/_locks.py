@@ -30,7 +30,7 @@ def install(registry: Registry) -> None:
 def _replace_free() -> None:
     objects = gc.get_objects()
     news = {id(lock): (lock, _like(lock)) for lock in objects if type(lock) in (_LOCK, _RLOCK) and _is_free(lock)}
-    conditions = [thing for thing in objects if isinstance(thing, threading.Condition)]
+    conditions = [thing for thing in objects if issubclass(type(thing), threading.Condition)]
     del objects
     for holder in gc.get_referrers(*(lock for lock, _ in news.values())) if news else ():
         for place, key, value in list(_places(holder)):
