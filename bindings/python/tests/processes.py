@@ -7,6 +7,8 @@ import sys
 import textwrap
 from dataclasses import dataclass
 
+INTERPRETER = [sys.executable, "-X", "faulthandler", "-W", "ignore::ResourceWarning"]  # debug builds show them
+
 
 @dataclass
 class Ended:
@@ -25,7 +27,7 @@ def run(
     environment: dict[str, str] | None = None,
 ) -> Ended:
     """Run code, with faulthandler, to its end. environment: besides what this process has."""
-    command = [sys.executable, "-X", "faulthandler", *flags, "-c", textwrap.dedent(code), *arguments]
+    command = [*INTERPRETER, *flags, "-c", textwrap.dedent(code), *arguments]
     variables = {**os.environ, **(environment or {})}
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=variables)
     return Ended(done.stdout.splitlines(), done.stderr, done.returncode)
@@ -33,7 +35,7 @@ def run(
 
 def interrupt(code: str, number: int = signal.SIGINT, timeout: float = 40) -> Ended:
     """Run code, with faulthandler; once it has said "ready" send it a signal."""
-    command = [sys.executable, "-u", "-X", "faulthandler", "-c", textwrap.dedent(code)]
+    command = [*INTERPRETER, "-u", "-c", textwrap.dedent(code)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         said = process.stdout.readline()
