@@ -181,7 +181,9 @@ def test_g3_nothing_keeps_arguments_results_or_errors() -> None:
         except Thing as error:
             gone.append(weakref.ref(error))
         ecru.run_blocking(int)  # the worker has let go of the last job
-        assert [ref() for ref in gone] == [None, None]
+        with ecru.timeout(30):
+            while any(ref() for ref in gone):  # without a GIL what the worker drops comes back to its owner first
+                ecru.sleep(0.001)
     finally:
         gc.enable()
 
