@@ -126,6 +126,8 @@ void ecru_py_after_fork(void);
 
 /// Whether a signal has come that no handler in Python was called for yet. state: who runs on the main thread, or ran last. Needs no GIL.
 bool ecru_py_signal_waits(const PyThreadState *state);
+/// Before a state is deleted: the memory that is listed with it is listed with the caller's, of the same thread.
+void ecru_py_keep_pages_of(PyThreadState *gone);
 
 /// After ECRU_EINTR, in the first goroutine: runs signal handlers. returns: 0 go on; -1 with an exception.
 int ecru_py_interrupted(void);

@@ -398,6 +398,7 @@ void ecru_py_end(home *h, mark *m) {
   announce(h->first.state);
   (void)PyThreadState_Swap(h->first.state);
   let_go(h);
+  ecru_py_keep_pages_of(state);
   PyThreadState_Delete(state);
 }
 
@@ -405,6 +406,7 @@ static void drop_pool(home *h) {
   while (h->pooled > 0) { // the host has been left: nobody watches
     PyThreadState *state = h->pool[--h->pooled];
     PyThreadState_Clear(state);
+    ecru_py_keep_pages_of(state);
     PyThreadState_Delete(state);
   }
 }
