@@ -75,8 +75,13 @@ void ecru_lua_unpack(lua_State *L, int chan, const item *i) {
     case ITEM_TRUE: lua_pushboolean(L, i->kind == ITEM_TRUE); return;
     case ITEM_INTEGER: lua_pushinteger(L, i->integer); return;
     case ITEM_NUMBER: lua_pushnumber(L, i->number); return;
-    case ITEM_COPIED: push_copied(L, i->copied); return;
+    case ITEM_COPIED:
     case ITEM_KEPT: break;
+  }
+  ecru_lua_settle(L, ((channel *)lua_touserdata(L, chan))->head.home);
+  if (i->kind == ITEM_COPIED) {
+    push_copied(L, i->copied);
+    return;
   }
   ecru_lua_get_own(L, chan);
   lua_rawgeti(L, -1, i->kept);
@@ -107,6 +112,7 @@ void ecru_lua_chan_enter(channel *c) { c->inside++; }
 
 void ecru_lua_chan_leave(lua_State *L, int chan) {
   channel *c = lua_touserdata(L, chan);
+  if (c->drops > 0) ecru_lua_settle(L, c->head.home);
   while (c->drops > 0) release(L, chan, c->dropped[--c->drops]);
   if (--c->inside > 0 || !c->collected) return;
   ecru_chan_release(c->chan);
@@ -119,12 +125,6 @@ static void before(lua_State *L, channel *c) {
   ecru_lua_before(L, c->head.home);
   ecru_lua_chan_enter(c);
 }
-static bool interrupted(lua_State *L, int *status) {
-  if (*status != ECRU_EINTR) return false;
-  if (!ecru_lua_interrupted(L)) return true;
-  *status = ECRU_LUA_RAISED;
-  return false;
-}
 #define CHAN_WAIT(L, c, status, call)   \
   do {                                  \
     universe *u_ = (c)->head.home;      \
@@ -132,7 +132,7 @@ static bool interrupted(lua_State *L, int *status) {
     (status) = (call);                  \
     ecru_lua_after(L, u_); /* first */  \
     ecru_lua_chan_leave(L, 1);          \
-  } while (interrupted(L, &(status)))
+  } while (ecru_lua_again(L, &(status)))
 
 static int policy_of(lua_State *L, int argument) {
   static const char *const names[] = {"wait", "drop_newest", "drop_oldest", "fail"};
@@ -178,6 +178,7 @@ static int chan_send(lua_State *L) {
   int status;
   CHAN_WAIT(L, c, status, ecru_chan_send(c->chan, &i));
   if (status == 0) return 0;
+  ecru_lua_settle(L, c->head.home);
   ecru_lua_discard(L, 1, &i);
   ecru_lua_raise(L, status);
 }

@@ -34,6 +34,7 @@ void ecru_lua_push_error(lua_State *L, int status, const char *text) {
 }
 
 void ecru_lua_raise(lua_State *L, int status) {
+  ecru_lua_settle(L, ecru_lua_universe(L));
   if (status != ECRU_LUA_RAISED) ecru_lua_push_error(L, status, ecru_strerror(status));
   (void)lua_error(L);
   __builtin_unreachable();
@@ -45,6 +46,7 @@ void ecru_lua_raise_text(lua_State *L, int status, const char *format, ...) {
   va_start(arguments, format);
   (void)vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
+  ecru_lua_settle(L, ecru_lua_universe(L));
   ecru_lua_push_error(L, status, text);
   (void)lua_error(L);
   __builtin_unreachable();

@@ -41,12 +41,13 @@ static inline const char *type_name(lua_State *L, int index) {
   ecru_lua_before(L, u);
   $action
   ecru_lua_after(L, u);
+  ecru_lua_settle(L, u);
 }
 
 // ---- the status ---------------------------------------------------------------------------------------------------------
 %typemap(in, numinputs=0) int *status (int status) { status = 0; $1 = &status; }
 %typemap(argout) int *status {
-  if (*$1 == ECRU_EINTR && ecru_lua_interrupted(L)) *$1 = ECRU_LUA_RAISED;
+  (void)ecru_lua_again(L, $1);
   if (*$1 < 0) ecru_lua_raise(L, *$1);
 }
 

@@ -1,7 +1,7 @@
 /// lua/native.h: Lua on goroutines' stacks. What the files of this folder know of each other.
 ///
 ///   1 A *universe* is one lua_State with all its threads. Its goroutines are hosted: they run on the thread that made the state, one at a time.
-///   2 Each goroutine has a lua_State of its own (lua_newthread), with lua_pcall at the bottom of its C stack. It parks inside a C function, so
+///   2 Each goroutine has a lua_State (lua_newthread) while it runs, with lua_pcall at the bottom of its C stack. It parks inside a C function, so
 ///     the collector, which may run on any other goroutine, finds it as it finds a coroutine that has resumed another.
 ///   3 No error passes a frame of ecru's: what ecru calls calls Lua protected.
 ///   4 Whatever waits does so in ECRU_LUA_WAIT, or as one of SWIG's functions, between ecru_lua_before and ecru_lua_after.
@@ -27,12 +27,18 @@ typedef struct universe { // outlives the state while there are goroutines
   bool stale;            // objects were made that are newer than what ends it
   bool counted;          // among those that need the runtime
   bool closing, dead;    // the state is being closed; its goroutines are not to run Lua any more
-  lua_State *ran;        // the thread that ran last: LuaJIT's VM must be told when it is another
+  lua_State *ran;        // the thread that ran last
+  bool unsettled;        // it has not been told to LuaJIT's VM
   ecru_token *token;     // above all of its goroutines'
   ecru_token *shields;   // above what they are shielded by: fires when they have had their time
-  ecru_waitgroup *alive; // counts them
-  size_t count;          // of them
-  int threads, tasks, trace; // in the registry: the table of threads, the metatable of tasks, the message handler
+  ecru_token *fired;     // a select's case that is ready: for tasks that have ended
+  size_t count;          // of its goroutines
+  ecru_waitgroup *alive; // 1 while its end waits for them
+  bool awaited;          // it is 1
+  struct runner *runners, *idle; // what its goroutines run on: all; those for the next
+  int idle_count;
+  bool given_out;        // somebody has asked for a thread of its goroutines
+  int threads, known; // in the registry: the table of threads, those somebody may hold
 } universe;
 
 typedef struct tagged {
@@ -49,24 +55,31 @@ void ecru_lua_host(lua_State *L, universe *u);
 void ecru_lua_end(lua_State *L);
 /// A goroutine of it has ended.
 void ecru_lua_ended(universe *u);
+/// None is left, and the state is closed: frees what they ran on.
+void ecru_lua_free_runners(universe *u);
 /// Options for a goroutine of it.
 ecru_go_options ecru_lua_go_options(void);
-/// Around whatever may wait.
+/// Raises an error where nobody may wait: in a finalizer.
+void ecru_lua_may_wait(lua_State *L, const universe *u);
+/// Around whatever may wait; the first as ecru_lua_may_wait.
 void ecru_lua_before(lua_State *L, universe *u);
 void ecru_lua_after(lua_State *L, universe *u);
-/// A wait was ended by a signal: lets a handler's hook run. returns: whether that raised an error, which is on the stack.
-bool ecru_lua_interrupted(lua_State *L);
+/// The VM runs this thread: it has just been entered.
+void ecru_lua_runs(lua_State *L, universe *u);
+/// After ecru_lua_after, before anything that may raise an error.
+void ecru_lua_settle(lua_State *L, universe *u);
+/// Was the wait ended by a signal, to be begun again? Lets a handler's hook run; if that raised an error, which is on the stack, the status says so.
+bool ecru_lua_again(lua_State *L, int *status);
 int ecru_lua_open_universe(lua_State *L);
 
 /// The status of a wait that was ended by an error of a hook, which is on the stack: for ecru_lua_raise.
 #define ECRU_LUA_RAISED INT_MIN
-#define ECRU_LUA_WAIT(L, u, status, call)                                              \
-  do {                                                                                 \
-    ecru_lua_before(L, u);                                                             \
-    (status) = (call);                                                                 \
-    ecru_lua_after(L, u);                                                              \
-    if ((status) == ECRU_EINTR && ecru_lua_interrupted(L)) (status) = ECRU_LUA_RAISED; \
-  } while ((status) == ECRU_EINTR)
+#define ECRU_LUA_WAIT(L, u, status, call)  \
+  do {                                     \
+    ecru_lua_before(L, u);                 \
+    (status) = (call);                     \
+    ecru_lua_after(L, u);                  \
+  } while (ecru_lua_again(L, &(status)))
 
 // ---- errors.c ----
 /// Raises an error object: {code, name, message}; with ECRU_LUA_RAISED what is on the stack.
@@ -100,7 +113,9 @@ void ecru_lua_get_own(lua_State *L, int index);
 
 // ---- what there is ----
 extern const char ecru_lua_task_tag, ecru_lua_chan_tag;
-ecru_task *ecru_lua_task_handle(void *task);
+/// Between them its handle, if not NULL, stays. NULL: it has ended.
+ecru_task *ecru_lua_task_enter(void *task);
+void ecru_lua_task_leave(void *task);
 typedef struct channel channel;
 int ecru_lua_open_tasks(lua_State *L);
 int ecru_lua_open_chans(lua_State *L);

@@ -13,6 +13,7 @@ typedef struct selection {
   ecru_case *cases; // on the stack as userdata, with items and handles behind it
   item *items;
   handle **handles; // entered; NULL: none
+  ecru_token *fired; // a case that is ready
 } selection;
 enum { CASES = 1, OPTIONS, MEMORY, OBJECTS }; // where they are on the stack: OBJECTS: a table, object of each case
 
@@ -28,13 +29,19 @@ static void set_swig(selection *s, size_t i, int index, int class, uint32_t kind
   s->cases[i] = (ecru_case){.kind = kind, .object = object};
 }
 
+/// One that has ended is as good as a token that has fired.
+static void set_task(selection *s, size_t i, void *task) {
+  ecru_task *object = ecru_lua_task_enter(task);
+  s->cases[i] = object ? (ecru_case){.kind = ECRU_CASE_TASK, .object = object} : (ecru_case){.kind = ECRU_CASE_TOKEN, .object = s->fired};
+}
+
 /// The case on top of the stack is an object. returns: whether it is one that can be waited for.
 static bool set_object(selection *s, size_t i) {
   lua_State *L = s->L;
   channel *c = ecru_lua_test_chan(L, -1);
   void *task = ecru_lua_test(L, -1, &ecru_lua_task_tag, sizeof(tagged));
   if (c) set_chan(s, i, c, ECRU_CASE_RECV);
-  else if (task) s->cases[i] = (ecru_case){.kind = ECRU_CASE_TASK, .object = ecru_lua_task_handle(task)};
+  else if (task) set_task(s, i, task);
   else if (lua_isboolean(L, -1) && !lua_toboolean(L, -1)) s->cases[i] = (ecru_case){.kind = ECRU_CASE_RECV};
   else if (ecru_lua_is_swig(L, -1, SWIG_TOKEN)) set_swig(s, i, -1, SWIG_TOKEN, ECRU_CASE_TOKEN);
   else if (ecru_lua_is_swig(L, -1, SWIG_TIMER)) set_swig(s, i, -1, SWIG_TIMER, ECRU_CASE_TIMER);
@@ -87,8 +94,14 @@ static void leave_all(selection *s, int picked) {
   for (size_t i = 0; i < s->count; i++) {
     const ecru_case *one = &s->cases[i];
     if (s->handles[i]) handle_leave(s->handles[i]);
-    if (!one->object || (one->kind != ECRU_CASE_RECV && one->kind != ECRU_CASE_SEND)) continue;
+    bool of_chan = one->kind == ECRU_CASE_RECV || one->kind == ECRU_CASE_SEND;
+    if (!one->object || !(of_chan || one->kind == ECRU_CASE_TASK)) continue;
     lua_rawgeti(L, OBJECTS, (int)i + 1);
+    if (one->kind == ECRU_CASE_TASK) {
+      ecru_lua_task_leave(lua_touserdata(L, -1));
+      lua_pop(L, 1);
+      continue;
+    }
     if (one->kind == ECRU_CASE_SEND && ((int)i != picked || one->status != 0)) ecru_lua_discard(L, lua_gettop(L), &s->items[i]);
     ecru_lua_chan_leave(L, lua_gettop(L));
     lua_pop(L, 1);
@@ -149,7 +162,8 @@ static int do_select(lua_State *L) {
   lua_settop(L, OPTIONS);
   int64_t deadline;
   unsigned flags = read_options(L, &deadline);
-  selection s = {.L = L, .count = lua_rawlen(L, CASES)};
+  if (!(flags & ECRU_SELECT_POLL)) ecru_lua_may_wait(L, u); // before anything is entered
+  selection s = {.L = L, .count = lua_rawlen(L, CASES), .fired = u->fired};
   if (s.count > CASES_MAX) ecru_lua_raise_text(L, ECRU_EINVAL, "a select of more than %d cases", CASES_MAX);
   make_room(L, &s);
   lua_pushcfunction(L, set_all);
@@ -160,7 +174,12 @@ static int do_select(lua_State *L) {
     return lua_error(L);
   }
   int picked;
-  ECRU_LUA_WAIT(L, u, picked, ecru_select_until(s.cases, s.count, flags, deadline));
+  do {
+    ecru_lua_runs(L, u);
+    picked = ecru_select_until(s.cases, s.count, flags, deadline);
+    ecru_lua_after(L, u);
+  } while (ecru_lua_again(L, &picked));
+  ecru_lua_settle(L, u);
   leave_all(&s, picked);
   if (picked >= 0) return push_outcome(&s, picked);
   bool nothing = picked == ECRU_EAGAIN || (picked == ECRU_ETIMEDOUT && deadline != ECRU_FOREVER && ecru_check() == 0);

@@ -9,8 +9,9 @@
 ///
 /// LuaJIT keeps the running thread in its global state (cur_L): traces and, up to 2023, an error caught by pcall find the thread there. It is set
 /// where the VM is entered and where a C function returns to it, but an error raised by a C function that has waited would be caught with another
-/// goroutine's. So after a wait, if another thread ran meanwhile, the VM is entered once for this one. (The JIT compiler never calls C functions
-/// from traces, except through the FFI: there is no waiting in functions called through it.)
+/// goroutine's. So after a wait, if another thread ran meanwhile, the VM is entered once for this one before anything may raise an error: `settle`. What
+/// just returns need not: a channel's numbers are a third faster for it. (The JIT compiler never calls C functions from traces, except through the FFI:
+/// there is no waiting in functions called through it.)
 #include "native.h"
 
 #include <stdatomic.h>
@@ -65,20 +66,43 @@ static void freshen(lua_State *L, universe *u) {
 
 // ---- waiting -----------------------------------------------------------------------------------------------------------
 
-static int nothing(lua_State *L) { return (void)L, 0; }
-
-void ecru_lua_before(lua_State *L, universe *u) {
+void ecru_lua_may_wait(lua_State *L, const universe *u) {
 #if LUA_VERSION_NUM >= 504
   // In a finalizer the collector stands still and must not be left so.
   if (lua_gc(L, LUA_GCCOUNT, 0) < 0 && !u->closing) ecru_lua_raise_text(L, ECRU_EPERM, "cannot wait in a finalizer");
+#else
+  (void)L, (void)u;
 #endif
+}
+
+#ifdef LUAJIT_VERSION
+static int nothing(lua_State *L) { return (void)L, 0; }
+
+void ecru_lua_settle(lua_State *L, universe *u) {
+  if (!u->unsettled) return;
+  lua_pushcfunction(L, nothing);
+  lua_call(L, 0, 0);
+  u->unsettled = false;
+}
+#else
+void ecru_lua_settle(lua_State *L, universe *u) { (void)L, (void)u; }
+#endif
+
+void ecru_lua_before(lua_State *L, universe *u) {
+  ecru_lua_may_wait(L, u);
+  ecru_lua_runs(L, u);
+}
+
+void ecru_lua_runs(lua_State *L, universe *u) {
   u->ran = L;
+  u->unsettled = false;
 }
 
 static bool is_home(const universe *u) { return ecru_id() == u->home_id; }
 
 void ecru_lua_ended(universe *u) {
-  u->count--;
+  if (--u->count > 0 || !u->awaited) return;
+  u->awaited = false;
   (void)ecru_waitgroup_done(u->alive);
 }
 
@@ -95,20 +119,19 @@ void ecru_lua_after(lua_State *L, universe *u) {
     ecru_lua_ended(u);
     ecru_exit();
   }
-#ifdef LUAJIT_VERSION
-  if (u->ran != L) {
-    lua_pushcfunction(L, nothing);
-    lua_call(L, 0, 0);
-  }
-#else
-  (void)nothing;
-#endif
+  u->unsettled |= u->ran != L;
   u->ran = L;
-  if (u->stale && u->count > 0 && is_home(u) && !u->closing) freshen(L, u);
+  if (!u->stale || u->count == 0 || u->closing || !is_home(u)) return;
+  ecru_lua_settle(L, u);
+  freshen(L, u);
 }
 
-bool ecru_lua_interrupted(lua_State *L) {
-  return luaL_loadstring(L, "") != 0 || lua_pcall(L, 0, 0, 0) != 0; // the stand-alone interpreter's handler has set a hook
+bool ecru_lua_again(lua_State *L, int *status) {
+  if (*status != ECRU_EINTR) return false;
+  ecru_lua_settle(L, ecru_lua_universe(L));
+  if (luaL_loadstring(L, "") == 0 && lua_pcall(L, 0, 0, 0) == 0) return true;
+  *status = ECRU_LUA_RAISED; // the stand-alone interpreter's handler has set a hook
+  return false;
 }
 
 // ---- the host ----------------------------------------------------------------------------------------------------------
@@ -149,6 +172,8 @@ void ecru_lua_host(lua_State *L, universe *u) {
   status = u->alive ? 0 : ecru_waitgroup_create(&u->alive);
   if (status == 0 && !u->token) status = ecru_token_create(&u->token, NULL, ECRU_FOREVER);
   if (status == 0 && !u->shields) status = ecru_token_without_cancel(&u->shields, NULL);
+  if (status == 0 && !u->fired) status = ecru_token_without_cancel(&u->fired, NULL);
+  if (status == 0) status = ecru_token_cancel(u->fired, 0);
   if (status == 0 && !u->scoped) status = ecru_token_enter(u->token);
   if (status != 0) ecru_lua_raise(L, status);
   u->scoped = true;
@@ -161,6 +186,8 @@ static void wait_out(universe *u, int64_t grace_ns) {
   size_t before;
   do {
     before = u->count;
+    if (!u->awaited && ecru_waitgroup_add(u->alive, 1) != 0) return;
+    u->awaited = true;
     if (ecru_shield_enter(ecru_after(grace_ns)) != 0) return;
     (void)ecru_waitgroup_wait(u->alive);
     (void)ecru_token_leave();
@@ -195,7 +222,9 @@ static void give_back(universe *u) {
   if (u->entered) (void)ecru_host_leave(); // not if there is another state's goroutine
   ecru_token_release(u->token);
   ecru_token_release(u->shields);
+  ecru_token_release(u->fired);
   ecru_waitgroup_destroy(u->alive);
+  ecru_lua_free_runners(u);
   // acq_rel: the last one comes after the others' ends
   bool last = u->counted && atomic_fetch_sub_explicit(&universes, 1, memory_order_acq_rel) == 1;
   if (last && atomic_load_explicit(&stacks_are_ours, memory_order_relaxed) && ecru_stop() == 0) atomic_store_explicit(&stacks_are_ours, false, memory_order_relaxed);
