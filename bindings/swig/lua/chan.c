@@ -108,13 +108,12 @@ static void free_dropped(void *unused, void *element) {
   if (i->kind == ITEM_COPIED) ecru_lua_message_free(i->copied);
 }
 
-void ecru_lua_chan_enter(channel *c) { c->inside++; }
-
-void ecru_lua_chan_leave(lua_State *L, int chan) {
+/// What was dropped goes out of the table; if the channel was collected meanwhile the last one frees it.
+void ecru_lua_chan_clear(lua_State *L, int chan) {
   channel *c = lua_touserdata(L, chan);
-  if (c->drops > 0) ecru_lua_settle(L, c->head.home);
+  ecru_lua_settle(L, c->head.home);
   while (c->drops > 0) release(L, chan, c->dropped[--c->drops]);
-  if (--c->inside > 0 || !c->collected) return;
+  if (c->inside > 0 || !c->collected) return;
   ecru_chan_release(c->chan);
   c->chan = NULL;
 }
@@ -131,7 +130,7 @@ static void before(lua_State *L, channel *c) {
     before(L, c);                       \
     (status) = (call);                  \
     ecru_lua_after(L, u_); /* first */  \
-    ecru_lua_chan_leave(L, 1);          \
+    ecru_lua_chan_leave(L, 1, c);          \
   } while (ecru_lua_again(L, &(status)))
 
 static int policy_of(lua_State *L, int argument) {
@@ -211,7 +210,7 @@ static int chan_try_send(lua_State *L) {
   item i = ecru_lua_pack(L, 1, 2);
   ecru_lua_chan_enter(c);
   int status = ecru_chan_try_send(c->chan, &i);
-  ecru_lua_chan_leave(L, 1);
+  ecru_lua_chan_leave(L, 1, c);
   if (status != 0) ecru_lua_discard(L, 1, &i);
   if (status != 0 && status != ECRU_EAGAIN) ecru_lua_raise(L, status);
   lua_pushboolean(L, status == 0);

@@ -34,6 +34,10 @@ void ecru_lua_unpack(lua_State *L, int chan, const item *i);
 /// It was not sent.
 void ecru_lua_discard(lua_State *L, int chan, const item *i);
 /// Around a wait in it: it is not freed meanwhile.
-void ecru_lua_chan_enter(channel *c);
-void ecru_lua_chan_leave(lua_State *L, int chan);
+static inline void ecru_lua_chan_enter(channel *c) { c->inside++; }
+void ecru_lua_chan_clear(lua_State *L, int chan);
+static inline void ecru_lua_chan_leave(lua_State *L, int chan, channel *c) {
+  c->inside--;
+  if (c->drops > 0 || c->collected) ecru_lua_chan_clear(L, chan);
+}
 #endif

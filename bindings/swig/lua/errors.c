@@ -126,8 +126,8 @@ void ecru_lua_open_errors(lua_State *L) {
 // ---- arguments ---------------------------------------------------------------------------------------------------------
 
 void *ecru_lua_test(lua_State *L, int index, const void *tag, size_t bytes) {
-  if (lua_type(L, index) != LUA_TUSERDATA || lua_rawlen(L, index) < bytes) return NULL;
   tagged *o = lua_touserdata(L, index);
+  if (!o || lua_rawlen(L, index) < bytes) return NULL; // a light one's length is 0
   return o->tag == tag ? o : NULL;
 }
 

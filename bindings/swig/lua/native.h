@@ -61,19 +61,43 @@ void ecru_lua_free_runners(universe *u);
 ecru_go_options ecru_lua_go_options(void);
 /// Raises an error where nobody may wait: in a finalizer.
 void ecru_lua_may_wait(lua_State *L, const universe *u);
-/// Around whatever may wait; the first as ecru_lua_may_wait.
-void ecru_lua_before(lua_State *L, universe *u);
-void ecru_lua_after(lua_State *L, universe *u);
 /// The VM runs this thread: it has just been entered.
-void ecru_lua_runs(lua_State *L, universe *u);
+static inline void ecru_lua_runs(lua_State *L, universe *u) {
+  u->ran = L;
+  u->unsettled = false;
+}
+void ecru_lua_after_end(universe *u);
+void ecru_lua_freshen(lua_State *L, universe *u);
+/// Around whatever may wait; the first as ecru_lua_may_wait.
+static inline void ecru_lua_before(lua_State *L, universe *u) {
+  ecru_lua_may_wait(L, u);
+  ecru_lua_runs(L, u);
+}
+static inline void ecru_lua_after(lua_State *L, universe *u) {
+  if (u->closing) ecru_lua_after_end(u);
+  u->unsettled |= u->ran != L;
+  u->ran = L;
+  if (u->stale) ecru_lua_freshen(L, u);
+}
+void ecru_lua_tell_vm(lua_State *L, universe *u);
 /// After ecru_lua_after, before anything that may raise an error.
-void ecru_lua_settle(lua_State *L, universe *u);
-/// Was the wait ended by a signal, to be begun again? Lets a handler's hook run; if that raised an error, which is on the stack, the status says so.
-bool ecru_lua_again(lua_State *L, int *status);
-int ecru_lua_open_universe(lua_State *L);
+static inline void ecru_lua_settle(lua_State *L, universe *u) {
+  if (u->unsettled) ecru_lua_tell_vm(L, u);
+}
+/// A wait was ended by a signal: lets a handler's hook run. returns: whether that raised an error, which is on the stack.
+bool ecru_lua_interrupted(lua_State *L);
 
 /// The status of a wait that was ended by an error of a hook, which is on the stack: for ecru_lua_raise.
 #define ECRU_LUA_RAISED INT_MIN
+/// Is the wait to be begun again? If the hook raised an error the status says so.
+static inline bool ecru_lua_again(lua_State *L, int *status) {
+  if (*status != ECRU_EINTR) return false;
+  if (!ecru_lua_interrupted(L)) return true;
+  *status = ECRU_LUA_RAISED;
+  return false;
+}
+int ecru_lua_open_universe(lua_State *L);
+
 #define ECRU_LUA_WAIT(L, u, status, call)  \
   do {                                     \
     ecru_lua_before(L, u);                 \

@@ -103,7 +103,7 @@ static void leave_all(selection *s, int picked) {
       continue;
     }
     if (one->kind == ECRU_CASE_SEND && ((int)i != picked || one->status != 0)) ecru_lua_discard(L, lua_gettop(L), &s->items[i]);
-    ecru_lua_chan_leave(L, lua_gettop(L));
+    ecru_lua_chan_leave(L, lua_gettop(L), lua_touserdata(L, -1));
     lua_pop(L, 1);
   }
 }

@@ -53,17 +53,6 @@ static holder *new_holder(lua_State *L, const void *tag, const char *class) {
   return h;
 }
 
-static void freshen(lua_State *L, universe *u) {
-  u->stale = false;
-  luaL_checkstack(L, 4, NULL);
-  lua_pushlightuserdata(L, (void *)&universe_tag);
-  lua_rawget(L, LUA_REGISTRYINDEX);
-  holder *old = lua_touserdata(L, -1), *h = new_holder(L, &universe_tag, KEY);
-  old->universe = NULL;
-  h->universe = u;
-  lua_pop(L, 1);
-}
-
 // ---- waiting -----------------------------------------------------------------------------------------------------------
 
 void ecru_lua_may_wait(lua_State *L, const universe *u) {
@@ -75,27 +64,16 @@ void ecru_lua_may_wait(lua_State *L, const universe *u) {
 #endif
 }
 
-#ifdef LUAJIT_VERSION
 static int nothing(lua_State *L) { return (void)L, 0; }
 
-void ecru_lua_settle(lua_State *L, universe *u) {
-  if (!u->unsettled) return;
+void ecru_lua_tell_vm(lua_State *L, universe *u) {
+  u->unsettled = false;
+#ifdef LUAJIT_VERSION
   lua_pushcfunction(L, nothing);
   lua_call(L, 0, 0);
-  u->unsettled = false;
-}
 #else
-void ecru_lua_settle(lua_State *L, universe *u) { (void)L, (void)u; }
+  (void)L, (void)nothing;
 #endif
-
-void ecru_lua_before(lua_State *L, universe *u) {
-  ecru_lua_may_wait(L, u);
-  ecru_lua_runs(L, u);
-}
-
-void ecru_lua_runs(lua_State *L, universe *u) {
-  u->ran = L;
-  u->unsettled = false;
 }
 
 static bool is_home(const universe *u) { return ecru_id() == u->home_id; }
@@ -113,25 +91,32 @@ static void let_the_end_come(void) {
   (void)ecru_token_leave();
 }
 
-void ecru_lua_after(lua_State *L, universe *u) {
-  if (u->closing && !is_home(u)) let_the_end_come();
-  if (u->dead && u->count > 0 && !is_home(u)) {
-    ecru_lua_ended(u);
-    ecru_exit();
-  }
-  u->unsettled |= u->ran != L;
-  u->ran = L;
-  if (!u->stale || u->count == 0 || u->closing || !is_home(u)) return;
-  ecru_lua_settle(L, u);
-  freshen(L, u);
+/// After a wait, while the state is being closed.
+void ecru_lua_after_end(universe *u) {
+  if (is_home(u)) return;
+  let_the_end_come();
+  if (!u->dead || u->count == 0) return;
+  ecru_lua_ended(u);
+  ecru_exit();
 }
 
-bool ecru_lua_again(lua_State *L, int *status) {
-  if (*status != ECRU_EINTR) return false;
+/// After a wait, if objects were made that are newer than what ends the universe.
+void ecru_lua_freshen(lua_State *L, universe *u) {
+  if (u->count == 0 || u->closing || !is_home(u)) return;
+  ecru_lua_settle(L, u);
+  u->stale = false;
+  luaL_checkstack(L, 4, NULL);
+  lua_pushlightuserdata(L, (void *)&universe_tag);
+  lua_rawget(L, LUA_REGISTRYINDEX);
+  holder *old = lua_touserdata(L, -1), *h = new_holder(L, &universe_tag, KEY);
+  old->universe = NULL;
+  h->universe = u;
+  lua_pop(L, 1);
+}
+
+bool ecru_lua_interrupted(lua_State *L) {
   ecru_lua_settle(L, ecru_lua_universe(L));
-  if (luaL_loadstring(L, "") == 0 && lua_pcall(L, 0, 0, 0) == 0) return true;
-  *status = ECRU_LUA_RAISED; // the stand-alone interpreter's handler has set a hook
-  return false;
+  return luaL_loadstring(L, "") != 0 || lua_pcall(L, 0, 0, 0) != 0; // the stand-alone interpreter's handler has set a hook
 }
 
 // ---- the host ----------------------------------------------------------------------------------------------------------
