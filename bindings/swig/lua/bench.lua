@@ -1,8 +1,13 @@
 -- What goroutines cost beside coroutines: CPU time for each operation, in alternation; and what a parked one takes.
 -- usage: lua5.4 bench.lua [rounds] | lua5.4 bench.lua parked [how many]
--- Peers: plain coroutines resumed by hand, and coroutines that a queue resumes from luv's event loop, where luv is installed (Debian: lua-luv).
+-- Peers, where they are installed: plain coroutines resumed by hand; coroutines that a queue resumes from luv's event loop (Debian: lua-luv), a turn of
+-- the loop at a time, so that its I/O is served; copas (4.11, luarocks) with the futures and queues it has for this.
 local ecru = require "ecru"
 local has_luv, uv = pcall(require, "luv")
+local has_copas, copas = pcall(require, "copas")
+local _, queue_of_copas = pcall(require, "copas.queue")
+local has_futures, future = pcall(require, "copas.future")
+local peers = {ecru = true, coroutine = true, luv = has_luv, copas = has_copas and has_futures}
 
 -- Coroutines over luv: whoever is made ready is resumed by the loop's next turn.
 local queue, first, last = {}, 1, 0
@@ -70,6 +75,9 @@ cases["spawn+join"] = {
       end
     end)
   end,
+  copas = function(n)
+    copas.loop(function() for _ = 1, n do future.addthread(function() end):get() end end)
+  end,
 }
 cases["ping-pong"] = {
   ecru = function(n)
@@ -90,6 +98,13 @@ cases["ping-pong"] = {
       ready(other)
     end)
   end,
+  copas = function(n)
+    copas.loop(function()
+      local there, back = queue_of_copas.new(), queue_of_copas.new()
+      copas.addthread(function() for _ = 1, n do back:push(there:pop()) end end)
+      for i = 1, n do there:push(i) back:pop() end
+    end)
+  end,
 }
 
 local function measure(f, n)
@@ -103,12 +118,15 @@ for name, of in pairs(cases) do
   local best = {}
   for _ = 1, 5 do -- in alternation
     for peer, f in pairs(of) do
-      if peer ~= "luv" or has_luv then
+      if peers[peer] then
         local ns = measure(f, rounds)
         best[peer] = math.min(best[peer] or math.huge, ns)
       end
     end
   end
-  print(("%-11s ecru %5.0f ns, coroutine %5.0f ns (%.2f of ecru's)%s"):format(name, best.ecru, best.coroutine, best.coroutine / best.ecru,
-    best.luv and (", luv %5.0f ns (%.1f times ecru's)"):format(best.luv, best.luv / best.ecru) or ""))
+  local line = ("%-11s ecru %.0f ns"):format(name, best.ecru)
+  for _, peer in ipairs {"coroutine", "luv", "copas"} do
+    if best[peer] then line = line .. (", %s %.0f ns (%.2f times ecru's)"):format(peer, best[peer], best[peer] / best.ecru) end
+  end
+  print(line)
 end
