@@ -230,6 +230,7 @@ struct Io {
     void write(const char *data, size_t length, int *status);
     /// At least one byte, at most so many; empty: the end of input.
     bytes read(size_t most, int *status);
+    /// So many. If it fails, what has come stays to be read.
     bytes read_exactly(size_t length, int *status);
     /// Without its end; none: the end of input.
     bytes read_line(int *status);

@@ -256,11 +256,13 @@ typedef struct stream {
   ecru_io *io;
   ecru_reader *reader;
   ecru_mutex *reading;
+  bytes early; // before what the reader has: came for a read_exactly that failed for lack of the rest
 } stream;
 
 static inline void destroy_stream(stream *s) {
   ecru_reader_destroy(s->reader);
   ecru_mutex_destroy(s->reading);
+  free(s->early.data);
   ecru_io_release(s->io);
   free(s);
 }
@@ -327,8 +329,25 @@ static inline bytes copied(const char *data, int64_t length, int *status) {
     __VA_ARGS__;                                   \
     (void)ecru_mutex_unlock((s)->reading);         \
   } while (0)
+/// Takes so many bytes out of what came early. They are there.
+static inline void take_early(stream *s, char *into, size_t count) {
+  if (count == 0) return;
+  memcpy(into, s->early.data, count);
+  s->early.length -= count;
+  memmove(s->early.data, s->early.data + count, s->early.length);
+  if (s->early.length > 0) return;
+  free(s->early.data);
+  s->early.data = NULL;
+}
+static inline bytes early_bytes(stream *s, size_t count, int *status) {
+  bytes got = {malloc(count + 1), count};
+  if (got.data) take_early(s, got.data, count);
+  else *status = ECRU_ENOMEM;
+  return got;
+}
 /// Room for what is read is taken when something is there: one who waits holds none.
 static inline bytes read_some(stream *s, size_t most, int *status) {
+  if (s->early.length > 0) return early_bytes(s, most < s->early.length ? most : s->early.length, status);
   const char *unused;
   int64_t there = ecru_reader_peek(s->reader, 1, &unused);
   if (there <= 0) return copied("", there, status);
@@ -351,29 +370,63 @@ static inline bytes Io_read(Io *self, size_t most, int *status) {
   METHOD(stream, READ(object, got = read_some(object, most, status)))
   return got;
 }
+/// What has come when it fails stays to be read.
+static inline bytes read_all(stream *s, size_t length, int *status) {
+  if (s->early.length >= length && length > 0) return early_bytes(s, length, status);
+  bytes got = {malloc(length + 1), length};
+  if (!got.data) {
+    *status = ECRU_ENOMEM;
+    return no_bytes();
+  }
+  size_t early = s->early.length, more = 0;
+  take_early(s, got.data, early);
+  *status = ecru_reader_read_exactly(s->reader, got.data + early, length - early, &more);
+  if (*status == 0) return got;
+  char *kept = early + more > 0 ? realloc(got.data, early + more) : NULL;
+  if (early + more > 0) s->early = (bytes){kept ? kept : got.data, early + more};
+  else free(got.data);
+  return no_bytes();
+}
 static inline bytes Io_read_exactly(Io *self, size_t length, int *status) {
   bytes got = no_bytes();
   if (length > (size_t)1 << 30) {
     *status = ECRU_EINVAL;
     return got;
   }
-  METHOD(stream, READ(object, {
-    got = (bytes){malloc(length + 1), length};
-    *status = got.data ? ecru_reader_read_exactly(object->reader, got.data, length, NULL) : ECRU_ENOMEM;
-    if (*status < 0) got.length = 0;
-  }))
+  METHOD(stream, READ(object, got = read_all(object, length, status)))
   return got;
+}
+/// The line that begins with what came early.
+static inline bytes early_line(stream *s, int *status) {
+  const char *newline = memchr(s->early.data, '\n', s->early.length);
+  const char *rest = NULL;
+  int64_t more = 0; // of the line, still in the reader
+  if (!newline && (more = ecru_reader_until(s->reader, '\n', &rest)) < 0) return copied("", more, status);
+  size_t early = newline ? (size_t)(newline - s->early.data) + 1 : s->early.length;
+  bytes line = {malloc(early + (size_t)more + 1), early + (size_t)more};
+  if (!line.data) {
+    *status = ECRU_ENOMEM; // and what was in the reader is gone
+    return no_bytes();
+  }
+  take_early(s, line.data, early);
+  if (more > 0) memcpy(line.data + early, rest, (size_t)more);
+  if (line.length > 0 && line.data[line.length - 1] == '\n') line.length--;
+  else return line;
+  if (line.length > 0 && line.data[line.length - 1] == '\r') line.length--;
+  return line;
+}
+static inline bytes read_line(stream *s, int *status) {
+  if (s->early.length > 0) return early_line(s, status);
+  const char *line = NULL;
+  size_t length = 0;
+  int found = ecru_reader_line(s->reader, &line, &length);
+  if (found == 0) return no_bytes();
+  return copied(line, found < 0 ? found : (int64_t)length, status);
 }
 /// Without its end; at the end of input none.
 static inline bytes Io_read_line(Io *self, int *status) {
   bytes got = no_bytes();
-  METHOD(stream, READ(object, {
-    const char *line = NULL;
-    size_t length = 0;
-    int found = ecru_reader_line(object->reader, &line, &length);
-    if (found < 0) *status = found;
-    else if (found == 1) got = copied(line, (int64_t)length, status);
-  }))
+  METHOD(stream, READ(object, got = read_line(object, status)))
   return got;
 }
 static inline void Io_shutdown(Io *self, int directions, int *status) {

@@ -36,8 +36,55 @@ static inline const char *type_name(lua_State *L, int index) {
 %}
 
 // ---- waiting ------------------------------------------------------------------------------------------------------------
+// A wait that a signal has ended is begun again, unless its handler's hook raised an error: `again`.
 %exception {
   universe *u = ecru_lua_universe(L);
+  const int arguments = lua_gettop(L);
+again:
+  lua_settop(L, arguments), SWIG_arg = 0;
+  ecru_lua_runs(L, u);
+  $action
+  ecru_lua_after(L, u);
+  ecru_lua_settle(L, u);
+}
+/// What waits cannot be done in a finalizer.
+%define WAITS(function)
+%exception function {
+  universe *u = ecru_lua_universe(L);
+  const int arguments = lua_gettop(L);
+again:
+  lua_settop(L, arguments), SWIG_arg = 0;
+  ecru_lua_before(L, u);
+  $action
+  ecru_lua_after(L, u);
+  ecru_lua_settle(L, u);
+}
+%enddef
+WAITS(yield_now)
+WAITS(Token::wait)
+WAITS(Mutex::lock)
+WAITS(RWMutex::lock)
+WAITS(RWMutex::read_lock)
+WAITS(Cond::wait)
+WAITS(WaitGroup::wait)
+WAITS(Semaphore::acquire)
+WAITS(Barrier::wait)
+WAITS(Limiter::wait)
+WAITS(Timer::wait)
+WAITS(Io::dial)
+WAITS(Io::listen)
+WAITS(Io::accept)
+WAITS(Io::read)
+WAITS(Io::read_exactly)
+WAITS(Io::read_line)
+WAITS(Io::write_on)
+%exception sleep_for {
+  universe *u = ecru_lua_universe(L);
+  const int arguments = lua_gettop(L);
+  const int64_t until = arg1 < 0 ? ECRU_FOREVER : ecru_after(arg1);
+again:
+  lua_settop(L, arguments), SWIG_arg = 0;
+  if (until != ECRU_FOREVER) arg1 = until > ecru_now() ? until - ecru_now() : 0;
   ecru_lua_before(L, u);
   $action
   ecru_lua_after(L, u);
@@ -47,9 +94,28 @@ static inline const char *type_name(lua_State *L, int index) {
 // ---- the status ---------------------------------------------------------------------------------------------------------
 %typemap(in, numinputs=0) int *status (int status) { status = 0; $1 = &status; }
 %typemap(argout) int *status {
-  (void)ecru_lua_again(L, $1);
+  if (ecru_lua_again(L, $1)) goto again;
   if (*$1 < 0) ecru_lua_raise(L, *$1);
 }
+
+// ---- writing: goes on where a signal has ended it -----------------------------------------------------------------------
+%typemap(in, numinputs=0) size_t *written (size_t written) { written = 0; $1 = &written; }
+%ignore Io::write;
+%rename(write) Io::write_on;
+%extend Io {
+  /// Writes all of it.
+  void write_on(const char *data, size_t length, size_t *written, int *status);
+}
+%{
+static inline void Io_write_on(Io *self, const char *data, size_t length, size_t *written, int *status) {
+  METHOD(stream, {
+    size_t more = 0;
+    int64_t all = ecru_io_write(object->io, data + *written, length - *written, &more);
+    *written += more;
+    *status = all < 0 ? (int)all : 0;
+  })
+}
+%}
 
 // ---- values -------------------------------------------------------------------------------------------------------------
 /// Seconds, or nil: no end.

@@ -62,6 +62,63 @@ test("timeouts, of the connection and of the block", function()
   client:close() server:close()
 end)
 
+test("what had come when a read_exactly failed stays to be read", function()
+  local client, server = pair()
+  local function read_too_much() raises("ECRU_ETIMEDOUT", nil, ecru.timeout, 0.001, client.read_exactly, client, 100) end
+  server:write("abcdef")
+  while ecru.select({{read = client}}) ~= 1 do end
+  read_too_much() read_too_much()
+  equal(client:read_exactly(2), "ab")
+  equal(client:read(1), "c")
+  server:write("gh\r\nij\nk\nl")
+  equal(client:read_line(), "defgh")
+  equal(client:read_line(), "ij")
+  server:write("m\nn\no")
+  read_too_much()
+  equal(client:read_line(), "k")
+  equal(client:read_line(), "lm")
+  equal(client:read_exactly(3), "n\no")
+  server:write("last")
+  server:shutdown(ecru.IO_WRITE)
+  raises("ECRU_EEOF", nil, client.read_exactly, client, 5)
+  equal(client:read(2), "la")
+  raises("ECRU_EEOF", nil, client.read_exactly, client, 5)
+  equal(client:read_line(), "st")
+  equal(client:read_line(), nil)
+  raises("ECRU_EEOF", nil, client.read_exactly, client, 1)
+  client:close() server:close()
+end)
+
+-- Who does it is a shell, whenever our thread sleeps.
+local file = io.open "/proc/self/stat"
+if file then test("a process that was stopped goes on waiting when it is continued", function()
+  local listener = ecru.net.listen("tcp", "127.0.0.1:0")
+  local pid = file:read "*n"
+  file:close()
+  local script = [=[
+    status=/proc/PID/task/PID/status
+    await() { until read -rd "" text < $status; [[ $text == *State:?$1* ]]; do :; done; }
+    nap() { await S; kill -STOP PID; await T; kill -CONT PID; }
+    nap; exec 3<>/dev/tcp/127.0.0.1/PORT
+    nap; printf ab >&3; nap; printf cd >&3
+    nap; head -c 20000000 <&3 | cksum >&3
+    nap; echo line >&3; nap
+  ]=]
+  script = script:gsub("PID", ("%d"):format(pid)):gsub("PORT", (listener:local_address():match ":(%d+)$"))
+  local shell = io.popen("bash -c '" .. script .. "' 2>&1")
+  local connection = listener:accept()
+  equal(connection:read_exactly(4), "abcd")
+  connection:write(("0123456789"):rep(2000000))
+  equal(connection:read_line(), "3421084393 20000000")
+  equal(connection:read_line(), "line")
+  local before = ecru.now()
+  ecru.sleep(0.1)
+  assert(ecru.now() - before >= 0.1)
+  equal(shell:read "*a", "")
+  shell:close()
+  connection:close() listener:close()
+end) end
+
 test("select over connections", function()
   local client, server = pair()
   equal(ecru.select({{read = client}}, {poll = true}), nil)
