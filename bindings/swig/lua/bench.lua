@@ -37,26 +37,22 @@ end
 
 if arg[1] == "parked" then
   local n = tonumber(arg[2]) or 100000
-  collectgarbage() collectgarbage()
-  local threads = {}
-  local before = collectgarbage "count"
-  for i = 1, n do threads[i] = coroutine.create(function() coroutine.yield() end) coroutine.resume(threads[i]) end
-  collectgarbage() collectgarbage()
-  local of_state = (collectgarbage "count" - before) / n
-  threads = nil
-  collectgarbage() collectgarbage()
-  local chan = ecru.chan()
-  local waiting = 0
+  local chan, waiting = ecru.chan(), 0
   local function wait() waiting = waiting + 1 chan:recv() end
   ecru.go(wait) ecru.yield()
+  collectgarbage() collectgarbage()
   local start, heap = resident(), collectgarbage "count"
   for _ = 1, n do ecru.go(wait) end
   while waiting <= n do ecru.yield() end
   collectgarbage() collectgarbage()
-  local all = (resident() - start) / n
-  print(("%d parked: %.2f KiB each with their page tables; %.2f KiB of that in Lua (a suspended coroutine: %.2f KiB)"):format(
-    n, all, (collectgarbage "count" - heap) / n, of_state))
+  local all, in_lua = (resident() - start) / n, (collectgarbage "count" - heap) / n
   for _ = 0, n do chan:send(true) end
+  collectgarbage() collectgarbage()
+  local threads, before = {}, collectgarbage "count"
+  for i = 1, n do threads[i] = coroutine.create(function() coroutine.yield() end) coroutine.resume(threads[i]) end
+  collectgarbage() collectgarbage()
+  print(("%d parked: %.2f KiB each with their page tables; %.2f KiB of that in Lua (a suspended coroutine: %.2f KiB)"):format(
+    n, all, in_lua, (collectgarbage "count" - before) / n))
   return
 end
 
