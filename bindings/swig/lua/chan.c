@@ -46,7 +46,7 @@ item ecru_lua_pack(lua_State *L, int chan, int value) {
     default: break;
   }
   const channel *c = lua_touserdata(L, chan);
-  return c->shared ? (item){.kind = ITEM_COPIED, .copied = ecru_lua_copy(L, value)} : keep(L, chan, value);
+  return c->shared ? (item){.kind = ITEM_COPIED, .copied = ecru_lua_copy(L, value, c->chan)} : keep(L, chan, value);
 }
 
 static int paste(lua_State *L) {
@@ -230,7 +230,7 @@ static int chan_try_recv(lua_State *L) {
 
 static int chan_close(lua_State *L) {
   channel *c = check_chan(L, 1);
-  int cause = (int)luaL_optinteger(L, 2, 0);
+  int cause = ecru_lua_cause(L, 2);
   int status = cause == 0 ? ecru_chan_close(c->chan) : ecru_chan_close_with(c->chan, cause);
   if (status != 0) ecru_lua_raise(L, status);
   return 0;

@@ -27,11 +27,25 @@ function ecru.now() return core.now_ns() / 1e9 end
 --- A timer that is due every so many seconds.
 function ecru.ticker(seconds) return core.Timer.ticker(seconds) end
 
+local function bad_argument(index, name, wanted, got)
+  error(core.error(core.EINVAL, ("bad argument #%d to '%s' (%s expected, got %s)"):format(index, name, wanted, type(got))), 0)
+end
+
+local function is_callable(f)
+  if type(f) == "function" then return true end
+  local meta = debug.getmetatable(f)
+  return meta ~= nil and meta.__call ~= nil
+end
+
 --- Runs f(...) with the lock held: a Mutex, or anything with lock and unlock.
 function ecru.with(lock, f, ...)
-  lock:lock()
+  if type(lock) ~= "table" and type(lock) ~= "userdata" then bad_argument(1, "with", "lock", lock) end
+  local take, leave_it = lock.lock, lock.unlock
+  if not is_callable(take) or not is_callable(leave_it) then bad_argument(1, "with", "lock", lock) end
+  if not is_callable(f) then bad_argument(2, "with", "function", f) end
+  take(lock)
   local function leave(ok, ...)
-    lock:unlock()
+    leave_it(lock)
     if not ok then error((...), 0) end
     return ...
   end
@@ -78,11 +92,16 @@ Group.__index = Group
 
 --- A scope: no goroutine started in it outlives wait(); the first error cancels the rest. options: {limit = n, supervisor = true}.
 function ecru.group(options)
-  options = options or {}
+  options = options == nil and {} or options
+  if type(options) ~= "table" then bad_argument(1, "group", "table", options) end
   return setmetatable({
     token = core.Token(), tasks = {}, errors = {}, running = core.WaitGroup(),
     slots = options.limit and core.Semaphore(options.limit), supervisor = options.supervisor,
   }, Group)
+end
+
+local function check_group(group, name)
+  if getmetatable(group) ~= Group then bad_argument(1, name, "group", group) end
 end
 
 local function is_cancellation(problem) return core.is_error(problem) and problem.code == ecru.ECANCELED end
@@ -106,6 +125,8 @@ end
 
 --- Starts f(...) in the group, once fewer than its limit run.
 function Group:go(f, ...)
+  check_group(self, "go")
+  if not is_callable(f) then bad_argument(2, "go", "function", f) end
   if self.waited then error(core.error(core.ESHUTDOWN), 2) end
   if self.slots then core.under(self.token, self.slots.acquire, self.slots) end
   if self.token:error() ~= 0 then
@@ -120,10 +141,14 @@ function Group:go(f, ...)
   error(problem, 0)
 end
 
-function Group:cancel(cause) self.token:cancel(cause or 0) end
+function Group:cancel(cause)
+  check_group(self, "cancel")
+  self.token:cancel(cause or 0)
+end
 
 --- Waits until all have ended. Raises the first error; if the caller is cancelled meanwhile it cancels them and waits on.
 function Group:wait()
+  check_group(self, "wait")
   local ok, problem = pcall(self.running.wait, self.running)
   if not ok then
     self.token:cancel()
@@ -137,6 +162,7 @@ end
 
 --- Runs f(group) and waits for what it has started; an error in f cancels the rest.
 function ecru.scope(f, options)
+  if not is_callable(f) then bad_argument(1, "scope", "function", f) end
   local group = ecru.group(options)
   local function leave(ok, ...)
     if not ok then group:cancel() end
@@ -150,10 +176,12 @@ end
 
 --- Waits for all. Returns what each returned first, in order; raises the error of the first in order that failed, after all have ended.
 function ecru.join_all(tasks)
+  if type(tasks) ~= "table" then bad_argument(1, "join_all", "table of tasks", tasks) end
   local results, failed = {}, nil
   for i, task in ipairs(tasks) do
-    local ok, value = pcall(task.join, task)
+    local ok, value = pcall(core.join, task)
     if ok then results[i] = value
+    elseif not core.is_task(task) then error(value, 0)
     elseif not task:done() then error(value, 0) -- not the task's: the caller was cancelled
     else failed = failed or value end
   end
@@ -163,8 +191,12 @@ end
 
 --- The first to succeed; the rest are cancelled and waited for. Returns its index and what it returned first.
 function ecru.join_any(tasks)
+  if type(tasks) ~= "table" then bad_argument(1, "join_any", "table of tasks", tasks) end
   local left, first_problem, winner = {}, nil, nil
-  for i, task in ipairs(tasks) do left[i] = task end
+  for i, task in ipairs(tasks) do
+    if not core.is_task(task) then bad_argument(i, "join_any", "task", task) end
+    left[i] = task
+  end
   if #left == 0 then error(core.error(core.EINVAL, "join_any of no task"), 2) end
   local function cancel_rest()
     for i = 1, #tasks do if left[i] then tasks[i]:cancel() end end

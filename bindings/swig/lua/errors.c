@@ -110,8 +110,9 @@ static int test_error(lua_State *L) {
 }
 
 static int new_error(lua_State *L) {
-  int status = (int)luaL_checkinteger(L, 1);
-  ecru_lua_push_error(L, status, luaL_optstring(L, 2, ecru_strerror(status)));
+  int status = (int)ecru_lua_integer(L, 1, INT_MIN, INT_MAX);
+  if (!lua_isnoneornil(L, 2) && !lua_isstring(L, 2)) ecru_lua_bad_argument(L, 2, "string");
+  ecru_lua_push_error(L, status, lua_isnoneornil(L, 2) ? ecru_strerror(status) : lua_tostring(L, 2));
   return 1;
 }
 
@@ -144,6 +145,10 @@ int64_t ecru_lua_integer(lua_State *L, int argument, double least, double most) 
   if (!lua_isnumber(L, argument) || number != floor(number)) ecru_lua_bad_argument(L, argument, "integer");
   if (number < least || number > most) ecru_lua_raise_text(L, ECRU_EINVAL, "bad argument #%d: %.0f is out of range", argument, number);
   return (int64_t)number;
+}
+
+int ecru_lua_cause(lua_State *L, int argument) {
+  return lua_isnoneornil(L, argument) ? 0 : (int)ecru_lua_integer(L, argument, INT_MIN, INT_MAX);
 }
 
 void *ecru_lua_new(lua_State *L, universe *u, const void *tag, size_t bytes, const char *metatable) {

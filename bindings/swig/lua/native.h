@@ -120,13 +120,16 @@ void ecru_lua_make_error(lua_State *L);
 int ecru_lua_trace(lua_State *L);
 void ecru_lua_open_errors(lua_State *L);
 
-// ---- arguments (errors.c) ----
+// ---- arguments (errors.c, task.c) ----
 /// The userdata with that tag; NULL: it is none.
 void *ecru_lua_test(lua_State *L, int index, const void *tag, size_t bytes);
 /// Seconds as nanoseconds; nil: -1, no end.
 int64_t ecru_lua_duration(lua_State *L, int argument);
+bool ecru_lua_is_callable(lua_State *L, int index);
 /// A whole number in that range.
 int64_t ecru_lua_integer(lua_State *L, int argument, double least, double most);
+/// A status to cancel or close with; none: 0.
+int ecru_lua_cause(lua_State *L, int argument);
 /// Userdata with a metatable registered under that name.
 void *ecru_lua_new(lua_State *L, universe *u, const void *tag, size_t bytes, const char *metatable);
 /// Makes a metatable with these methods and leaves it on the stack.

@@ -203,7 +203,7 @@ void ecru_lua_free_runners(universe *u) {
 
 // ---- the start ---------------------------------------------------------------------------------------------------------
 
-static bool is_callable(lua_State *L, int index) {
+bool ecru_lua_is_callable(lua_State *L, int index) {
   if (lua_isfunction(L, index)) return true;
   bool callable = luaL_getmetafield(L, index, "__call");
   if (callable) lua_pop(L, 1);
@@ -249,14 +249,14 @@ static runner *take_runner(lua_State *L, universe *u) {
 /// Options in a table before the function: {name = ...}
 static int take_options(lua_State *L, ecru_go_options *options) {
   int first = 1;
-  if (lua_istable(L, 1) && !is_callable(L, 1)) {
+  if (lua_istable(L, 1) && !ecru_lua_is_callable(L, 1)) {
     first = 2;
     lua_getfield(L, 1, "name");
     if (!lua_isnoneornil(L, -1) && lua_type(L, -1) != LUA_TSTRING) ecru_lua_bad_argument(L, 1, "table whose name is a string");
     options->name = lua_tostring(L, -1);
     lua_replace(L, 1); // where it lives until the start: __index may have made it
   }
-  if (!is_callable(L, first)) ecru_lua_bad_argument(L, first, "function");
+  if (!ecru_lua_is_callable(L, first)) ecru_lua_bad_argument(L, first, "function");
   return first;
 }
 
@@ -367,7 +367,7 @@ static int task_join(lua_State *L) {
 
 static int task_cancel(lua_State *L) {
   task *t = check_task(L, 1);
-  int cause = lua_isnoneornil(L, 2) ? 0 : (int)ecru_lua_integer(L, 2, INT_MIN, INT_MAX);
+  int cause = ecru_lua_cause(L, 2);
   int status = t->handle ? ecru_task_cancel(t->handle, cause) : cause > 0 ? ECRU_EINVAL : 0;
   if (status != 0) ecru_lua_raise(L, status);
   return 0;
@@ -400,6 +400,11 @@ static int task_id(lua_State *L) {
 static int task_tostring(lua_State *L) {
   task *t = check_task(L, 1);
   lua_pushfstring(L, "ecru.Task: %d (%s)", (int)t->id, t->runner ? "running" : t->failed ? "failed" : "done");
+  return 1;
+}
+
+static int is_task(lua_State *L) {
+  lua_pushboolean(L, ecru_lua_test(L, 1, &ecru_lua_task_tag, sizeof(task)) != NULL);
   return 1;
 }
 
@@ -437,7 +442,7 @@ int ecru_lua_open_tasks(lua_State *L) {
   static const luaL_Reg methods[] = {{"join", task_join}, {"cancel", task_cancel}, {"done", task_done}, {"error", task_error},
                                      {"id", task_id}, {"__tostring", task_tostring}, {NULL, NULL}};
   static const luaL_Reg witness_methods[] = {{"__gc", witness_gc}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"go", go}, {"spawn", spawn}, {"on_unobserved", on_unobserved}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"go", go}, {"spawn", spawn}, {"join", task_join}, {"is_task", is_task}, {"on_unobserved", on_unobserved}, {NULL, NULL}};
   universe *u = ecru_lua_universe(L);
   u->threads = new_table(L, NULL);
   u->known = new_table(L, "k");

@@ -72,7 +72,7 @@ static int run_chunk(lua_State *L) {
 
 /// Argument: {false, error object}.
 static int copy_value(lua_State *L) {
-  *(message **)lua_touserdata(L, 2) = ecru_lua_copy(L, 1);
+  *(message **)lua_touserdata(L, 2) = ecru_lua_copy(L, 1, NULL);
   return 0;
 }
 static message *copied(lua_State *L) {
@@ -167,7 +167,7 @@ static int start_thread(lua_State *L) {
   if (!lua_istable(L, 1) || !outcome || !outcome->shared) ecru_lua_bad_argument(L, 1, "chunk and shared channel");
   ecru_lua_host(L, u); // the runtime is up, and stays so
   handle_of_thread *h = ecru_lua_new(L, u, &thread_tag, sizeof *h, THREAD);
-  message *what = ecru_lua_copy(L, 1);
+  message *what = ecru_lua_copy(L, 1, NULL);
   thread *t = calloc(1, sizeof *t);
   int status = t ? ecru_token_create(&t->token, NULL, ECRU_FOREVER) : ECRU_ENOMEM;
   if (status != 0) {

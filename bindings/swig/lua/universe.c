@@ -145,7 +145,7 @@ static void interrupted(void *context) {
 }
 
 void ecru_lua_host(lua_State *L, universe *u) {
-  if (u->scoped && ecru_is_hosted()) return;
+  if (u->scoped && !u->dead && ecru_is_hosted()) return;
   if (u->closing) ecru_lua_raise(L, ECRU_ESHUTDOWN);
   start_runtime(u);
   ecru_host_hooks hooks = ECRU_HOST_HOOKS;

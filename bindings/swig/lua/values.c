@@ -25,6 +25,7 @@ typedef struct writer {
   message *message;
   int seen;    // index of a table: table -> its number
   int numbers; // given out
+  const ecru_chan *through;
 } writer;
 
 static void put(writer *w, const void *data, size_t bytes) {
@@ -67,12 +68,13 @@ static void put_chan(writer *w, int index) {
   message *m = w->message;
   channel *c = ecru_lua_test_chan(w->L, index);
   if (!c || !c->shared) ecru_lua_raise_text(w->L, ECRU_EINVAL, "a %s cannot be copied to another universe", c ? "channel that is not shared" : luaL_typename(w->L, index));
+  put_tag(w, CHAN);
+  put(w, &c->chan, sizeof c->chan);
+  if (c->chan == w->through) return; // who takes the message out of it has it
   ecru_chan **more = realloc(m->chans, (size_t)(m->chan_count + 1) * sizeof *more);
   if (!more) ecru_lua_raise(w->L, ECRU_ENOMEM);
   m->chans = more;
   m->chans[m->chan_count++] = ecru_chan_retain(c->chan);
-  put_tag(w, CHAN);
-  put(w, &c->chan, sizeof c->chan);
 }
 
 static void put_value(writer *w, int index, int depth);
@@ -139,11 +141,11 @@ static int copy(lua_State *L) {
   return 0;
 }
 
-message *ecru_lua_copy(lua_State *L, int value) {
+message *ecru_lua_copy(lua_State *L, int value, const ecru_chan *through) {
   lua_pushvalue(L, value);
   lua_pushcfunction(L, copy);
   lua_insert(L, -2);
-  writer w = {.message = calloc(1, sizeof(message))};
+  writer w = {.message = calloc(1, sizeof(message)), .through = through};
   if (!w.message) ecru_lua_raise(L, ECRU_ENOMEM);
   lua_pushlightuserdata(L, &w);
   if (lua_pcall(L, 2, 0, 0) == 0) return w.message;

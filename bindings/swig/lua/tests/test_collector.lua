@@ -98,11 +98,47 @@ test("an error nobody asked for is reported once, with its traceback", function(
 end)
 
 if not jit then
-  test("a finalizer cannot wait", function()
-    local problem
-    do setmetatable({}, {__gc = function() local _ _, problem = pcall(ecru.sleep, 0.01) end}) end
+  -- f() in a finalizer: what pcall gives of it.
+  local function finalized(f)
+    local ok, problem
+    do setmetatable({}, {__gc = function() ok, problem = pcall(f) end}) end
     collectgarbage() collectgarbage()
-    equal(problem.name, "ECRU_EPERM")
+    return ok, problem
+  end
+
+  test("a finalizer cannot wait", function()
+    local chan, mutex, group = ecru.chan(), ecru.Mutex(), ecru.WaitGroup()
+    group:add(1)
+    for _, f in ipairs {function() ecru.sleep(0.01) end, function() ecru.select({chan}) end, function() ecru.select({{send = chan, value = {}}}, {timeout = 1}) end,
+        function() chan:recv() end, function() mutex:lock() end, function() group:wait() end, function() ecru.Timer(0):wait() end,
+        function() ecru.net.dial("tcp", "127.0.0.1:1") end} do
+      local ok, problem = finalized(f)
+      equal(ok, false) equal(problem.name, "ECRU_EPERM")
+    end
+    equal(chan:len(), 0)
+  end)
+
+  test("what does not wait can be done in a finalizer", function()
+    local chan, mutex, group, token = ecru.chan(2), ecru.Mutex(), ecru.WaitGroup(), ecru.Token()
+    group:add(1)
+    local ok, problem = finalized(function()
+      assert(mutex:try_lock())
+      mutex:unlock()
+      group:done()
+      token:cancel()
+      assert(token:error() == ecru.ECANCELED)
+      local semaphore = ecru.Semaphore(1)
+      assert(semaphore:try_acquire())
+      semaphore:release()
+      assert(ecru.select({chan}, {poll = true}) == nil)
+      assert(ecru.select({{send = chan, value = {"kept"}}}, {poll = true}) == 1)
+      assert(chan:try_send("text"))
+      ecru.go(function() chan:close() end)
+    end)
+    assert(ok, tostring(problem))
+    ecru.yield()
+    equal(chan:recv()[1], "kept") equal(chan:recv(), "text")
+    equal(chan:is_closed(), true)
   end)
 end
 
@@ -120,4 +156,37 @@ test("finalizers run on goroutines' stacks, also ours", function()
       end)
     end
   end)
+end)
+
+test("a thread is the next goroutine's only if nobody can hold it", function()
+  local own = setmetatable({}, {__mode = "k"})
+  local function one_with_threads(ask)
+    return ecru.spawn(function()
+      if not ask then return end
+      local me = coroutine.running()
+      equal(own[me], nil)
+      own[me] = {}
+      ecru.yield()
+      equal(coroutine.running(), me)
+    end)
+  end
+  for i = 1, 300 do one_with_threads(i % 3 == 0):join() end
+  local main = coroutine.running()
+  equal(main ~= nil, not jit)
+  local inner = coroutine.create(function() return coroutine.running() end)
+  equal(select(2, coroutine.resume(inner)), inner)
+end)
+
+test("a goroutine's hook and globals are its own", function()
+  for _ = 1, 3 do
+    ecru.spawn(function()
+      debug.sethook(function() end, "", 1000000)
+      if jit then debug.sethook() end -- there it is everybody's
+      if setfenv then setfenv(0, {}) end
+    end):join()
+    ecru.spawn(function()
+      equal(debug.gethook(), nil)
+      if setfenv then equal(getfenv(0), _G) end
+    end):join()
+  end
 end)

@@ -56,3 +56,22 @@ case.test("functions and methods, seed " .. seed, function()
   end
 end)
 assert(calls == 12000 and errors > 1000)
+
+case.test("wrong arguments are errors with code and name, whoever looks at them", function()
+  local group, task, chan, token = ecru.group(), ecru.spawn(function() end), ecru.chan(1), ecru.Token()
+  for _, call in ipairs {
+    {ecru.go}, {ecru.go, 1}, {ecru.spawn, {}}, {ecru.spawn, {name = 1}, print}, {ecru.timeout, 1}, {ecru.timeout, 1, 2}, {ecru.timeout, "x", print},
+    {ecru.shield, 1}, {ecru.shield, nil, {}}, {ecru.under, token}, {ecru.under, 1, print}, {ecru.under, token, 1}, {ecru.with}, {ecru.with, 1, print},
+    {ecru.with, ecru.Mutex(), 1}, {ecru.with, {lock = print}, print}, {ecru.group, 1}, {ecru.group, {limit = "x"}}, {ecru.scope}, {ecru.scope, 1}, {ecru.scope, print, 1}, {group.go, group}, {group.go, 1, print},
+    {group.cancel, group, "x"}, {group.cancel}, {group.wait, {}}, {ecru.join_all}, {ecru.join_all, {1}}, {ecru.join_any}, {ecru.join_any, {}}, {ecru.join_any, {1}},
+    {ecru.universe}, {ecru.universe, 1}, {ecru.error}, {ecru.error, "x"}, {ecru.error, -5, {}}, {ecru.error, 1.5}, {ecru.on_unobserved, 1}, {ecru.select}, {ecru.select, {1}}, {ecru.select, {}, 1},
+    {ecru.chan, "x"}, {ecru.chan, -1}, {ecru.chan, 1, "x"}, {chan.close, chan, "x"}, {chan.close, chan, 1.5}, {chan.send}, {chan.recv, task}, {task.cancel, task, {}}, {task.cancel, chan}, {task.join}, {task.done, 1},
+    {task.id, {}}, {task.error}, {ecru.sleep}, {ecru.sleep, {}}, {token.cancel, token, "x"}, {token.cancel}, {ecru.Timer}, {ecru.Timer, "x"}, {ecru.ticker}, {ecru.Semaphore}, {ecru.Semaphore, {}},
+    {ecru.Limiter, 1}, {ecru.Barrier, 1.5}, {ecru.Token, 1}, {ecru.net.dial}, {ecru.net.listen, {}, 1}, {ecru.net.adopt, "x"},
+  } do
+    local ok, problem = pcall((table.unpack or unpack)(call, 1, #call))
+    assert(not ok, "no error")
+    assert(ecru.is_error(problem), tostring(problem) .. " is not an error object")
+    assert(problem.name == "ECRU_EINVAL" and problem.code == ecru.EINVAL, tostring(problem))
+  end
+end)

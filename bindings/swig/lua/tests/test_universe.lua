@@ -61,6 +61,20 @@ test("a shared channel travels through a shared channel, with what is in it", fu
   equal(ecru.universe(function(outer) return outer:recv()[1]:recv() end, outer):join(), "deep")
 end)
 
+test("a shared channel in itself goes with what is in it", function()
+  local chan = ecru.shared_chan(4)
+  chan:send(chan) chan:send({chan, {chan}})
+  local same = chan:recv()
+  same:send("x")
+  equal(#chan:recv(), 2)
+  equal(chan:recv(), "x")
+  for _ = 1, 10 do
+    local lost = ecru.shared_chan(2)
+    lost:send(lost) lost:send({lost})
+  end
+  collectgarbage() collectgarbage() -- valgrind looks
+end)
+
 test("select over shared channels", function()
   local a, b = ecru.shared_chan(), ecru.shared_chan()
   local task = ecru.universe(function(a, b) b:send("b") return (a:recv()) end, a, b)
@@ -106,6 +120,27 @@ test("a cancelled task ends its universe", function()
   started:recv()
   task:cancel()
   raises("ECRU_ECANCELED", nil, task.join, task)
+end)
+
+test("a finalizer cannot start goroutines that would never run", function()
+  local told = ecru.shared_chan(1)
+  ecru.universe(function(told)
+    local ecru = require "ecru"
+    local function finalize()
+      local ok, problem = pcall(ecru.go, print)
+      told:try_send(ok or problem.name)
+    end
+    if newproxy then
+      object = newproxy(true)
+      getmetatable(object).__gc = finalize
+    else
+      object = setmetatable({}, {__gc = finalize})
+    end
+    local chan = ecru.chan() -- newer than what ends the universe, which so is made anew
+    ecru.go(ecru.yield)
+    ecru.yield()
+  end, told):join()
+  equal(told:recv(), "ECRU_ESHUTDOWN")
 end)
 
 test("dropped copies leave nothing", function()
