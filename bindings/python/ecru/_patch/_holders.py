@@ -17,7 +17,7 @@ from typing import Any
 
 _HARMLESS = frozenset({"subprocess.Popen._internal_poll"})  # its waitpid never waits
 _WAIT_SELDOM = frozenset({"open"})  # of a path, which is its usual argument, it is as before
-_WRAPPERS = (staticmethod, classmethod, partial, MethodType)
+_WRAPPERS: tuple[Any, ...] = (staticmethod, classmethod, partial, MethodType)
 _CONTAINERS = (dict, list, tuple, set, frozenset, deque)
 
 

@@ -158,14 +158,12 @@ class Epoll:
         return wait_until(lambda: self._epoll.poll(0, maxevents), lambda: [(self._epoll.fileno(), "r")], timeout)
 
 
-_Base: Any = getattr(selectors, "PollSelector", selectors.SelectSelector)
-
-
-class Selector(_Base):  # type: ignore[misc]
-    """What subprocess and multiprocessing wait with, whether selectors' own are patched or not."""
-
-    _selector_cls = Poll
-    _select = staticmethod(select)
+# What subprocess and multiprocessing wait with, whether selectors' own are patched or not.
+Selector: Any = type(
+    "Selector",
+    (getattr(selectors, "PollSelector", selectors.SelectSelector),),
+    {"__module__": __name__, "_selector_cls": Poll, "_select": staticmethod(select)},
+)
 
 
 def install(registry: Registry) -> None:
