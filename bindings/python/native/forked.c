@@ -7,16 +7,16 @@
 #include <pthread.h>
 
 enum { NOT_FORKED, PERHAPS, FORKED };
-static _Atomic int state; // relaxed: it changes in a child that has one thread yet, or all of its threads find out the same
+_Atomic int ecru_py_fork_state;
 
-static int now(void) { return atomic_load_explicit(&state, memory_order_relaxed); }
-static void become(int next) { atomic_store_explicit(&state, next, memory_order_relaxed); }
+static int now(void) { return atomic_load_explicit(&ecru_py_fork_state, memory_order_relaxed); }
+static void become(int next) { atomic_store_explicit(&ecru_py_fork_state, next, memory_order_relaxed); }
 
 static void in_child(void) {
   if (now() == NOT_FORKED) become(PERHAPS); // the runtime may have its handler called after this one
 }
 
-bool ecru_py_forked(void) {
+bool ecru_py_find_out_forked(void) {
   if (now() == PERHAPS) become(ecru_forget_fd(-1) == ECRU_EFORKED ? FORKED : NOT_FORKED); // which does not start it
   return now() == FORKED;
 }

@@ -6,11 +6,10 @@
 
 enum { GET_CURRENT = 4 }; // of greenlet's table of functions, in all versions of it
 
-typedef PyObject *(*getter_of_current)(void);
-static _Atomic(getter_of_current) get_current; // relaxed: set once; NULL: greenlet has not been imported
+_Atomic(PyObject *(*)(void)) ecru_py_current_greenlet;
 
 bool ecru_py_in_greenlet(void) {
-  getter_of_current get = atomic_load_explicit(&get_current, memory_order_relaxed);
+  PyObject *(*get)(void) = atomic_load_explicit(&ecru_py_current_greenlet, memory_order_relaxed);
   if (!get || !ecru_py_home()) return false;
   PyObject *current = get(), *parent = current ? PyObject_GetAttrString(current, "parent") : NULL;
   bool inside = parent && parent != Py_None; // a thread's own has none
@@ -30,9 +29,9 @@ static PyObject *heed_greenlets(PyObject *module, PyObject *table) {
   (void)module;
   void **functions = PyCapsule_GetPointer(table, "greenlet._C_API");
   if (!functions) return NULL;
-  getter_of_current get;
+  PyObject *(*get)(void);
   memcpy(&get, &functions[GET_CURRENT], sizeof get);
-  atomic_store_explicit(&get_current, get, memory_order_relaxed);
+  atomic_store_explicit(&ecru_py_current_greenlet, get, memory_order_relaxed);
   Py_RETURN_NONE;
 }
 

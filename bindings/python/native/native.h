@@ -85,6 +85,8 @@ bool ecru_py_waits_here(void); ///< blocking calls are to be made with the GIL h
 /// Of a number that stood for a socket, and by now for another file, the socket's handle is given up. returns: whether there was one. With the GIL.
 bool ecru_py_give_up_stale(int fd);
 
+/// greenlet's function that says which greenlet runs; NULL: it has not been imported. relaxed: set once
+extern _Atomic(PyObject *(*)(void)) ecru_py_current_greenlet;
 bool ecru_py_in_greenlet(void); ///< where no goroutine may park
 bool ecru_py_is_refused(void);  ///< the same, with an exception
 bool ecru_py_has_shut(void); ///< the interpreter is ending: there are no goroutines any more
@@ -144,14 +146,20 @@ void ecru_py_crew_leave(muster *m); ///< needs no GIL
 /// returns: whether it has been told: then it is its owner who raises the error.
 bool ecru_py_crew_failed(CrewObject *c, PyObject *task, PyObject *error);
 
+/// How the caller makes a call that may park: with the GIL held; without it; not at all, for something is to be raised, with or without an
+/// exception yet.
+typedef enum ecru_py_way { ECRU_PY_HERE, ECRU_PY_WITHOUT_GIL, ECRU_PY_NOT } ecru_py_way;
+ecru_py_way ecru_py_way_to_wait(void);
+
 /// Calls what may park. status: an int lvalue; ECRU_EINTR with an exception set if a signal handler raised one. What is to be raised in the first
 /// takes the place of what else ended its wait: raised by itself afterwards, it would meet the caller cleaning up, and leave that undone.
 #define ECRU_PY_WAIT(status, call)                                   \
   do {                                                               \
-    if (ecru_py_is_to_raise()) {                                     \
+    ecru_py_way way = ecru_py_way_to_wait();                         \
+    if (way == ECRU_PY_HERE) {                                       \
+      (status) = (call);                                             \
+    } else if (way == ECRU_PY_NOT) {                                 \
       (status) = ECRU_EINTR;                                         \
-    } else if (ecru_py_waits_here()) {                               \
-      (status) = ecru_py_is_refused() ? ECRU_EINTR : (call);         \
     } else {                                                         \
       Py_BEGIN_ALLOW_THREADS (status) = (call); Py_END_ALLOW_THREADS \
     }                                                                \
@@ -182,7 +190,11 @@ int ecru_py_add_net(PyObject *module);
 int ecru_py_add_stream(PyObject *module);
 int ecru_py_add_select(PyObject *module);
 /// A child after a fork while the runtime ran: there are no goroutines, nor will be.
-bool ecru_py_forked(void);
+extern _Atomic int ecru_py_fork_state; ///< 0: it is none. relaxed: it changes in a child that has one thread yet, or all of its threads find out the same
+bool ecru_py_find_out_forked(void);    ///< while it is not 0
+static inline bool ecru_py_forked(void) {
+  return atomic_load_explicit(&ecru_py_fork_state, memory_order_relaxed) != 0 && ecru_py_find_out_forked();
+}
 void ecru_py_has_restarted(void); ///< ... it was
 int ecru_py_follow_forks(void);
 /// ecru_wait_fds there; without events a sleep. returns: as it; ECRU_EINTR: an exception is set.

@@ -81,7 +81,10 @@ static void hand_on(PyThreadState *from, PyThreadState *to) { (void)from, (void)
 #endif
 
 // relaxed, as all to `pending`: whoever has set it wakes the first
-bool ecru_py_is_to_raise(void) { return here && here->last == &here->first && atomic_load_explicit(&here->pending, memory_order_relaxed); }
+bool ecru_py_is_to_raise(void) {
+  const home *h = here;
+  return h && h->last == &h->first && atomic_load_explicit(&h->pending, memory_order_relaxed);
+}
 
 static int raise_pending(void *unused) {
   (void)unused;
@@ -643,6 +646,21 @@ bool ecru_py_waits_here(void) {
   if (enter_by_itself() == 0) return true;
   PyErr_Clear(); // a forked child, or no memory: the call itself says so
   return false;
+}
+
+static ecru_py_way find_way_to_wait(void) {
+  if (ecru_py_is_to_raise()) return ECRU_PY_NOT;
+  if (!ecru_py_waits_here()) return ECRU_PY_WITHOUT_GIL;
+  return ecru_py_is_refused() ? ECRU_PY_NOT : ECRU_PY_HERE;
+}
+
+ecru_py_way ecru_py_way_to_wait(void) {
+  home *h = here;
+  bool plain = h && !atomic_load_explicit(&h->pending, memory_order_relaxed) && !ecru_py_forked() &&
+               !atomic_load_explicit(&ecru_py_current_greenlet, memory_order_relaxed);
+  if (!plain) return find_way_to_wait();
+  look_for_given_back(h);
+  return ECRU_PY_HERE;
 }
 
 int ecru_py_interrupted(void) {
