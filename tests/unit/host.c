@@ -190,6 +190,52 @@ TEST(host, descriptors_are_waited_for) { // G15, I1
   ecru_chan_release(done);
 }
 
+static char shared_buffer[64];
+typedef struct reader { ecru_io *io; char letter; long reads; ecru_chan *done; } reader;
+static void read_into_shared(void *argument) {
+  reader *r = argument;
+  for (long i = 0; i < r->reads; i++) {
+    int64_t got = ecru_io_read(r->io, shared_buffer, sizeof shared_buffer);
+    CHECK(got > 0);
+    for (int64_t k = 0; k < got; k++) CHECK_EQ(shared_buffer[k], r->letter);
+    memset(shared_buffer, 0, sizeof shared_buffer);
+    CHECK_EQ(ecru_io_write(r->io, "+", 1, NULL), 1); // may let others read before the next
+  }
+  finish(r->done);
+}
+
+TEST(host, its_goroutines_may_read_into_one_buffer) { // G15, I1
+  enum { READERS = 10 };
+  reader readers[READERS];
+  ecru_io *far_ends[READERS];
+  ecru_chan *done = signals();
+  long rounds = test_scaled(500);
+  enter();
+  for (int i = 0; i < READERS; i++) {
+    CHECK_EQ(ecru_io_pair(&readers[i].io, &far_ends[i]), 0);
+    readers[i].letter = (char)('a' + i);
+    readers[i].reads = rounds;
+    readers[i].done = done;
+    go_hosted(read_into_shared, &readers[i]);
+  }
+  for (long round = 0; round < rounds; round++) {
+    char letters[9], answer;
+    for (int i = 0; i < READERS; i++) {
+      memset(letters, readers[i].letter, sizeof letters);
+      CHECK_EQ(ecru_io_write(far_ends[i], letters, sizeof letters, NULL), sizeof letters);
+    }
+    for (int i = 0; i < READERS; i++) CHECK_EQ(ecru_io_read(far_ends[i], &answer, 1), 1);
+  }
+  await(done, READERS);
+  for (int i = 0; i < READERS; i++) {
+    ecru_io_release(readers[i].io);
+    ecru_io_release(far_ends[i]);
+  }
+  while (ecru_host_count() > 0) CHECK_EQ(ecru_yield(), 0);
+  leave();
+  ecru_chan_release(done);
+}
+
 typedef struct told { long arrivals, idles, interruptions; void *last; } told;
 static void on_arrive(void *context, void *mark) {
   told *t = context;

@@ -48,6 +48,8 @@ typedef struct mark {
   struct mark *next, *previous; ///< home.lock: all that have begun
 } mark;
 
+enum { ECRU_PY_READ_BYTES = 64 << 10 };
+
 /// One to a host. Everything but `running` and what is set once belongs to its thread, or is changed by another one under the GIL or a lock (*).
 typedef struct home {
   mark first;           ///< of the thread's own stack; head of the list of all that have begun
@@ -74,6 +76,7 @@ typedef struct home {
   unsigned switches;    ///< since it last looked for what others have given back
   int pooled;           ///< pool[0..pooled): states nobody uses
   PyThreadState *pool[4096];
+  char read[ECRU_PY_READ_BYTES]; ///< where ecru_io_read of any goroutine here puts what it returns (ecru/io.h: not before it does)
 } home;
 
 /// The calling thread's home. ensure: the main thread gets one; elsewhere NULL with RuntimeError.
@@ -215,7 +218,7 @@ int ecru_py_chan_get(ChanObject *c, PyObject **value, int64_t instant);
 bool ecru_py_chan_raises(ChanObject *c);
 /// entered: its scopes that have not ended. Atomic: any goroutine may begin one; relaxed: that none has is all it is asked for, by who ends the object.
 typedef struct TokenObject { PyObject_HEAD ecru_token *token; _Atomic int entered; } TokenObject;
-typedef struct IOObject { PyObject_HEAD ecru_io *io; } IOObject;
+typedef struct IOObject { PyObject_HEAD ecru_io *io; _Atomic bool much; } IOObject; // relaxed, a hint: the last recv got much
 extern PyTypeObject *ecru_py_chan_type, *ecru_py_task_type, *ecru_py_token_type, *ecru_py_io_type;
 ecru_task *ecru_py_task_of(PyObject *task);
 

@@ -257,6 +257,33 @@ def test_each_writers_limit_is_its_own() -> None:
     b.close()
 
 
+def test_what_many_receive_at_a_time_is_not_mixed() -> None:
+    sizes = [1, 64, 479, 480, 4096, 8191, 8192, 65535, 65536, 65537, 200_000, 2, 300]
+
+    def send(end: net.Conn, letter: bytes) -> None:
+        for size in sizes:
+            end.sendall(letter * size)
+            _native.yield_()
+        end.close()
+
+    def receive(end: net.Conn, letter: bytes, most: int) -> int:
+        received = 0
+        while data := end.recv(most):
+            assert data == letter * len(data)
+            received += len(data)
+        end.close()
+        return received
+
+    readers = []
+    for number, most in enumerate([100, 512, 4096, 65536, 65537, 1 << 20] * 3):
+        a, b = net.pair()
+        letter = bytes([number + 65])
+        readers.append((spawn(receive, b, letter, most), sum(sizes)))
+        spawn(send, a, letter)
+    for task, expected in readers:
+        assert task.result() == expected
+
+
 def test_each_acceptors_limit_is_its_own(listener: net.Listener) -> None:
     patient = spawn(listener.accept)
     assert isinstance(spawn(listener.accept, 0.01).exception(), TimeoutError)

@@ -45,7 +45,8 @@ ECRU_API int ecru_io_close(ecru_io *io);
 ECRU_API intptr_t ecru_io_descriptor(ecru_io *io);
 
 /// Reads what is there, at least one byte, parking while nothing is. For datagrams: one whole datagram.
-/// effects: any thread; parks; allocates nothing.
+/// effects: any thread; parks; allocates nothing. Where pollers tell of readiness (everywhere but on Windows) the buffer is written to by the
+/// caller's thread and only when it will not park any more: goroutines of one host (ecru/host.h) may give the same one at a time.
 /// returns: the number of bytes; 0 at the end of input, for a datagram without content, or if bytes is 0; ECRU_ECLOSED the handle was closed;
 /// ECRU_ETIMEDOUT its read deadline or the token's; ECRU_ECANCELED; ECRU_EMSGSIZE the datagram is larger than the buffer, which holds its
 /// beginning; ECRU_ECONNRESET and what else the system says; ECRU_EINVAL. since: 0.1
