@@ -265,6 +265,14 @@ ecru_io *ecru__io_take_foreign(intptr_t descriptor, ecru__node **chain) {
   return io;
 }
 
+/// Threads that had pinned it, or were about to end it, are not there.
+static void forget_others_pins(ecru_io *io) {
+  bool alive = atomic_load_explicit(&io->references, memory_order_relaxed) != 0;
+  if (atomic_exchange_explicit(&io->pins, alive ? 1 : 0, memory_order_relaxed) == 0 || alive) return;
+  unlist(io);
+  give_place_back(io);
+}
+
 void ecru__io_in_child(void) {
   table.lock = (ecru__lock){0};
   for (uint32_t i = 0; i < table.used; i++) {
@@ -274,5 +282,6 @@ void ecru__io_in_child(void) {
     io->in.turns = io->in.waiters = io->out.turns = io->out.waiters = (ecru__queue){0};
     io->in.busy = io->out.busy = false;
     io->unlink_path = io->restores_tty = io->was_blocking = false; // the parent's to see to
+    forget_others_pins(io);
   }
 }

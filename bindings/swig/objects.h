@@ -372,7 +372,7 @@ static inline bytes Io_read(Io *self, size_t most, int *status) {
 }
 /// What has come when it fails stays to be read.
 static inline bytes read_all(stream *s, size_t length, int *status) {
-  if (s->early.length >= length && length > 0) return early_bytes(s, length, status);
+  if (s->early.length > 0 && s->early.length >= length) return early_bytes(s, length, status);
   bytes got = {malloc(length + 1), length};
   if (!got.data) {
     *status = ECRU_ENOMEM;

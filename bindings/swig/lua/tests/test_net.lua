@@ -68,6 +68,7 @@ test("what had come when a read_exactly failed stays to be read", function()
   server:write("abcdef")
   while ecru.select({{read = client}}) ~= 1 do end
   read_too_much() read_too_much()
+  equal(client:read_exactly(0), "")
   equal(client:read_exactly(2), "ab")
   equal(client:read(1), "c")
   server:write("gh\r\nij\nk\nl")
