@@ -55,11 +55,16 @@ static PyObject *chan_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
   return ecru_py_raise(status);
 }
 
+static void forget_error(ChanObject *c) {
+  Py_CLEAR(c->error);
+  Py_CLEAR(c->traceback);
+}
+
 /// What is there now: destructors may send more.
 static int chan_clear(ChanObject *c) {
   PyObject *value;
   for (size_t left = ecru_chan_len(c->chan); left > 0 && ecru_chan_try_recv(c->chan, &value) == 0; left--) Py_DECREF(value);
-  Py_CLEAR(c->error);
+  forget_error(c);
   return 0;
 }
 
@@ -84,6 +89,7 @@ static int visit_element(void *context, const void *element) {
 static int chan_traverse(ChanObject *c, visitproc visit, void *arg) {
   Py_VISIT(Py_TYPE(c));
   Py_VISIT(c->error);
+  Py_VISIT(c->traceback);
   visitor v = {visit, arg};
   return c->chan && c->inside == 0 ? ecru_chan_each(c->chan, visit_element, &v) : 0;
 }
@@ -123,6 +129,7 @@ int ecru_py_chan_get(ChanObject *c, PyObject **value, int64_t instant) {
 
 bool ecru_py_chan_raises(ChanObject *c) {
   if (!c->error) return false;
+  (void)PyException_SetTraceback(c->error, c->traceback ? c->traceback : Py_None); // else it keeps the frames of all who were raised it
   PyErr_SetObject((PyObject *)Py_TYPE(c->error), c->error);
   return true;
 }
@@ -238,8 +245,10 @@ static PyObject *chan_close(ChanObject *c, PyObject *const *given, Py_ssize_t co
   int status = ECRU_ECLOSED;
   Py_BEGIN_CRITICAL_SECTION(c);
   if (!ecru_chan_is_closed(c->chan)) {
+    c->traceback = error ? PyException_GetTraceback(error) : NULL;
     c->error = Py_XNewRef(error); // first: who receives without the GIL finds it
     status = ecru_chan_close(c->chan);
+    if (status != 0) forget_error(c); // it is still open
   }
   Py_END_CRITICAL_SECTION();
   if (status == 0) Py_RETURN_NONE;

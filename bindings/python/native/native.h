@@ -207,8 +207,8 @@ int ecru_py_add_socket(PyObject *module);
 PyObject *ecru_py_current_task(void); ///< borrowed, or NULL
 
 /// inside: calls that may run without the GIL, by which something may leave the buffer unseen by a collection under way.
-/// error: what it was closed with, or NULL; set before it is closed, under the object's critical section.
-typedef struct ChanObject { PyObject_HEAD ecru_chan *chan; PyObject *weakrefs, *error; Py_ssize_t inside; } ChanObject;
+/// error: what it was closed with, or NULL; traceback: the error's then, or NULL. Set before it is closed, under the object's critical section.
+typedef struct ChanObject { PyObject_HEAD ecru_chan *chan; PyObject *weakrefs, *error, *traceback; Py_ssize_t inside; } ChanObject;
 #define AT_ONCE INT64_MIN ///< instead of an instant: without waiting
 /// The GIL is held. returns: 0 (put: a reference was taken; get: *value is the caller's); ECRU_EAGAIN not in time, or no room where that fails;
 /// ECRU_ECLOSED; ECRU_EINTR with an exception; another status.

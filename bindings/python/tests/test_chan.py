@@ -3,10 +3,12 @@
 import gc
 import sys
 import threading
+import traceback
 import weakref
 from collections.abc import Iterator
 from typing import Any
 
+import processes
 import pytest
 
 import ecru
@@ -128,6 +130,85 @@ def test_c4_the_error_wakes_who_waits() -> None:
     ecru.yield_()
     chan.close(error=KeyError("why"))
     assert [repr(task.exception()) for task in waits] == ["KeyError('why')"] * 3
+
+
+def test_c4_the_error_keeps_the_traceback_it_was_closed_with() -> None:
+    def frames(error: BaseException) -> list[str]:
+        return [one.name for one in traceback.extract_tb(error.__traceback__)]
+
+    def fail() -> None:
+        raise KeyError("why")
+
+    raised, new = ecru.Chan[int](), ecru.Chan[int]()
+    try:
+        fail()
+    except KeyError as error:
+        raised.close(error)
+    new.close(KeyError("why"))
+    for chan, before in ((raised, ["fail"]), (new, [])):
+        lengths = set()
+        for call in (chan.recv, chan.recv2, chan.try_recv, lambda c=chan: next(c), lambda c=chan: ecru.select(c)) * 3:
+            with pytest.raises(KeyError) as caught:
+                call()
+            names = frames(caught.value)
+            assert [name for name in names if name == "fail"] == before
+            lengths.add(len(names))
+        assert max(lengths) < 10
+
+
+def test_c4_the_error_lets_go_of_those_who_were_raised_it() -> None:
+    class Mine:
+        pass
+
+    gone: list[weakref.ref[Mine]] = []
+
+    def receive() -> None:
+        mine = Mine()
+        gone.append(weakref.ref(mine))
+        chan.recv()
+
+    chan: ecru.Chan[int] = ecru.Chan()
+    chan.close(KeyError("why"))
+    for _ in range(3):
+        with pytest.raises(KeyError):
+            receive()
+    with pytest.raises(KeyError):
+        chan.recv()
+    gc.collect()
+    assert [ref() for ref in gone] == [None] * 3
+
+
+def test_c4_what_interrupts_a_close_may_close_it_too() -> None:
+    ended = processes.run(
+        """
+import sys
+import ecru
+
+def attempt(call, *arguments):
+    try:
+        call(*arguments)
+    except Exception as error:
+        return type(error)
+
+def closed_at(event_number):
+    chan, inner, left = ecru.Chan(), [], [event_number]
+    def trace(frame, event, argument):
+        left[0] -= 1
+        if left[0] == 0:
+            inner.append(attempt(chan.close, KeyError("inner")))
+        return trace
+    sys.settrace(lambda frame, *about: trace(frame, *about) if frame.f_code.co_name in ("close", "_close") else None)
+    outer = attempt(chan.close, ValueError("outer"))
+    sys.settrace(None)
+    assert [outer, *inner].count(None) == 1, (outer, inner)
+    assert attempt(chan.recv) is (KeyError if outer else ValueError)
+
+for event_number in range(30):
+    closed_at(event_number)
+""",
+        timeout=20,
+    )
+    assert (ended.out, ended.err, ended.code) == ([], "", 0)
 
 
 @pytest.mark.parametrize("error", ["x", KeyError, KeyboardInterrupt(), 3])

@@ -6,7 +6,6 @@ collector sees it.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from itertools import count
 from operator import index
@@ -71,10 +70,9 @@ class Chan(Generic[T]):
     """
 
     __module__ = "ecru"
-    __slots__ = ("__weakref__", "_closing", "_error", "_handle", "_values")
+    __slots__ = ("__weakref__", "_closed", "_handle", "_values")
 
-    _closing: threading.Lock
-    _error: Exception | None
+    _closed: dict[Literal["with"], tuple[Exception | None, TracebackType | None]]  # the error, its traceback then
     _handle: Any
     _values: _Values
 
@@ -96,7 +94,7 @@ class Chan(Generic[T]):
         options.name = ffi.NULL if text is None else text
         chan = object.__new__(cls)
         chan._values = _Values()
-        chan._closing, chan._error = threading.Lock(), None
+        chan._closed = {}
         if full != "wait":
             number = next(_keys)
             _dropping[number] = chan._values
@@ -152,8 +150,9 @@ class Chan(Generic[T]):
 
     def _raise_error(self) -> None:
         """What it was closed with, if with anything."""
-        if self._error is not None:
-            raise self._error
+        error, traceback = self._closed["with"]
+        if error is not None:
+            raise error.with_traceback(traceback)  # else it keeps the frames of all who were raised it
 
     def recv(self) -> T:
         """Parks while nothing is there. Raises Closed once closed and drained."""
@@ -199,12 +198,20 @@ class Chan(Generic[T]):
         """
         if not isinstance(error, (Exception, type(None))):
             raise TypeError(f"error: an Exception, or None, not {error!r}")
-        with self._closing:
-            if not self.closed:
-                self._error = error
-            status = lib.ecru_chan_close(self._handle)
+        status = self._close(error)
         if status != 0:
             _fail(status)
+
+    def _close(self, error: Exception | None) -> int:
+        """A status. Without a lock: the handler of a signal may close it in between, and a child may be forked."""
+        mine = error, None if error is None else error.__traceback__
+        is_first = self._closed.setdefault("with", mine) is mine
+        status: int = lib.ecru_chan_close(self._handle)  # also for who was first, and may never come to it
+        if status in (0, ECLOSED):
+            return 0 if is_first else ECLOSED
+        if is_first:
+            self._closed.clear()
+        return status
 
     def __len__(self) -> int:
         return lib.ecru_chan_len(self._handle)  # type: ignore[no-any-return]
@@ -221,8 +228,7 @@ class Chan(Generic[T]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
-        with self._closing:
-            lib.ecru_chan_close(self._handle)
+        self._close(None)
 
 
 class _Iterator(Generic[T]):
