@@ -126,7 +126,9 @@ class Sender(_End[T]):
 class Receiver(_End[T]):
     """A receiving end of a channel, made by Chan.rx() or dup(): recv, recv2, try_recv, iteration, close, `with`.
 
-    A loop over it ends when the channel is closed and drained, or this end is closed; leaving it closes nothing.
+    A loop over it ends when the channel is closed and drained, or when it would wait again and this end is closed:
+    closing an end wakes nobody, so a loop, or a recv, that waits then still takes one value that comes, which another
+    open end does not get, unless the channel is closed first. Leaving a loop closes nothing.
     """
 
     __slots__ = ("recv", "recv2", "try_recv")

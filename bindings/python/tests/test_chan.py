@@ -361,6 +361,28 @@ def test_c8_a_loop_ends_with_its_end() -> None:
     assert other.recv() == 1
 
 
+def test_c8_a_loop_that_waits_takes_one_value_after_its_end_is_closed() -> None:
+    chan: ecru.Chan[int] = ecru.Chan()
+    receiver, other = chan.rx(), chan.rx()
+    looping = ecru.spawn(list, receiver)
+    ecru.yield_()
+    receiver.close()
+    chan.send(1)
+    assert looping.result() == [1]
+    ecru.go(chan.send, 2)
+    assert other.recv() == 2
+
+
+def test_c8_a_loop_that_waits_ends_with_the_channel_after_its_end_is_closed() -> None:
+    chan: ecru.Chan[int] = ecru.Chan()
+    receiver, other = chan.rx(), chan.rx()
+    looping = ecru.spawn(list, receiver)
+    ecru.yield_()
+    receiver.close()
+    other.close()
+    assert looping.result() == []
+
+
 def test_c8_ends_and_channels_go_without_the_collector() -> None:
     gc.collect()
     gc.disable()
