@@ -227,6 +227,7 @@ int ecru_py_add_type(PyObject *module, PyType_Spec *spec);
 
 /// Of the caller, as its thread state says in sys._current_frames: a goroutine's own; of a thread's first, and elsewhere, the thread's. Never 0.
 unsigned long ecru_py_identity(void);
+unsigned long ecru_py_owner(void); ///< the same, of those who own something: never another's, where identities repeat (thread.c)
 /// What threading, and sys._current_frames(), know the goroutine with this id by.
 unsigned long ecru_py_identity_of(uint64_t id);
 

@@ -22,7 +22,7 @@ static void set_owner(RLockObject *r, unsigned long owner, unsigned long count) 
   r->count = count;
   atomic_store_explicit(&r->owner, owner, memory_order_relaxed);
 }
-static bool is_owned(const RLockObject *r) { return owner_of(r) == ecru_py_identity(); }
+static bool is_owned(const RLockObject *r) { return owner_of(r) == ecru_py_owner(); }
 
 static PyObject *deeper(RLockObject *r) {
   if (++r->count > 0) Py_RETURN_TRUE;
@@ -41,13 +41,13 @@ static PyObject *rlock_acquire(RLockObject *r, PyObject *const *args, Py_ssize_t
   bool blocking;
   double timeout;
   if (ecru_py_parse_acquire(args, count, keywords, &blocking, &timeout) < 0) return NULL;
-  unsigned long me = ecru_py_identity();
+  unsigned long me = ecru_py_owner();
   return owner_of(r) == me ? deeper(r) : take(r, me, blocking, timeout);
 }
 
 static PyObject *rlock_enter(RLockObject *r, PyObject *unused) {
   (void)unused;
-  unsigned long me = ecru_py_identity();
+  unsigned long me = ecru_py_owner();
   return owner_of(r) == me ? deeper(r) : take(r, me, true, -1);
 }
 

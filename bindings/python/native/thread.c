@@ -4,14 +4,23 @@
 #include <sys/mman.h>
 
 /// From 3.14 on faulthandler asks the system for the name of each thread state's thread, and the system looks for the
-/// thread's number behind what identifies it. There it finds zeros: the name of no thread.
-static const size_t identities = (size_t)1 << 29, identity_bytes = 8, looked_at_bytes = 1 << 16;
+/// thread's number behind what identifies it. There it finds zeros: the name of no thread. So there are no more identities
+/// than zeros: they repeat after so many goroutines, fewer where addresses are short (RLIMIT_AS). Then two that are alive
+/// may have the same, if the elder has lived through all those between; only an RLock tells them apart.
+static const size_t identity_bytes = 8, looked_at_bytes = 1 << 16, most_identities = (size_t)1 << 29, fewest_identities = 1 << 16;
 static uintptr_t first_identity; ///< set once
+static size_t identities;        ///< set before it
 
 static int reserve_identities(void) {
   if (first_identity) return 0;
-  void *zeros = mmap(NULL, identities * identity_bytes + looked_at_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void *zeros = MAP_FAILED;
+  size_t count = most_identities;
+  for (; count >= fewest_identities; count /= 2) {
+    zeros = mmap(NULL, count * identity_bytes + looked_at_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (zeros != MAP_FAILED) break;
+  }
   if (zeros == MAP_FAILED) return PyErr_NoMemory(), -1;
+  identities = count;
   first_identity = (uintptr_t)zeros;
   return 0;
 }
@@ -22,10 +31,20 @@ static int reserve_identities(void) { return 0; }
 unsigned long ecru_py_identity_of(uint64_t id) { return id | (uint64_t)1 << 62; }
 #endif
 
-unsigned long ecru_py_identity(void) {
+/// Its id; 0: none but a thread, or its first.
+static uint64_t goroutine(void) {
   home *h = ecru_py_home();
-  if (!h || h->last == &h->first || ecru_py_forked()) return PyThread_get_thread_ident();
-  return ecru_py_identity_of(h->last->id);
+  return !h || h->last == &h->first || ecru_py_forked() ? 0 : h->last->id;
+}
+
+unsigned long ecru_py_identity(void) {
+  uint64_t id = goroutine();
+  return id ? ecru_py_identity_of(id) : PyThread_get_thread_ident();
+}
+
+unsigned long ecru_py_owner(void) {
+  uint64_t id = goroutine();
+  return id ? id | (uint64_t)1 << 62 : PyThread_get_thread_ident();
 }
 
 static PyObject *get_ident(PyObject *module, PyObject *unused) {

@@ -2,11 +2,13 @@
 
 import ctypes
 import importlib.resources
+import os
 import re
 import subprocess
 import sys
 from typing import Any
 
+import processes
 import pytest
 
 import ecru
@@ -57,6 +59,24 @@ def test_sub_interpreters_are_refused(kind: str) -> None:
     command = [sys.executable, "-c", IMPORT_IN_SUB_INTERPRETER, kind]
     said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
     assert "interpreters" in said, said
+
+
+@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="its shadow is larger than the limit")
+def test_it_is_imported_where_addresses_are_few() -> None:
+    ended = processes.run("""
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+import faulthandler
+import ecru
+
+chan = ecru.Chan()
+task = ecru.spawn(chan.recv)
+ecru.yield_()
+faulthandler.dump_traceback()
+chan.send(7)
+print(task.result())
+""")
+    assert (ended.out, ended.code) == (["7"], 0)
 
 
 def test_exceptions_have_the_names_programs_know() -> None:
