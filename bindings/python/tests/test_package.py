@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import processes
@@ -161,5 +162,46 @@ print("good")
 
 def test_modules_are_loaded_on_demand() -> None:
     command = [sys.executable, "-c", ON_DEMAND]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout == "good\n", done.stderr
+
+
+PACKED = """
+import sys, types, zipfile, zipimport
+with zipfile.ZipFile(sys.argv[1], "w") as archive:
+    archive.writestr("packed/__init__.py", "from ecru._on_demand import stand_in; asked = stand_in(__name__, 'asked')")
+    archive.writestr("packed/asked.py", "import packed.sibling; answer = packed.sibling.answer")
+    archive.writestr("packed/sibling.py", "answer = 42")
+    archive.writestr("packed/later.py", "")
+sys.path.insert(0, sys.argv[1])
+import packed, importlib.util
+assert importlib.util.find_spec("packed.asked").loader.get_source("packed.asked").startswith("import")
+assert packed.asked.answer == 42
+import packed.later
+assert packed.asked is sys.modules["packed.asked"] is not packed.sibling and type(packed.asked) is types.ModuleType
+assert type(packed.asked.__loader__) is type(packed.asked.__spec__.loader) is zipimport.zipimporter
+print("good")
+"""
+
+
+def test_modules_on_demand_leave_a_loader_that_others_share_as_it_is(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PACKED, str(tmp_path / "packed.zip")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout == "good\n", done.stderr
+
+
+OLD_FINDER = """
+import sys
+import ecru
+class Old:
+    def find_module(self, name, path=None): return None
+sys.meta_path.insert(1, Old())
+assert ecru.net.Listener
+print("good")
+"""
+
+
+def test_modules_on_demand_are_found_beside_finders_of_the_old_kind() -> None:
+    command = [sys.executable, "-c", OLD_FINDER]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.stdout == "good\n", done.stderr
