@@ -141,6 +141,12 @@ def test_the_file_of_a_descriptor_is_otherwise_as_the_builtins() -> None:
     with tempfile.TemporaryFile("w+") as file:
         assert type(file) is io.TextIOWrapper
         assert type(file.buffer) is io.BufferedRandom
+    for mode in ("r+b", "w+b"):
+        with open(os.open(os.devnull, os.O_RDWR), mode) as file:
+            assert type(file) is io.BufferedRandom
+            assert (file.read(), file.write(b"both")) == (b"", 4)
+    with open(os.open(os.devnull, os.O_RDWR), "r+") as file:
+        assert (file.read(), file.write("both"), file.mode) == ("", 4, "r+")
     asks, answers = os.pipe()
     with pytest.raises(io.UnsupportedOperation), open(asks, "r+b"):
         pass

@@ -272,12 +272,59 @@ class Lazy:
     @property
     def __class__(self): print("evaluated")
 lazy = [Lazy(), Lazy()]
+class LazyHolder(Lazy): __slots__ = "sleep", "lock"
+import threading, time
+holder = LazyHolder()
+holder.sleep, holder.lock = time.sleep, threading.Lock()
 import ecru; ecru.patch()
 """
 
 
 def test_lazy_objects_are_left_alone():
     assert run(LAZY) == ""
+
+
+REFUSING = """
+import threading, time, warnings
+def refuse(*asked): raise RuntimeError(asked[1:])
+class Refusing(type): __getattr__ = refuse
+class RefusingAll(type): __getattribute__ = refuse
+class Unhashable(type): __eq__ = refuse
+class OfRefusing(metaclass=Refusing): nap = time.sleep
+class OfRefusingAll(metaclass=RefusingAll): nap = time.sleep
+class OfUnhashable(metaclass=Unhashable): pass
+class Derived(OfUnhashable): pass
+class Slotted:
+    __slots__, __getattr__ = ("nap", "lock"), refuse
+class NoDict:
+    __slots__, __dict__ = ("nap", "lock"), property(refuse)
+class Strange:
+    __slots__, __dict__ = ("nap", "lock"), ()
+class Growing:  # while it is looked at, as an object of another thread's may
+    def __str__(self): vars(grows).update({f"more{len(vars(grows))}": 1}); return "growing"
+class Grows: __module__ = Growing()
+holders = [Slotted(), NoDict(), Strange(), grows := Grows()]
+for holder in holders: holder.nap, holder.lock = time.sleep, threading.Lock()
+grows.other = grows.__dict__["another"] = time.sleep
+unhashable = Derived()
+import ecru
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    ecru.patch()
+for warning in caught: print(warning.message)
+assert type(grows.lock) is threading.Lock
+"""
+
+
+def test_objects_that_refuse_to_be_asked_do_not_end_the_search():
+    places = [
+        "__main__.OfRefusing has sleep as its nap",
+        "__main__.OfRefusingAll has sleep as its nap",
+        "an object of growing.Grows has sleep as its another",
+        "an object of growing.Grows has sleep as its nap",
+        "an object of growing.Grows has sleep as its other",
+    ]
+    assert run(REFUSING).splitlines() == [f"{place}: patch before it is imported" for place in places]
 
 
 WALKS = """

@@ -1,8 +1,9 @@
 """Where programs still hold what was replaced, in places that are not changed: told by what the collector knows.
 
 The heap is walked a fixed number of times, however much is found. What is met is asked for its type, never for its
-__class__, which lazy objects make up. Not found: what stands in a container within another
-one or in no module, local variables, bound methods of replaced functions, and what C keeps for itself.
+__class__, which lazy objects make up, and classes for nothing that their metaclasses may answer or compare. Not found:
+what stands in a container within another one or in no module, local variables, bound methods of replaced functions, and
+what C keeps for itself.
 """
 
 from __future__ import annotations
@@ -34,8 +35,27 @@ def _is_ours(name: object) -> bool:
 
 def _module_of(thing: Any) -> Any:
     """Where a function or a class was written, which a wrapper's __module__ does not say."""
-    names: dict[str, Any] = getattr(thing, "__globals__", None) or vars(thing)
-    return names.get("__name__") if isinstance(thing, FunctionType) else names.get("__module__")
+    if type(thing) is FunctionType:
+        return thing.__globals__.get("__name__")
+    return _of_class(thing, "__dict__").get("__module__")
+
+
+def _of_class(kind: type, name: str) -> Any:
+    """An attribute all classes have."""
+    return vars(type)[name].__get__(kind)
+
+
+def attributes_of(thing: Any) -> dict[str, Any]:
+    """An object's own, which other threads may be writing."""
+    try:
+        names = object.__getattribute__(thing, "__dict__")
+    except Exception:  # a property's: whatever it likes
+        return {}
+    return names if issubclass(type(names), dict) else {}
+
+
+def _place(kind: type) -> str:
+    return f"{_of_class(kind, '__module__')}.{_of_class(kind, '__qualname__')}"
 
 
 class Holders:
@@ -47,27 +67,28 @@ class Holders:
             number: old for number, (old, new) in olds.items() if old is not new and old.__name__ not in _WAIT_SELDOM
         }
         self._harmless = harmless
-        self._classes = {old for old in self._olds.values() if isinstance(old, type) and old.__module__ != "_thread"}
+        classes = [old for old in self._olds.values() if isinstance(old, type)]
+        self._classes = {id(old) for old in classes if old.__module__ != "_thread"}
         self._holders = {
             id(holder): holder for holder in gc.get_referrers(*self._olds.values()) if type(holder) is not FrameType
         }
-        wrappers = [holder for holder in self._holders.values() if isinstance(holder, _WRAPPERS)]
+        wrappers = [holder for holder in self._holders.values() if issubclass(type(holder), _WRAPPERS)]
         self._held = {number: old.__name__ for number, old in self._olds.items()}
         self._held.update((id(one), name) for one in wrappers if (name := self._of_wrapper(one)))
 
     def _of_wrapper(self, wrapper: Any) -> str:
-        function = wrapper.func if isinstance(wrapper, partial) else wrapper.__func__
+        function = wrapper.func if issubclass(type(wrapper), partial) else wrapper.__func__
         return self._olds[id(function)].__name__ if id(function) in self._olds else ""
 
     def describe(self) -> list[str]:
         """What each of them is, and has."""
         found = [*self._in_modules(), *self._in_objects()]
-        kinds = {FunctionType, *self._classes}
-        for thing in [thing for thing in gc.get_objects() if type(thing) in kinds or issubclass(type(thing), type)]:
-            if type(thing) in self._classes:
-                found.append(f"a {type(thing).__module__}.{type(thing).__qualname__} was made")
+        kinds = {id(FunctionType), *self._classes}
+        for thing in [thing for thing in gc.get_objects() if id(type(thing)) in kinds or issubclass(type(thing), type)]:
+            if id(type(thing)) in self._classes:
+                found.append(f"a {_place(type(thing))} was made")
             elif not _is_ours(_module_of(thing)) and id(thing) not in self._harmless:
-                found += self._in_function(thing) if isinstance(thing, FunctionType) else self._in_class(thing)
+                found += self._in_function(thing) if type(thing) is FunctionType else self._in_class(thing)
         return sorted(set(found))
 
     def _names(self, values: Collection[Any]) -> str:
@@ -83,21 +104,20 @@ class Holders:
             yield f"{place} has {names} in its closure"
 
     def _in_class(self, kind: type) -> Iterator[str]:
-        place = f"{kind.__module__}.{kind.__qualname__}"
-        for name, value in vars(kind).items():
+        for name, value in list(_of_class(kind, "__dict__").items()):
             if id(value) in self._held:
-                yield f"{place} has {self._held[id(value)]} as its {name}"
-        for base in kind.__bases__:
-            if base in self._classes:
-                yield f"{place} is derived from {base.__name__}"
+                yield f"{_place(kind)} has {self._held[id(value)]} as its {name}"
+        for base in _of_class(kind, "__bases__"):
+            if id(base) in self._classes:
+                yield f"{_place(kind)} is derived from {base.__name__}"
 
     def _in_modules(self) -> Iterator[str]:
         for module in foreign_modules():
             for name, value in list(vars(module).items()):
                 if id(value) in self._held and id(value) not in self._olds:
                     yield f"{module.__name__}.{name} has {self._held[id(value)]}"
-                elif id(value) in self._holders and type(value) in _CONTAINERS:
-                    names = self._names(value.values() if isinstance(value, dict) else value)
+                elif id(value) in self._holders and any(type(value) is kind for kind in _CONTAINERS):
+                    names = self._names(list(value.values() if type(value) is dict else value))
                     if names:
                         yield f"{module.__name__}.{name} has {names}"
 
@@ -108,7 +128,6 @@ class Holders:
         for thing in (*gc.get_referrers(*dicts), *self._holders.values()):
             if issubclass(type(thing), (type, ModuleType, FunctionType, FrameType, CellType, *_WRAPPERS, *_CONTAINERS)):
                 continue
-            for name, value in getattr(thing, "__dict__", {}).items():
-                if id(value) in self._held and not _is_ours(type(thing).__module__):
-                    place = f"{type(thing).__module__}.{type(thing).__qualname__}"
-                    yield f"an object of {place} has {self._held[id(value)]} as its {name}"
+            for name, value in dict.copy(attributes_of(thing)).items():
+                if id(value) in self._held and not _is_ours(_place(type(thing))):
+                    yield f"an object of {_place(type(thing))} has {self._held[id(value)]} as its {name}"

@@ -10,6 +10,7 @@ from types import CellType
 from typing import Any
 
 from ecru import _native
+from ecru._patch._holders import attributes_of
 from ecru._patch._registry import Registry
 
 _start_native_thread = _thread.start_new_thread
@@ -29,9 +30,10 @@ def install(registry: Registry) -> None:
 
 def _replace_free() -> None:
     objects = gc.get_objects()
-    news = {id(lock): (lock, _like(lock)) for lock in objects if type(lock) in (_LOCK, _RLOCK) and _is_free(lock)}
+    locks = [thing for thing in objects if type(thing) is _LOCK or type(thing) is _RLOCK]
+    news = {id(lock): (lock, _like(lock)) for lock in locks if _is_free(lock)}
     conditions = [thing for thing in objects if issubclass(type(thing), threading.Condition)]
-    del objects
+    del objects, locks
     for holder in gc.get_referrers(*(lock for lock, _ in news.values())) if news else ():
         for place, key, value in list(_places(holder)):
             if id(value) in news:
@@ -63,17 +65,15 @@ class _Cell:
 
 def _places(holder: Any) -> Iterator[tuple[Any, Any, Any]]:
     """What in holder can be set anew: (mapping or list, key, value)."""
-    if isinstance(holder, CellType):
+    if type(holder) is CellType:
         yield _Cell(holder), 0, holder.cell_contents
     elif type(holder) is list:
         for index, value in enumerate(holder):
             yield holder, index, value
-    elif type(holder) is dict:
-        for key, value in holder.items():
-            yield holder, key, value
-    elif isinstance(getattr(holder, "__dict__", None), dict):
-        for key, value in holder.__dict__.items():
-            yield holder.__dict__, key, value
+    else:
+        names = holder if type(holder) is dict else attributes_of(holder)
+        for key, value in dict.copy(names).items():
+            yield names, key, value
 
 
 def _follow(condition: threading.Condition) -> None:

@@ -41,6 +41,8 @@ def open(
     if not isinstance(file, int) or not _waits(file):
         return _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
     like = _open(file, mode, buffering, encoding, errors, newline, False, opener)  # says what is wrong
+    if isinstance(getattr(like, "buffer", like), io.BufferedRandom):  # only what seeks, and so never waits, is for both
+        return _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
     raw = WaitingIO(file, mode.translate({ord("b"): None, ord("t"): None}), closefd)
     if isinstance(like, io.FileIO):
         return raw
