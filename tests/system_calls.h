@@ -392,7 +392,7 @@ int shutdown(int fd, int how) {
   return REAL(shutdown)(fd, how);
 }
 int poll(struct pollfd *looks, nfds_t count, int timeout) {
-  FAIL_IF_PLANNED(poll, -1);
+  if (timeout == 0) FAIL_IF_PLANNED(poll, -1); // one that sleeps is a poller's (uv.c), which looks again whatever it says
   return REAL(poll)(looks, count, timeout);
 }
 long syscall(long number, ...) {

@@ -101,28 +101,26 @@ static void run_scaled(void *argument) {
   while (asked(n.result) && get(n.u, &a) && answer(n.result, times(a, n.factor))) {}
 }
 
-/// Gives the same coefficients to two readers, whoever of them asks first; a stage for each coefficient.
+/// Gives the same coefficients to two readers, whoever of them asks first; a stage for each coefficient. Until the gate opens v is the one that is ahead:
+/// the stage before still owes the other, whose questions are not this stage's.
 static void run_split(void *argument) {
   node n = *(node *)argument;
-  series out[2] = {n.v, n.result};
-  bool gate_open = false;
-  ecru_case cases[] = {recv_case(out[0].request, NULL), recv_case(out[1].request, NULL), recv_case(n.gate, NULL)};
-  int first = ecru_select(cases, 3, 0);
-  if (first == 2) {
-    gate_open = true;
+  ecru_case cases[] = {recv_case(n.v.request, NULL), recv_case(n.gate, NULL)};
+  int first = ecru_select(cases, 2, 0);
+  bool gate_open = first == 1;
+  if (gate_open) {
+    cases[1] = recv_case(n.result.request, NULL);
     first = ecru_select(cases, 2, 0);
   }
   if (first < 0) return;
+  series ahead = first == 0 ? n.v : n.result, behind = first == 0 ? n.result : n.v;
   uint32_t coefficient;
   if (!get(n.u, &coefficient)) return;
-  node following = n;
-  following.v = out[0];
-  following.result = out[1];
-  following.gate = series_chan(0);
+  node following = {.u = n.u, .v = ahead, .result = behind, .gate = series_chan(0)};
   if (ecru_go_copy(NULL, run_split, &following, sizeof following) != 0) return;
-  if (!answer(out[first], coefficient)) return;
+  if (!answer(ahead, coefficient)) return;
   if (!gate_open && ecru_chan_recv(n.gate, NULL) != 0) return; // who is behind catches up first
-  if (!asked(out[1 - first]) || !answer(out[1 - first], coefficient)) return;
+  if (!asked(behind) || !answer(behind, coefficient)) return;
   ecru_chan_send(following.gate, NULL);
 }
 
