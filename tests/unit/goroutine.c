@@ -517,16 +517,22 @@ TEST(goroutine, knows_that_it_is_one) { // G7
 
 // ---- where it runs ------------------------------------------------------------------------------------------------
 
-/// Makes every parking call, woken by a holder on another thread. returns: how often the thread was another one afterwards.
+/// Has a holder on another thread wake us once we have parked. returns: whether we are pinned until then: preempted after we have asked, we might go on
+/// on the thread of the holder asked, which that could not use while we park on its stack.
+static bool ask_for(const parking_call *call) {
+  bool stays = call->park == park_on_thread_stack;
+  if (stays) CHECK_EQ(ecru_pin(), 0);
+  ask_elsewhere(call->wake, NULL);
+  return stays;
+}
+
+/// Makes every parking call. returns: how often the thread was another one afterwards.
 static long park_in_all_ways(long rounds) {
   long moves = 0;
   for (long round = 0; round < rounds; round++) {
     for (int i = 0; i < PARKING_CALLS; i++) {
-      // Preempted after it has asked, it might go on on the thread of the holder asked, which that could not use while we park on its stack.
-      bool stays = parking_calls[i].park == park_on_thread_stack;
-      if (stays) CHECK_EQ(ecru_pin(), 0);
       long before = thread_here();
-      ask_elsewhere(parking_calls[i].wake, NULL);
+      bool stays = ask_for(&parking_calls[i]);
       parking_calls[i].park();
       moves += thread_here() != before;
       if (stays) CHECK_EQ(ecru_unpin(), 0);
@@ -824,12 +830,13 @@ static void keep_state(void *number) {
   for (int i = 0; i < 2 * PARKING_CALLS; i++) {
     const parking_call *call = &parking_calls[i / 2];
     long before = thread_here();
-    ask_elsewhere(call->wake, NULL);
+    bool stays = ask_for(call);
     set_errno_here(mark);
     call->park();
     if (errno_here() != mark) FAIL("%s: errno was %d, is %d", call->name, mark, errno_here());
     if (fegetround() != mode) FAIL("%s: the rounding mode has changed", call->name);
     if (thread_here() != before) atomic_fetch_add(&moved, 1);
+    if (stays) CHECK_EQ(ecru_unpin(), 0);
   }
   CHECK_EQ(fesetround(FE_TONEAREST), 0);
 }
