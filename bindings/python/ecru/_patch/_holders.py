@@ -16,7 +16,7 @@ from functools import partial
 from types import CellType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-_HARMLESS = frozenset({"subprocess.Popen._internal_poll"})  # its waitpid never waits
+_HARMLESS = frozenset({"subprocess.Popen._internal_poll", "subprocess._del_safe"})  # their waitpid never waits
 _WAIT_SELDOM = frozenset({"open"})  # of a path, which is its usual argument, it is as before
 _WRAPPERS: tuple[Any, ...] = (staticmethod, classmethod, partial, MethodType)
 _CONTAINERS = (dict, list, tuple, set, frozenset, deque)
@@ -105,7 +105,7 @@ class Holders:
 
     def _in_class(self, kind: type) -> Iterator[str]:
         for name, value in list(_of_class(kind, "__dict__").items()):
-            if id(value) in self._held:
+            if id(value) in self._held and _place(kind) not in _HARMLESS:
                 yield f"{_place(kind)} has {self._held[id(value)]} as its {name}"
         for base in _of_class(kind, "__bases__"):
             if id(base) in self._classes:
