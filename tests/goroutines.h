@@ -425,4 +425,13 @@ static const parking_call parking_calls[] = {
     {"on_thread_stack", park_on_thread_stack, wake_recv},
 };
 enum { PARKING_CALLS = sizeof parking_calls / sizeof parking_calls[0] };
+
+/// Has a holder on another thread wake us once we have parked. returns: whether we are pinned until then: preempted after we have asked, we might go on
+/// on the thread of the holder asked, which that could not use while we park on its stack.
+static inline bool ask_for(const parking_call *call) {
+  bool stays = call->park == park_on_thread_stack;
+  if (stays) CHECK_EQ(ecru_pin(), 0);
+  ask_elsewhere(call->wake, NULL);
+  return stays;
+}
 #endif
