@@ -250,6 +250,10 @@ for warning in caught:
 """
 
 
+def assert_reported(program, places):
+    assert run(program).splitlines() == [f"{place}: patch before it is imported" for place in places]
+
+
 def test_what_cannot_be_changed_is_reported():
     places = [
         "__main__.Derived is derived from SimpleQueue",
@@ -264,7 +268,7 @@ def test_what_cannot_be_changed_is_reported():
         "a _queue.SimpleQueue was made",
         "an object of __main__.Has has sleep as its sleep",
     ]
-    assert run(EARLY).splitlines() == [f"{place}: patch before it is imported" for place in places]
+    assert_reported(EARLY, places)
 
 
 LAZY = """
@@ -324,7 +328,7 @@ def test_objects_that_refuse_to_be_asked_do_not_end_the_search():
         "an object of growing.Grows has sleep as its nap",
         "an object of growing.Grows has sleep as its other",
     ]
-    assert run(REFUSING).splitlines() == [f"{place}: patch before it is imported" for place in places]
+    assert_reported(REFUSING, places)
 
 
 WALKS = """
