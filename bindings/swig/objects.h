@@ -382,9 +382,13 @@ static inline bytes read_all(stream *s, size_t length, int *status) {
   take_early(s, got.data, early);
   *status = ecru_reader_read_exactly(s->reader, got.data + early, length - early, &more);
   if (*status == 0) return got;
-  char *kept = early + more > 0 ? realloc(got.data, early + more) : NULL;
-  if (early + more > 0) s->early = (bytes){kept ? kept : got.data, early + more};
-  else free(got.data);
+  got.length = early + more;
+  if (got.length == 0) {
+    free(got.data);
+    return no_bytes();
+  }
+  char *smaller = realloc(got.data, got.length);
+  s->early = (bytes){smaller ? smaller : got.data, got.length};
   return no_bytes();
 }
 static inline bytes Io_read_exactly(Io *self, size_t length, int *status) {
@@ -395,6 +399,12 @@ static inline bytes Io_read_exactly(Io *self, size_t length, int *status) {
   }
   METHOD(stream, READ(object, got = read_all(object, length, status)))
   return got;
+}
+/// Takes such an end away. returns: whether it was there.
+static inline bool trimmed(bytes *text, char end) {
+  bool there = text->length > 0 && text->data[text->length - 1] == end;
+  if (there) text->length--;
+  return there;
 }
 /// The line that begins with what came early.
 static inline bytes early_line(stream *s, int *status) {
@@ -410,9 +420,7 @@ static inline bytes early_line(stream *s, int *status) {
   }
   take_early(s, line.data, early);
   if (more > 0) memcpy(line.data + early, rest, (size_t)more);
-  if (line.length > 0 && line.data[line.length - 1] == '\n') line.length--;
-  else return line;
-  if (line.length > 0 && line.data[line.length - 1] == '\r') line.length--;
+  if (trimmed(&line, '\n')) (void)trimmed(&line, '\r');
   return line;
 }
 static inline bytes read_line(stream *s, int *status) {

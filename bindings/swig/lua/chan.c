@@ -120,17 +120,14 @@ void ecru_lua_chan_clear(lua_State *L, int chan) {
 
 // ---- channels ----------------------------------------------------------------------------------------------------------
 
-static void before(lua_State *L, channel *c) {
-  ecru_lua_before(L, c->head.home);
-  ecru_lua_chan_enter(c);
-}
 #define CHAN_WAIT(L, c, status, call)   \
   do {                                  \
     universe *u_ = (c)->head.home;      \
-    before(L, c);                       \
+    ecru_lua_before(L, u_);             \
+    ecru_lua_chan_enter(c);             \
     (status) = (call);                  \
     ecru_lua_after(L, u_); /* first */  \
-    ecru_lua_chan_leave(L, 1, c);          \
+    ecru_lua_chan_leave(L, 1, c);       \
   } while (ecru_lua_again(L, &(status)))
 
 static int policy_of(lua_State *L, int argument) {

@@ -10,7 +10,7 @@ static int run_inside(lua_State *L) {
 
 static void prepare(lua_State *L) {
   ecru_lua_host(L, lua_touserdata(L, lua_upvalueindex(1)));
-  if (lua_isnone(L, 2) || !ecru_lua_is_callable(L, 2)) ecru_lua_bad_argument(L, 2, "function");
+  if (!ecru_lua_is_callable(L, 2)) ecru_lua_bad_argument(L, 2, "function");
 }
 
 static int timeout(lua_State *L) {

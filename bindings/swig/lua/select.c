@@ -13,7 +13,6 @@ typedef struct selection {
   ecru_case *cases; // on the stack as userdata, with items and handles behind it
   item *items;
   handle **handles; // entered; NULL: none
-  ecru_token *fired; // a case that is ready
 } selection;
 enum { CASES = 1, OPTIONS, MEMORY, OBJECTS }; // where they are on the stack: OBJECTS: a table, object of each case
 
@@ -30,16 +29,16 @@ static void set_swig(selection *s, size_t i, int index, int class, uint32_t kind
 }
 
 /// One that has ended is as good as a token that has fired.
-static void set_task(selection *s, size_t i, void *task) {
+static void set_task(selection *s, size_t i, tagged *task) {
   ecru_task *object = ecru_lua_task_enter(task);
-  s->cases[i] = object ? (ecru_case){.kind = ECRU_CASE_TASK, .object = object} : (ecru_case){.kind = ECRU_CASE_TOKEN, .object = s->fired};
+  s->cases[i] = object ? (ecru_case){.kind = ECRU_CASE_TASK, .object = object} : (ecru_case){.kind = ECRU_CASE_TOKEN, .object = task->home->fired};
 }
 
 /// The case on top of the stack is an object. returns: whether it is one that can be waited for.
 static bool set_object(selection *s, size_t i) {
   lua_State *L = s->L;
   channel *c = ecru_lua_test_chan(L, -1);
-  void *task = ecru_lua_test(L, -1, &ecru_lua_task_tag, sizeof(tagged));
+  tagged *task = ecru_lua_test(L, -1, &ecru_lua_task_tag, sizeof(tagged));
   if (c) set_chan(s, i, c, ECRU_CASE_RECV);
   else if (task) set_task(s, i, task);
   else if (lua_isboolean(L, -1) && !lua_toboolean(L, -1)) s->cases[i] = (ecru_case){.kind = ECRU_CASE_RECV};
@@ -88,23 +87,23 @@ static int set_all(lua_State *L) {
   return 0;
 }
 
-/// Leaves all that was entered, and takes back what was not sent.
-static void leave_all(selection *s, int picked) {
+/// Leaves the case's object, and takes back what was not sent.
+static void leave(selection *s, size_t i, bool sent) {
   lua_State *L = s->L;
+  const ecru_case *one = &s->cases[i];
+  lua_rawgeti(L, OBJECTS, (int)i + 1);
+  int object = lua_gettop(L);
+  if (one->kind == ECRU_CASE_TASK) ecru_lua_task_leave(lua_touserdata(L, object));
+  if (one->kind == ECRU_CASE_SEND && !sent) ecru_lua_discard(L, object, &s->items[i]);
+  if (one->kind == ECRU_CASE_SEND || one->kind == ECRU_CASE_RECV) ecru_lua_chan_leave(L, object, lua_touserdata(L, object));
+  lua_pop(L, 1);
+}
+
+/// Leaves all that was entered.
+static void leave_all(selection *s, int picked) {
   for (size_t i = 0; i < s->count; i++) {
-    const ecru_case *one = &s->cases[i];
     if (s->handles[i]) handle_leave(s->handles[i]);
-    bool of_chan = one->kind == ECRU_CASE_RECV || one->kind == ECRU_CASE_SEND;
-    if (!one->object || !(of_chan || one->kind == ECRU_CASE_TASK)) continue;
-    lua_rawgeti(L, OBJECTS, (int)i + 1);
-    if (one->kind == ECRU_CASE_TASK) {
-      ecru_lua_task_leave(lua_touserdata(L, -1));
-      lua_pop(L, 1);
-      continue;
-    }
-    if (one->kind == ECRU_CASE_SEND && ((int)i != picked || one->status != 0)) ecru_lua_discard(L, lua_gettop(L), &s->items[i]);
-    ecru_lua_chan_leave(L, lua_gettop(L), lua_touserdata(L, -1));
-    lua_pop(L, 1);
+    else if (s->cases[i].object) leave(s, i, (int)i == picked && s->cases[i].status == 0);
   }
 }
 
@@ -163,7 +162,7 @@ static int do_select(lua_State *L) {
   int64_t deadline;
   unsigned flags = read_options(L, &deadline);
   if (!(flags & ECRU_SELECT_POLL)) ecru_lua_may_wait(L, u); // before anything is entered
-  selection s = {.L = L, .count = lua_rawlen(L, CASES), .fired = u->fired};
+  selection s = {.L = L, .count = lua_rawlen(L, CASES)};
   if (s.count > CASES_MAX) ecru_lua_raise_text(L, ECRU_EINVAL, "a select of more than %d cases", CASES_MAX);
   make_room(L, &s);
   lua_pushcfunction(L, set_all);

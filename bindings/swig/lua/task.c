@@ -24,8 +24,7 @@ static const char witness_tag;
 typedef struct runner {
   universe *home;
   lua_State *thread;
-  struct task *task;           // of `spawn`; NULL: of `go`, or idle
-  ecru_task *handle;           // its handle
+  ecru_task *handle;           // of the task of `spawn`; NULL: of `go`, or idle
   int slot;                    // of the thread, in the table of threads
   struct runner *idle;         // the next idle one
   struct runner *next, **link; // all of the universe
@@ -157,8 +156,6 @@ static void drop_runner(lua_State *L, runner *r) {
 
 static void put_back(runner *r) {
   universe *u = r->home;
-  lua_settop(r->thread, TRACE_SLOT);
-  r->task = NULL;
   r->handle = NULL;
   r->idle = u->idle;
   u->idle = r;
@@ -167,7 +164,7 @@ static void put_back(runner *r) {
 
 static void finish(runner *r, int status) {
   lua_State *L = r->thread;
-  task *t = r->task;
+  task *t = lua_touserdata(L, TASK_SLOT);
   if (t) t->failed = status != 0;
   if (status != 0 || (t && lua_gettop(L) > TASK_SLOT)) {
     lua_pushcfunction(L, t ? keep : lament);
@@ -246,6 +243,12 @@ static runner *take_runner(lua_State *L, universe *u) {
   return r;
 }
 
+_Noreturn static void not_started(lua_State *L, runner *r, int status) {
+  lua_settop(r->thread, TRACE_SLOT);
+  put_back(r);
+  ecru_lua_raise(L, status);
+}
+
 /// Options in a table before the function: {name = ...}
 static int take_options(lua_State *L, ecru_go_options *options) {
   int first = 1;
@@ -261,18 +264,14 @@ static int take_options(lua_State *L, ecru_go_options *options) {
 }
 
 /// What is on the stack from the function on goes to a runner's, above the task, which is on top: the runner's, and left.
-static runner *prepare(lua_State *L, universe *u, int first, task *t) {
+static runner *prepare(lua_State *L, universe *u, int first) {
   runner *r = take_runner(L, u);
   int count = lua_gettop(L) - first; // function and arguments
-  if (count > LUA_MINSTACK - FUNCTION_SLOT && !lua_checkstack(r->thread, count + FUNCTION_SLOT)) {
-    put_back(r);
-    ecru_lua_raise(L, ECRU_ENOMEM);
-  }
+  if (count > LUA_MINSTACK - FUNCTION_SLOT && !lua_checkstack(r->thread, count + FUNCTION_SLOT)) not_started(L, r, ECRU_ENOMEM);
   lua_pushvalue(L, -1);
   lua_xmove(L, r->thread, 1);
   lua_insert(L, first);
   lua_xmove(L, r->thread, count);
-  r->task = t;
   return r;
 }
 
@@ -290,12 +289,9 @@ static int spawn(lua_State *L) {
   ecru_go_options options = ecru_lua_go_options();
   int first = take_options(L, &options);
   task *t = push_task(L, u);
-  runner *r = t->runner = prepare(L, u, first, t);
+  runner *r = t->runner = prepare(L, u, first);
   int status = ecru_spawn_with(&t->handle, &options, run, r);
-  if (status != 0) {
-    put_back(r);
-    ecru_lua_raise(L, status);
-  }
+  if (status != 0) not_started(L, r, status);
   u->count++;
   r->handle = t->handle;
   t->id = ecru_task_id(t->handle);
@@ -308,12 +304,9 @@ static int go(lua_State *L) {
   ecru_go_options options = ecru_lua_go_options();
   int first = take_options(L, &options);
   lua_pushnil(L);
-  runner *r = prepare(L, u, first, NULL);
+  runner *r = prepare(L, u, first);
   int status = ecru_go_with(&options, run_alone, r);
-  if (status != 0) {
-    put_back(r);
-    ecru_lua_raise(L, status);
-  }
+  if (status != 0) not_started(L, r, status);
   u->count++;
   return 0;
 }
