@@ -1,5 +1,6 @@
 /// swig/objects.h: the objects of ecru.i, over the public headers. Each function ends with `int *status`: 0 or a count, or why it failed; one
-/// typemap makes an exception of the latter. Durations are nanoseconds, negative: no end. A call on a closed object is ECRU_ECLOSED.
+/// typemap makes an exception of the latter. Durations are nanoseconds, negative: no end, which languages write as their nothing; what is less than
+/// nothing in a language has passed, as in C, and is 0 here. A call on a closed object is ECRU_ECLOSED; closing it once more does nothing.
 #ifndef ECRU_SWIG_OBJECTS_H
 #define ECRU_SWIG_OBJECTS_H
 #include "handle.h"
@@ -464,6 +465,7 @@ static inline bytes Io_local_address(Io *self, int *status) { return address_of(
 static inline bytes Io_peer_address(Io *self, int *status) { return address_of(self, ecru_io_peer, status); }
 static inline void Io_close(Io *self, int *status) {
   METHOD(stream, *status = ecru_io_close(object->io))
+  if (*status == ECRU_ECLOSED) *status = 0; // once more: nothing
   handle_close(self ? &self->handle : NULL);
 }
 

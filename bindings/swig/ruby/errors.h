@@ -24,11 +24,12 @@ static inline double ecru_ruby_number(VALUE value) {
   if (!rb_obj_is_kind_of(value, rb_cNumeric)) ecru_ruby_raise(ECRU_EINVAL, "a Numeric was expected");
   return NUM2DBL(value);
 }
-/// Nanoseconds of seconds; negative: no end.
+/// Nanoseconds of seconds; nil: -1, no end.
 static inline int64_t ecru_ruby_duration(VALUE seconds) {
   if (NIL_P(seconds)) return -1;
   double ns = ecru_ruby_number(seconds) * 1e9;
-  if (isnan(ns) || ns < 0) ecru_ruby_raise(ECRU_EINVAL, "seconds, not negative, were expected");
+  if (isnan(ns)) ecru_ruby_raise(ECRU_EINVAL, "seconds were expected");
+  if (ns < 0) return 0;
   return ns < 9e18 ? (int64_t)ns : -1;
 }
 

@@ -20,10 +20,10 @@ namespace Ecru {
   }
 
   internal static class Durations {
-    /// null: no end, for C a negative number.
+    /// null, or .NET's InfiniteTimeSpan: no end, for C a negative number. Less than nothing: nothing.
     internal static long Nanoseconds(TimeSpan? duration) {
       if (duration == null || duration == System.Threading.Timeout.InfiniteTimeSpan) return -1;
-      if (duration.Value.Ticks < 0) throw Errors.Of(Core.EINVAL);
+      if (duration.Value.Ticks < 0) return 0;
       return duration.Value.Ticks < long.MaxValue / 100 ? duration.Value.Ticks * 100 : -1;
     }
 

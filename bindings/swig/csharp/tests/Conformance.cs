@@ -126,6 +126,7 @@ internal sealed class Conformance {
     case "barrier": objects[w[1]] = new Barrier((int)n); return null;
     case "ticker": objects[w[1]] = Timer.Ticker(Milliseconds(w[2])); return null;
     case "timer": objects[w[1]] = new Timer(Milliseconds(w[2])); return null;
+    case "listener": objects[w[1]] = Io.Listen("tcp", "127.0.0.1:0"); return null;
     case "lock": return Nothing(() => { if (objects[w[1]] is Mutex) Get<Mutex>(w[1]).Lock(); else Get<RWMutex>(w[1]).Lock(); });
     case "try_lock": return objects[w[1]] is Mutex ? Get<Mutex>(w[1]).TryLock() : Get<RWMutex>(w[1]).TryLock();
     case "unlock": return Nothing(() => { if (objects[w[1]] is Mutex) Get<Mutex>(w[1]).Unlock(); else Get<RWMutex>(w[1]).Unlock(); });
@@ -164,7 +165,7 @@ internal sealed class Conformance {
   }
 
   private Token MakeToken(string[] words) {
-    bool hasParent = words.Length > 0 && !char.IsDigit(words[0][0]);
+    bool hasParent = words.Length > 0 && char.IsLetter(words[0][0]);
     string time = words.Skip(hasParent ? 1 : 0).FirstOrDefault();
     return new Token(hasParent ? Get<Token>(words[0]) : null, time == null ? (TimeSpan?)null : Milliseconds(time));
   }

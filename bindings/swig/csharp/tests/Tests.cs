@@ -101,7 +101,6 @@ public static class Tests {
     Program.Throws<EcruException>(() => new Chan<int>(-1), Core.EINVAL);
     Program.Throws<EcruException>(() => new Chan<int>(0, Full.DropOldest), Core.EINVAL);
     Program.Throws<EcruException>(() => new Semaphore(0), Core.EINVAL);
-    Program.Throws<EcruException>(() => Goroutine.Sleep(Ms(-5)), Core.EINVAL);
     Program.Throws<EcruException>(() => new Cond().Wait(null), Core.EINVAL);
     Program.Throws<EcruException>(() => LongChan.At(0), Core.EINVAL);
     Program.Throws<ArgumentNullException>(() => new ByteChan(1).Send(null));

@@ -170,6 +170,7 @@ operations.semaphore = creates(function(n) return ecru.Semaphore(tonumber(n)) en
 operations.waitgroup = creates(function() return ecru.WaitGroup() end)
 operations.barrier = creates(function(n) return ecru.Barrier(tonumber(n)) end)
 operations.ticker = creates(function(period) return ecru.ticker(milliseconds(period)) end)
+operations.listener = creates(function() return ecru.net.listen("tcp", "127.0.0.1:0") end)
 operations.timer = creates(function(duration) return ecru.Timer(milliseconds(duration)) end)
 
 -- ---- all of them -------------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ test("closing wakes who waits; a closed one is an error", function()
   client:close()
   raises("ECRU_ECLOSED", nil, reader.join, reader)
   raises("ECRU_ECLOSED", nil, client.write, client, "x")
-  raises("ECRU_ECLOSED", nil, client.close, client)
+  client:close() -- once more: nothing
   server:close()
 end)
 

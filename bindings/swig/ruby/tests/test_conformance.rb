@@ -109,6 +109,7 @@ class Run
     when "barrier" then @objects[first] = Ecru::Barrier.new(Integer(rest[0]))
     when "ticker" then @objects[first] = Ecru.ticker(seconds(rest[0]))
     when "timer" then @objects[first] = Ecru::Timer.new(seconds(rest[0]))
+    when "listener" then @objects[first] = Ecru.listen("tcp", "127.0.0.1:0")
     when "done_one" then object.done
     when "meet" then object.wait
     when "free" then object.close
@@ -121,7 +122,7 @@ class Run
   def make_chan(capacity, policy = "wait") = Ecru::Chan.new(capacity == "inf" ? nil : Integer(capacity), full: policy.to_sym)
 
   def make_token(*words)
-    parent = @objects[words.shift] if words.any? && words[0] !~ /\A\d/
+    parent = @objects[words.shift] if words.any? && words[0] !~ /\A-?\d/
     Ecru::Token.new(parent, words[0] && seconds(words[0]))
   end
 

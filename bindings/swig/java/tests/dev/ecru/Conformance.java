@@ -168,6 +168,7 @@ public final class Conformance {
       case "waitgroup": return new WaitGroup();
       case "barrier": return new Barrier((int) step.number(2));
       case "ticker": return Timer.ticker(step.milliseconds(2));
+      case "listener": return Io.listen("tcp", "127.0.0.1:0");
       case "timer": return new Timer(step.milliseconds(2));
       default: return null;
     }
@@ -181,7 +182,7 @@ public final class Conformance {
 
   private Token token(Step step) {
     String[] words = step.words;
-    boolean hasParent = words.length > 2 && !words[2].matches("\\d+");
+    boolean hasParent = words.length > 2 && !words[2].matches("-?\\d+");
     int timeout = hasParent ? 3 : 2;
     return new Token(hasParent ? object(step, 2) : null, words.length > timeout ? step.milliseconds(timeout) : null);
   }
