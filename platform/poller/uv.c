@@ -47,7 +47,9 @@ struct ecru__poller {
   bool woken;           // lock: by ecru__poller_wake, and nobody has returned for it yet
   uv_async_t wake;      // any thread
   uv_loop_t loop;
-  uv_timer_t timer;     // Windows'
+#ifdef _WIN32
+  uv_timer_t timer;
+#endif
   bool called;          // by somebody who wants the loop or woke it, since the wait began
   watch *watches;       // by descriptor
   size_t room;          // in `watches`
@@ -153,6 +155,7 @@ static int in_ms(int64_t left_ns) {
 }
 
 static void wait_in_loop(ecru__poller *poller, int64_t left_ns) {
+  poller->called = false;
   uv_run(&poller->loop, UV_RUN_NOWAIT); // the system learns of what was started since
   if (poller->given > 0 || poller->called) return;
   struct pollfd loop = {.fd = uv_backend_fd(&poller->loop), .events = POLLIN};
@@ -165,7 +168,6 @@ static int run_loop(ecru__poller *poller, ecru__poll_event *events, int most, in
   poller->events = events;
   poller->most = most;
   poller->given = 0;
-  poller->called = false;
   if (left_ns >= NS_PER_MS) wait_in_loop(poller, left_ns);
   else uv_run(&poller->loop, UV_RUN_NOWAIT);
   int given = poller->given;
@@ -311,7 +313,9 @@ static int open_loop(ecru__poller *poller) {
   int failed = uv_loop_init(&poller->loop);
   if (failed) return failed;
   poller->loop.data = poller;
+#ifdef _WIN32
   uv_timer_init(&poller->loop, &poller->timer);
+#endif
   failed = uv_async_init(&poller->loop, &poller->wake, on_call);
   if (failed) close_loop(poller);
   return failed;

@@ -41,13 +41,13 @@ static struct bucket *bucket_of(const void *word) {
 
 /// Where a condition variable knows no other clock than that of the day, but how long is left; and in what units.
 #if defined(__APPLE__)
-enum { RELATIVE_UNIT_NS = 1 };
+#define RELATIVE_UNIT_NS 1
 #elif defined(_WIN32)
-enum { RELATIVE_UNIT_NS = 1000000 };
+#define RELATIVE_UNIT_NS 1000000
 #endif
 
 static void cond_create(pthread_cond_t *cond) {
-#if defined(__APPLE__) || defined(_WIN32)
+#ifdef RELATIVE_UNIT_NS
   pthread_cond_init(cond, NULL);
 #else
   pthread_condattr_t attributes;
@@ -62,7 +62,7 @@ static void cond_create(pthread_cond_t *cond) {
 static int cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t deadline_ns) {
   if (deadline_ns == INT64_MAX) return pthread_cond_wait(cond, lock) == 0;
   if (deadline_ns < 0) deadline_ns = 0;
-#if defined(__APPLE__) || defined(_WIN32)
+#ifdef RELATIVE_UNIT_NS
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   int64_t left_ns = deadline_ns - ((int64_t)now.tv_sec * NANOSECONDS_PER_SECOND + now.tv_nsec);

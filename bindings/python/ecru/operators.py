@@ -25,51 +25,40 @@ U = TypeVar("U")
 Stream: TypeAlias = Generator[T, None, None]
 
 
-class _Pump(Generic[T]):
-    """A channel that a goroutine fills from an iterable; an error ends it like the end, and is kept."""
+def _pumped(crew: Crew, source: Iterable[T], cap: int) -> _native.Chan[T]:
+    """A channel that a goroutine fills from an iterable, and closes with the error that ends it, if one does."""
+    chan: _native.Chan[T] = _native.Chan(cap)
+    crew.start(_fill, chan, source)
+    return chan
 
-    __slots__ = ("chan", "error")
 
-    def __init__(self, crew: Crew, source: Iterable[T], cap: int) -> None:
-        self.chan: _native.Chan[T] = _native.Chan(cap)
-        self.error: Exception | None = None
-        crew.start(self._run, source)
-
-    def _run(self, source: Iterable[T]) -> None:
+def _fill(chan: _native.Chan[T], source: Iterable[T]) -> None:
+    with chan:
         try:
             for value in source:
-                self.chan.send(value)
+                chan.send(value)
         except Exception as error:
-            self.error = error
-        finally:
-            self.chan.close()
+            chan.close(error)
 
 
 class _Input(Generic[T]):
     """A source as a channel: its own, or a pump's. Raises ChanClosed for an end that is closed already."""
 
-    __slots__ = ("_chan", "_end", "_pump")
+    __slots__ = ("_chan", "_end")
 
-    def __init__(self, crew: Crew, source: Iterable[T], cap: int = 0) -> None:
-        self._pump: _Pump[T] | None = None
-        self._end: Receiver[T] | None = None
-        if isinstance(source, _native.Chan):
-            self._chan: _native.Chan[T] = source
-        elif isinstance(source, Receiver):
-            self._chan, self._end = source._used(), source
+    def __init__(self, crew: Crew, source: Iterable[T]) -> None:
+        self._end = source if isinstance(source, Receiver) else None
+        if isinstance(source, Receiver):
+            self._chan: _native.Chan[T] = source._used()
+        elif isinstance(source, _native.Chan):
+            self._chan = source
         else:
-            self._pump = _Pump(crew, source, cap)
-            self._chan = self._pump.chan
+            self._chan = _pumped(crew, source, 0)
 
     @property
     def chan(self) -> _native.Chan[T]:
         """What to receive from next: nothing more once the end is closed."""
         return self._chan if self._end is None or self._end._open else _nothing()
-
-    def check(self) -> None:
-        """At the end: raises the source's error."""
-        if self._pump and self._pump.error:
-            raise self._pump.error
 
 
 def _nothing() -> _native.Chan[Any]:
@@ -115,7 +104,6 @@ def _map_at_once(f: Callable[[T], U], source: Iterable[T], limit: int) -> Stream
                 window.append(crew.start(f, picked[1]))
             else:
                 listening = False
-        values.check()
         if failure is not None:
             raise failure
     finally:
@@ -169,10 +157,7 @@ def buffer(source: Iterable[T], size: int) -> Stream[T]:
 def _buffer(source: Iterable[T], size: int) -> Stream[T]:
     crew = Crew()
     try:
-        pump = _Pump(crew, source, size)
-        yield from pump.chan
-        if pump.error:
-            raise pump.error
+        yield from _pumped(crew, source, size)
     finally:
         crew.stop()
 
@@ -222,7 +207,6 @@ def _timed_batch(source: Iterable[T], size: int, seconds: float) -> Stream[list[
                     break
                 some.append(picked[1])
             yield some
-        values.check()
     finally:
         crew.stop()
 
@@ -239,7 +223,7 @@ def merge(*sources: Iterable[T]) -> Stream[T]:
             if ok:
                 yield value
             else:
-                inputs.pop(index).check()
+                del inputs[index]
     finally:
         crew.stop()
 

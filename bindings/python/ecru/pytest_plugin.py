@@ -61,11 +61,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.ecru_seed = random.SystemRandom().randrange(1, 1 << 32)
 
 
-def _start(seed: int) -> None:
-    """Starts the runtime with the seed, unless it runs."""
-    _native.start_seeded(seed)
-
-
 def pytest_report_header(config: pytest.Config) -> str:
     """Says the seed."""
     return f"ecru: --ecru-seed={config.option.ecru_seed}"
@@ -97,7 +92,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
     seconds = _limit(pyfuncitem)
     random.seed(_seed_of(pyfuncitem))
-    _start(pyfuncitem.config.option.ecru_seed)
+    _native.start_seeded(pyfuncitem.config.option.ecru_seed)  # unless it runs
     with _native.Token(timeout=seconds) as token:
         task = _native.spawn(pyfuncitem.obj, **arguments)
         task.name = pyfuncitem.name

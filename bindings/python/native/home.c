@@ -188,8 +188,8 @@ static PyObject *shut_down(PyObject *module, PyObject *stop) {
 static PyObject *dump_into(PyObject *module, PyObject *descriptor) {
   (void)module;
   int fd = PyObject_AsFileDescriptor(descriptor);
-  int status = fd < 0 ? 0 : ecru_dump(fd, ECRU_DUMP_JSON);
   if (fd < 0) return NULL;
+  int status = ecru_dump(fd, ECRU_DUMP_JSON);
   return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
 }
 

@@ -332,7 +332,7 @@ static PyObject *socket_keep(PyObject *module, PyObject *descriptor) {
 static PyObject *socket_is_kept(PyObject *module, PyObject *descriptor) {
   (void)module;
   int fd = number_of(descriptor);
-  return PyErr_Occurred() ? NULL : PyBool_FromLong(fd >= 0 && is_kept(fd) && !ecru_py_give_up_stale(fd));
+  return PyErr_Occurred() ? NULL : PyBool_FromLong(is_kept(fd) && !ecru_py_give_up_stale(fd));
 }
 
 static PyMethodDef functions[] = {

@@ -228,19 +228,19 @@ TaskObject *ecru_py_new_task(PyObject *const *args, Py_ssize_t count, PyObject *
   return create(args, count, names);
 }
 
-static ecru_go_options hosted(const home *where, ecru_token *token) {
+static ecru_go_options hosted(const home *h, const home *where, ecru_token *token) {
   ecru_go_options options = ECRU_GO_OPTIONS;
   options.flags = ECRU_HOSTED;
   options.stack_bytes = ecru_py_stack_bytes();
   options.token = token;
-  if (where != ecru_py_home()) options.host = where->host;
+  if (where != h) options.host = where->host;
   return options;
 }
 
 int ecru_py_start_task(TaskObject *t, ecru_token *token, CrewObject *crew) {
   home *h = ecru_py_home(), *where = ecru_py_place(h);
   if (!where) return ECRU_EINTR;
-  ecru_go_options options = hosted(where, token);
+  ecru_go_options options = hosted(h, where, token);
   t->crew = (CrewObject *)Py_XNewRef((PyObject *)crew);
   Py_INCREF(t);
   int status = ecru_spawn_with(&t->task, &options, begin, t);
@@ -271,7 +271,7 @@ static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t count, P
     Py_XDECREF(t);
     return NULL;
   }
-  ecru_go_options options = hosted(where, NULL);
+  ecru_go_options options = hosted(h, where, NULL);
   is_placed(t);
   int status = ecru_go_with(&options, begin_alone, t);
   ecru_py_placed(h, where, status == 0);

@@ -640,8 +640,10 @@ home *ecru_py_ensure_home(void) {
 
 bool ecru_py_waits_here(void) {
   if (ecru_py_forked()) return false;
-  if (here) look_for_given_back(here); // it may not have to wait, nor to let others run, for long
-  if (here) return true;
+  if (here) {
+    look_for_given_back(here); // it may not have to wait, nor to let others run, for long
+    return true;
+  }
   if (ecru_py_has_shut() || !is_main_thread()) return false;
   if (enter_by_itself() == 0) return true;
   PyErr_Clear(); // a forked child, or no memory: the call itself says so

@@ -26,7 +26,8 @@ static PyObject *token_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
   if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OOp:Token", keywords, &parent, &timeout, &shield)) return NULL;
   int64_t deadline;
   if (ecru_py_instant(timeout, &deadline) < 0) return NULL;
-  ecru_token *parents[PARENTS_MOST] = {NULL};
+  ecru_token *parents[PARENTS_MOST];
+  parents[0] = NULL;
   int count = 1;
   if (parent != Py_None) count = parents_of(parent, parents);
   else (void)ecru_py_waits_here(); // the first has a token of its own
