@@ -3,8 +3,9 @@
 `for batch in ops.batch(ops.map(parse, lines), 100, 0.5): ...`. A stream ends when its source does (a channel: when it
 is closed and drained). An error of the source, or of a function, is raised where the stream is consumed, after what
 came before it. When a consumer stops early (close(), or it drops the generator) what the operator had started is
-cancelled and has ended. An operator that has to listen to its source while its consumer works (buffer; merge, batch,
-zip over what is no channel) starts a goroutine for it, at the first next().
+cancelled and has ended; so also when a signal's handler raises something while it waits: then what a batch had taken
+is lost. An operator that has to listen to its source while its consumer works (buffer; merge, batch, zip over what is
+no channel) starts a goroutine for it, at the first next().
 """
 
 from __future__ import annotations
@@ -94,7 +95,9 @@ def _map_at_once(f: Callable[[T], U], source: Iterable[T], limit: int) -> Stream
             chan = values.chan if listening and len(window) < limit else None
             try:
                 picked = _native.select((first, chan), priority=True)
-            except Exception as error:  # the channel was closed with it
+            except Exception as error:
+                if chan is None or error is not chan._error:  # a signal's handler has raised it
+                    raise
                 failure, listening = error, False
                 continue
             assert picked is not None
@@ -199,10 +202,13 @@ def _timed_batch(source: Iterable[T], size: int, seconds: float) -> Stream[list[
             some = [received[0]]
             until = now() + seconds
             while len(some) < size:
+                chan = values.chan
                 try:
-                    picked = _native.select((values.chan,), timeout=until - now())
-                except Exception:  # the channel was closed with it, and raises it again when it is asked next
-                    break
+                    picked = _native.select((chan,), timeout=until - now())
+                except Exception as error:
+                    if error is not chan._error:  # a signal's handler has raised it
+                        raise
+                    break  # the channel raises it again when it is asked next
                 if picked is None or not picked[2]:
                     break
                 some.append(picked[1])

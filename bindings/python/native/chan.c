@@ -272,6 +272,15 @@ static PyObject *chan_cap(ChanObject *c, void *unused) {
 }
 static PyObject *chan_closed(ChanObject *c, void *unused) { return (void)unused, PyBool_FromLong(ecru_chan_is_closed(c->chan)); }
 
+static PyObject *chan_error(ChanObject *c, void *unused) {
+  (void)unused;
+  PyObject *error;
+  Py_BEGIN_CRITICAL_SECTION(c);
+  error = Py_NewRef(c->error ? c->error : Py_None);
+  Py_END_CRITICAL_SECTION();
+  return error;
+}
+
 static PyMethodDef methods[] = {
   {"send", (PyCFunction)chan_send, METH_O, PyDoc_STR("send(value) -> None\n\nParks while there is neither a receiver nor room. Raises Closed; BlockingIOError with full=\"fail\".")},
   {"recv", (PyCFunction)chan_recv, METH_NOARGS, PyDoc_STR("recv() -> value\n\nParks while nothing is there. Raises Closed once closed and drained.")},
@@ -291,6 +300,7 @@ static PyMemberDef members[] = {
 static PyGetSetDef properties[] = {
   {"cap", (getter)chan_cap, NULL, PyDoc_STR("how many it holds; None: no bound"), NULL},
   {"closed", (getter)chan_closed, NULL, PyDoc_STR("whether it was closed"), NULL},
+  {"_error", (getter)chan_error, NULL, PyDoc_STR("what it was closed with"), NULL},
   {NULL, NULL, NULL, NULL, NULL},
 };
 static PyType_Slot slots[] = {

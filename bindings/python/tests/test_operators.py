@@ -226,6 +226,20 @@ def test_c4_a_batch_under_way_is_given_before_the_error() -> None:
         next(values)
 
 
+def slowly(n: int) -> int:
+    ecru.sleep(0.2)
+    return n
+
+
+@pytest.mark.parametrize("operate", [lambda s: ops.map(slowly, s, limit=2), lambda s: ops.batch(s, 5, 0.2)])
+def test_what_a_signals_handler_raises_is_no_error_of_the_source(operate: Callable[[Iterable[int]], Any]) -> None:
+    chan: ecru.Chan[int] = ecru.Chan(1)
+    chan.send(1)
+    ecru.go(_native.interrupt_first, LookupError("handler"))  # as what a handler raises while the first waits
+    with pytest.raises(LookupError, match="handler"):
+        next(operate(chan))
+
+
 @pytest.mark.parametrize("operate", OPERATORS)
 def test_a_closed_source_ends_it(operate: Callable[[Iterable[int]], Any]) -> None:
     assert [flat(value) for value in operate(stream_of(range(10)))] == list(range(10))

@@ -121,6 +121,11 @@ class Chan(Generic[T]):
         """whether it was closed"""
         return bool(lib.ecru_chan_is_closed(self._handle))
 
+    @property
+    def _error(self) -> Exception | None:
+        """what it was closed with"""
+        return self._closed.get("with", (None, None))[0]
+
     def send(self, value: T) -> None:
         """Parks while there is neither a receiver nor room. Raises Closed; BlockingIOError with full="fail"."""
         element = here.element
