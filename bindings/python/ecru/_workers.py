@@ -36,11 +36,11 @@ def _in_parallel() -> bool:
 
 
 def _default() -> int:
-    return int(os.environ.get("ECRU_WORKERS") or 0) or _native.maxprocs()
+    return min(int(os.environ.get("ECRU_WORKERS") or 0) or _native.maxprocs(), _MOST)
 
 
 _parallel = _in_parallel()  # a module imported later may bring the GIL back: they go on, taking turns
-_count = min(_default(), _MOST) if _parallel else 1
+_count = _default() if _parallel else 1
 
 
 def workers() -> int:

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 import pytest
 
 import ecru
+from ecru import _native, _workers
 
 IN_PARALLEL = not getattr(sys, "_is_gil_enabled", lambda: True)()
 without_gil = pytest.mark.skipif(not IN_PARALLEL, reason="the interpreter has a GIL")
@@ -59,6 +60,18 @@ def test_there_is_at_least_one_and_a_most():
     for count in 0, -1, 64:
         with pytest.raises(ValueError, match="1 to 63"):
             ecru.set_workers(count)
+
+
+def test_with_more_processors_there_are_the_most(monkeypatch):
+    monkeypatch.delenv("ECRU_WORKERS", raising=False)
+    monkeypatch.setattr(_native, "maxprocs", lambda: 100)
+    monkeypatch.setattr(_workers, "_in_parallel", lambda: True)
+    before = ecru.workers()
+    try:
+        ecru.set_workers()
+        assert ecru.workers() == 63
+    finally:
+        ecru.set_workers(before)
 
 
 @without_gil
