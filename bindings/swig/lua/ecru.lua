@@ -87,6 +87,7 @@ function ecru.universe(f, ...)
   end)
 end
 
+-- C's own groups are for goroutines that run anywhere, and keep a status of each: these belong to their state's thread, and fail with any Lua value.
 local Group = {}
 Group.__index = Group
 
@@ -95,7 +96,7 @@ function ecru.group(options)
   options = options == nil and {} or options
   if type(options) ~= "table" then bad_argument(1, "group", "table", options) end
   return setmetatable({
-    token = core.Token(), tasks = {}, errors = {}, running = core.WaitGroup(),
+    token = core.Token(), members = {}, errors = {}, running = core.WaitGroup(),
     slots = options.limit and core.Semaphore(options.limit), supervisor = options.supervisor,
   }, Group)
 end
@@ -107,6 +108,7 @@ end
 local function is_cancellation(problem) return core.is_error(problem) and problem.code == ecru.ECANCELED end
 
 local function run_in(group, f, ...)
+  group.members[core.goroutine_id()] = true
   local function ended(ok, ...)
     if group.slots then group.slots:release() end
     if not ok then
@@ -118,6 +120,7 @@ local function run_in(group, f, ...)
         group.gave_up = group.gave_up or problem
       end
     end
+    group.members[core.goroutine_id()] = nil
     group.running:done()
   end
   ended(xpcall(core.under, core.trace, group.token, f, ...))
@@ -149,6 +152,7 @@ end
 --- Waits until all have ended. Raises the first error; if the caller is cancelled meanwhile it cancels them and waits on.
 function Group:wait()
   check_group(self, "wait")
+  if self.members[core.goroutine_id()] then error(core.error(core.EDEADLK), 2) end
   local ok, problem = pcall(self.running.wait, self.running)
   if not ok then
     self.token:cancel()

@@ -7,6 +7,8 @@ namespace Ecru {
   /// <summary>
   /// A scope of threads: none outlives Wait, or the end of using (var group = new Group()) { ... }. The first failure cancels the others, unless it is a supervisor.
   /// </summary>
+  /// It is not C's own group, as Java's is: C knows nothing of threads that the virtual machine starts, so each would need a goroutine besides
+  /// that waits for its end, and a way to say that it has not begun. That is more than what is here.
   public sealed class Group : IDisposable {
     private readonly Token token;
     private readonly WaitGroup running = new WaitGroup();
@@ -15,6 +17,7 @@ namespace Ecru {
     private readonly List<Exception> errors = new List<Exception>(); // itself
     private Exception givenUp;                                       // errors
     private volatile bool waited;
+    [ThreadStatic] private static Group own; // whose the calling thread is
 
     /// <param name="limit">so many at once; 0: no limit</param>
     public Group(Token parent = null, long limit = 0, bool supervisor = false) {
@@ -50,6 +53,7 @@ namespace Ecru {
     }
 
     private void Run(Action body) {
+      own = this;
       try {
         using (Scope.Under(token)) body();
       } catch (Exception e) {
@@ -76,6 +80,7 @@ namespace Ecru {
 
     /// <summary>Waits for all. Throws the first failure. Who is cancelled meanwhile cancels them and waits on.</summary>
     public void Wait() {
+      if (own == this) throw Errors.Of(Core.EDEADLK);
       Exception cancelled = null;
       try {
         running.Wait();

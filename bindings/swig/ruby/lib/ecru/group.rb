@@ -1,5 +1,7 @@
 module Ecru
   # A scope of threads: none outlives wait; the first failure cancels the others. limit: so many at once. supervisor: a failure does not cancel.
+  #
+  # It is not C's own group, as Java's is: that is cancelled when who waits for it is, and Ruby ends a wait for each signal and Timeout, to go on after it.
   class Group
     attr_reader :token, :errors
 
@@ -34,6 +36,7 @@ module Ecru
 
     # Waits for all. Raises the first failure. Who is cancelled meanwhile cancels them and waits on.
     def wait
+      raise Ecru.error(Core::EDEADLK) if Thread.current.thread_variable_get(:ecru_group).equal?(self)
       begin
         @running.wait
         @waited = true
@@ -79,6 +82,7 @@ module Ecru
     end
 
     def run(arguments, block)
+      Thread.current.thread_variable_set(:ecru_group, self)
       Thread.current.report_on_exception = false
       @token.under { Thread.handle_interrupt(Object => :immediate) { block.call(*arguments) } }
     rescue Exception => problem # rubocop:disable Lint/RescueException
