@@ -126,8 +126,9 @@ void ecru_lua_chan_clear(lua_State *L, int chan) {
     ecru_lua_before(L, u_);             \
     ecru_lua_chan_enter(c);             \
     (status) = (call);                  \
-    ecru_lua_after(L, u_); /* first */  \
+    ecru_lua_woken(L, u_);              \
     ecru_lua_chan_leave(L, 1, c);       \
+    ecru_lua_goes_on(L, u_);            \
   } while (ecru_lua_again(L, &(status)))
 
 static int policy_of(lua_State *L, int argument) {

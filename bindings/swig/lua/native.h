@@ -27,6 +27,7 @@ typedef struct universe { // outlives the state while there are goroutines
   bool stale;            // objects were made that are newer than what ends it
   bool counted;          // among those that need the runtime
   bool closing, dead;    // the state is being closed; its goroutines are not to run Lua any more
+  bool gone;             // its memory is, or will be before anybody waits again
   lua_State *ran;        // the thread that ran last
   bool unsettled;        // it has not been told to LuaJIT's VM
   ecru_token *token;     // above all of its goroutines'
@@ -66,21 +67,32 @@ static inline void ecru_lua_runs(lua_State *L, universe *u) {
   u->ran = L;
   u->unsettled = false;
 }
-void ecru_lua_after_end(universe *u);
+void ecru_lua_after_end(lua_State *L, universe *u);
+void ecru_lua_vanish(universe *u);
 void ecru_lua_freshen(lua_State *L, universe *u);
 /// Around whatever may wait; the first as ecru_lua_may_wait.
 static inline void ecru_lua_before(lua_State *L, universe *u) {
   ecru_lua_may_wait(L, u);
   ecru_lua_runs(L, u);
 }
-static inline void ecru_lua_after(lua_State *L, universe *u) {
-  if (u->closing) ecru_lua_after_end(u);
+/// The first thing after a wait: what was entered for it is left next.
+static inline void ecru_lua_woken(lua_State *L, universe *u) {
+  if (u->gone) ecru_lua_vanish(u);
   u->unsettled |= u->ran != L;
   u->ran = L;
+}
+/// Then, with nothing entered: does not return to one whom the state's end ends.
+static inline void ecru_lua_goes_on(lua_State *L, universe *u) {
+  if (u->closing) ecru_lua_after_end(L, u);
   if (u->stale) ecru_lua_freshen(L, u);
 }
+/// Both, for what has entered nothing.
+static inline void ecru_lua_after(lua_State *L, universe *u) {
+  ecru_lua_woken(L, u);
+  ecru_lua_goes_on(L, u);
+}
 void ecru_lua_tell_vm(lua_State *L, universe *u);
-/// After ecru_lua_after, before anything that may raise an error.
+/// After ecru_lua_woken, before anything that may raise an error.
 static inline void ecru_lua_settle(lua_State *L, universe *u) {
   if (u->unsettled) ecru_lua_tell_vm(L, u);
 }

@@ -176,10 +176,11 @@ static int do_select(lua_State *L) {
   do {
     ecru_lua_runs(L, u);
     picked = ecru_select_until(s.cases, s.count, flags, deadline);
-    ecru_lua_after(L, u);
+    ecru_lua_woken(L, u);
   } while (ecru_lua_again(L, &picked));
   ecru_lua_settle(L, u);
   leave_all(&s, picked);
+  ecru_lua_goes_on(L, u);
   if (picked >= 0) return push_outcome(&s, picked);
   bool nothing = picked == ECRU_EAGAIN || (picked == ECRU_ETIMEDOUT && deadline != ECRU_FOREVER && ecru_check() == 0);
   if (!nothing) ecru_lua_raise(L, picked);

@@ -327,14 +327,16 @@ static int running(lua_State *L) {
 
 // ---- tasks -------------------------------------------------------------------------------------------------------------
 
-/// What waits for a task is inside it; whom the state's end ends never leaves.
+/// What waits for a task is inside it.
 static int join(lua_State *L, task *t) {
+  universe *u = t->head.home;
   int status;
   do {
-    ecru_lua_before(L, t->head.home);
+    ecru_lua_before(L, u);
     status = ecru_task_join(ecru_lua_task_enter(t), NULL, NULL);
-    ecru_lua_after(L, t->head.home);
+    ecru_lua_woken(L, u);
     ecru_lua_task_leave(t);
+    ecru_lua_goes_on(L, u);
   } while (ecru_lua_again(L, &status) && t->runner);
   return status == ECRU_EINTR ? 0 : status; // then it has ended
 }

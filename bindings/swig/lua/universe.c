@@ -1,7 +1,7 @@
 /// lua/universe.c: a state's goroutines, from the thread that becomes their host to the state's end.
 ///
 /// At the end (lua_close) the goroutines that are left are cancelled and may clean up, until none has ended for a second (GRACE). Who still waits then, or waits again, is
-/// ended where it wakes without running Lua any more. What does not wake even then (one that waits to have a mutex again after a condition, of somebody
+/// ended where it wakes, having left what it was waiting in, without running Lua any more. What does not wake even then (one that waits to have a mutex again after a condition, of somebody
 /// who was ended so) stays parked for ever: the host is not left.
 ///
 /// Finalizers run in the reverse order of their objects' making, so the one that does this must be newer than what the goroutines use: it is made anew
@@ -91,13 +91,19 @@ static void let_the_end_come(void) {
   (void)ecru_token_leave();
 }
 
-/// After a wait, while the state is being closed.
-void ecru_lua_after_end(universe *u) {
+/// Ends the calling goroutine, unless it is the one that closes the state. Nothing of the state's is touched.
+void ecru_lua_vanish(universe *u) {
   if (is_home(u)) return;
-  let_the_end_come();
-  if (!u->dead || u->count == 0) return;
   ecru_lua_ended(u);
   ecru_exit();
+}
+
+/// After a wait, while the state is being closed.
+void ecru_lua_after_end(lua_State *L, universe *u) {
+  if (is_home(u)) return;
+  let_the_end_come();
+  if (u->dead) ecru_lua_vanish(u);
+  ecru_lua_woken(L, u);
 }
 
 /// After a wait, if objects were made that are newer than what ends the universe.
@@ -218,7 +224,9 @@ static void give_back(universe *u) {
 /// Made before all of our objects, and so finalized after them.
 static int keeper_gc(lua_State *L) {
   holder *h = ecru_lua_test(L, 1, &keeper_tag, sizeof *h);
-  if (!h || !h->universe || h->universe->count > 0) return 0; // what could not be ended has what is left
+  if (!h || !h->universe) return 0;
+  h->universe->gone = true;
+  if (h->universe->count > 0) return 0; // what could not be ended has what is left
   give_back(h->universe);
   free(h->universe);
   h->universe = NULL;

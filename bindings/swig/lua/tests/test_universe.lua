@@ -196,3 +196,21 @@ test("what is left cleans up before its objects are finalized", function()
   end, told):join()
   equal(told:recv(), "clean")
 end)
+
+-- Each goes on in spite of every error until it is ended where it wakes, which is in a wait. valgrind looks for what it has not left.
+test("who is ended in a wait leaves what it waits in", function()
+  local function run(wait)
+    ecru.universe("local wait = ... local ecru = require 'ecru' local chan, token, semaphore = ecru.chan(), ecru.Token(), ecru.Semaphore(1) " ..
+      "ecru.go(function() while true do " .. wait .. " end end) ecru.sleep(0.001)"):join()
+  end
+  ecru.scope(function(group)
+    for _, wait in ipairs {
+      "local task = ecru.spawn(function() end) pcall(task.join, task)",
+      "pcall(chan.recv, chan)",
+      "pcall(chan.send, chan, {})",
+      "pcall(ecru.select, {chan, token, {send = chan, value = {}}})",
+      "local task = ecru.spawn(function() end) pcall(ecru.select, {chan, task})",
+      "pcall(semaphore.acquire, semaphore) pcall(token.wait, token)",
+    } do group:go(run, wait) end
+  end)
+end)
