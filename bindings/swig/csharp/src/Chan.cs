@@ -129,7 +129,7 @@ namespace Ecru {
     public LongChan(long? capacity = 0, Full full = Full.Wait, string name = null) : base(capacity, false, full, name) {}
     private LongChan(NativeChan native) : base(native) {}
 
-    /// <summary>A channel whose reference, an ecru_chan *, C code gives away.</summary>
+    /// <summary>A channel of int64_t whose reference, an ecru_chan *, C code gives away.</summary>
     public static LongChan At(long address) { return new LongChan(NativeChan.At(address, false)); }
     /// <summary>A reference for C code, which releases it.</summary>
     public long Retain() { return Native.Retain(); }
@@ -145,6 +145,12 @@ namespace Ecru {
   /// <summary>A channel of bytes, by copy, which goroutines of C can share.</summary>
   public sealed class ByteChan : AnyChan<byte[]> {
     public ByteChan(long? capacity = 0, Full full = Full.Wait, string name = null) : base(capacity, true, full, name) {}
+    private ByteChan(NativeChan native) : base(native) {}
+
+    /// <summary>As LongChan.At: elements are {char *data; size_t length}, of malloc, freed by who has received them.</summary>
+    public static ByteChan At(long address) { return new ByteChan(NativeChan.At(address, true)); }
+    /// <summary>As LongChan.Retain.</summary>
+    public long Retain() { return Native.Retain(); }
 
     public override void Send(byte[] value) { Native.SendBytes(value); }
     public override bool TrySend(byte[] value) { return Native.TrySendBytes(value); }

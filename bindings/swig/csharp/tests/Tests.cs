@@ -1,4 +1,4 @@
-// A plain runner: Tests.exe conformance <file> | others | handoff [how often]. Each public static method of a class of tests is one.
+// A plain runner: Tests.exe conformance <file> | others | handoff [how often] | peer <how often>. Each public static method of a class of tests is one.
 using System;
 using System.Collections.Generic;
 using System.Linq;
@@ -54,6 +54,10 @@ internal static class Program {
     if (arguments[0] == "handoff") {
       Handoff.Run(arguments.Length > 1 ? int.Parse(arguments[1]) : 20000);
       return;
+    }
+    if (arguments[0] == "peer") {
+      Peer.Run(int.Parse(arguments[1]));
+      Environment.Exit(0);
     }
     int count = arguments[0] == "conformance" ? Conform(arguments[1]) : Others();
     Console.WriteLine("{0} passed", count);

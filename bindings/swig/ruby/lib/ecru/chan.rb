@@ -82,7 +82,7 @@ module Ecru
       make(capacity, false, full, name)
     end
 
-    # A channel whose reference (an address of C's) C code gives away.
+    # A channel of int64_t whose reference (an address of C's, of an ecru_chan) C code gives away.
     def self.at(address) = allocate.tap { |chan| chan.instance_variable_set(:@native, Core::NativeChan.at(address, false)) }
     # The address of a reference for C code, which releases it.
     def retain = @native.retain
@@ -106,6 +106,11 @@ module Ecru
     def initialize(capacity = 0, full: :wait, name: nil)
       make(capacity, true, full, name)
     end
+
+    # As IntChan.at: elements are {char *data; size_t length}, of malloc, freed by who has received them.
+    def self.at(address) = allocate.tap { |chan| chan.instance_variable_set(:@native, Core::NativeChan.at(address, true)) }
+    # As IntChan#retain.
+    def retain = @native.retain
 
     def send(bytes) = @native.send_bytes(bytes)
     def try_send(bytes) = @native.try_send_bytes(bytes)

@@ -35,6 +35,17 @@ public final class ByteChan extends AnyChan implements Iterable<byte[]> {
     super(handle);
   }
 
+  /** The channel of C code, an {@code ecru_chan *} whose reference it gives away. Its elements are {@code {char *data; size_t length}}, of malloc, freed by
+   * who has received them. */
+  public static ByteChan at(long address) {
+    return new ByteChan(NativeChan.at(address, true));
+  }
+
+  /** A reference for C code, an {@code ecru_chan *} that it releases. Its elements are as in {@link #at}. */
+  public long retain() {
+    return handle.retain();
+  }
+
   /** Waits while there is neither a receiver nor room. */
   public void send(byte[] value) {
     handle.sendBytes(value);
