@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar
 
 from ecru import _native
+from ecru._own_methods import own_methods
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -15,6 +16,7 @@ T = TypeVar("T")
 ChanClosed = _native.Closed
 
 
+@own_methods
 class Chan(_native.Chan[T]):
     """A channel of objects of type T, first in, first out, for goroutines and threads alike.
 

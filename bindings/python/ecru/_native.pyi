@@ -1,5 +1,5 @@
 from collections.abc import Callable, Iterator, Sequence
-from types import FrameType, GenericAlias, TracebackType
+from types import FrameType, GenericAlias, MethodDescriptorType, TracebackType
 from typing import IO as IO_
 from typing import Any, Final, Generic, Literal, ParamSpec, SupportsFloat, TypeAlias, TypeVar, final, overload
 
@@ -14,6 +14,7 @@ _Full: TypeAlias = Literal["wait", "drop_newest", "drop_oldest", "fail"]
 
 implementation: Final[Literal["stacks", "threads"]]
 
+def method_of(type: type, method: MethodDescriptorType, /) -> MethodDescriptorType: ...
 def version() -> str: ...
 
 class Cancelled(BaseException):

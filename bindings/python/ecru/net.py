@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias, TypeVar
 
 from ecru import _native
 from ecru._native import Closed
+from ecru._own_methods import own_methods
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -122,6 +123,7 @@ class _Named(_native.IO):
         return f"<{type(self).__name__} closed>" if fd < 0 else f"<{type(self).__name__} {self.local()} fd={fd}>"
 
 
+@own_methods
 class Conn(_native.Stream, _Named):
     """A stream connection: dial() and Listener.accept() make them.
 
@@ -164,6 +166,7 @@ def _is_cut_off(error: ssl.SSLError) -> bool:
     return isinstance(error, ssl.SSLEOFError) or error.reason == "UNEXPECTED_EOF_WHILE_READING"
 
 
+@own_methods
 class TLSConn(Conn):
     """A connection under TLS; `tls` is its ssl.SSLObject (version, cipher, certificates, the ALPN protocol).
 
@@ -446,6 +449,7 @@ class TLSConn(Conn):
         super().close()
 
 
+@own_methods
 class Listener(_Named):
     """Takes connections; listen() makes them. A Unix socket's file is removed when it is closed."""
 
@@ -496,6 +500,7 @@ class Listener(_Named):
                 yield conn
 
 
+@own_methods
 class Datagram(_native.DatagramIO, _Named):
     """A datagram socket. recv() and send() are for one that dial_datagram() made."""
 

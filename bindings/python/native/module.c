@@ -10,7 +10,17 @@ static PyObject *native_version(PyObject *module, PyObject *unused) {
   return PyUnicode_FromString(ecru_version());
 }
 
+static PyObject *method_of(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+  (void)module;
+  if (count != 2 || !PyType_Check(args[0]) || !Py_IS_TYPE(args[1], &PyMethodDescr_Type)) return PyErr_SetString(PyExc_TypeError, "method_of(class, method in C)"), NULL;
+  PyTypeObject *type = (PyTypeObject *)args[0];
+  PyMethodDescrObject *method = (PyMethodDescrObject *)args[1];
+  if (!PyType_IsSubtype(type, method->d_common.d_type)) return PyErr_SetString(PyExc_TypeError, "method_of: of a class that inherits it"), NULL;
+  return PyDescr_NewMethod(type, method->d_method);
+}
+
 static PyMethodDef native_functions[] = {
+  {"method_of", (PyCFunction)(void (*)(void))method_of, METH_FASTCALL, PyDoc_STR("method_of(class, method) -> method\n\nThe method in C that the class inherits, as one of its own (see _own_methods).")},
   {"version", native_version, METH_NOARGS, PyDoc_STR("version() -> str\n\nThe runtime's version as \"major.minor.patch\".")},
   {NULL, NULL, 0, NULL},
 };

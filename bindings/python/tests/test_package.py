@@ -2,17 +2,21 @@
 
 import ctypes
 import importlib.resources
+import inspect
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import MethodDescriptorType
 from typing import Any
 
 import processes
 import pytest
 
 import ecru
+import ecru.net
 from ecru import _native
 
 IMPORT_IN_SUB_INTERPRETER = """
@@ -205,3 +209,27 @@ def test_modules_on_demand_are_found_beside_finders_of_the_old_kind() -> None:
     command = [sys.executable, "-c", OLD_FINDER]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.stdout == "good\n", done.stderr
+
+
+def public_classes() -> Iterator[type]:
+    for module in (ecru, ecru.net):
+        for name, value in vars(module).items():
+            if isinstance(value, type) and value.__module__.startswith("ecru") and not name.startswith("_"):
+                yield value
+
+
+@pytest.mark.skipif(ecru.implementation == "threads", reason="classes are written in Python")
+def test_methods_that_classes_inherit_from_c_are_their_own() -> None:
+    """CPython specialises calls of those only."""
+    for cls in public_classes():
+        for name in dir(cls):
+            method = inspect.getattr_static(cls, name)
+            if isinstance(method, MethodDescriptorType) and method.__objclass__.__module__.startswith("ecru"):
+                assert method.__objclass__ is cls, (cls, name)
+
+
+@pytest.mark.skipif(ecru.implementation == "threads", reason="classes are written in Python")
+def test_methods_of_others_stay_theirs() -> None:
+    for cls, method in [(ecru.Chan, str.join), (str, ecru.Chan.send), (ecru.Chan, len), (1, ecru.Chan.send)]:
+        with pytest.raises(TypeError, match="method_of"):
+            _native.method_of(cls, method)  # type: ignore[arg-type]

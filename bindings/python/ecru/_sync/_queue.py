@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from ecru import _native
 from ecru._native import Closed, Mutex, Semaphore
+from ecru._own_methods import own_methods
 from ecru._sync._waits import receives
 
 T = TypeVar("T")
@@ -24,6 +25,7 @@ else:
         """The queue is shut down: there was a put, or a get with nothing left."""
 
 
+@own_methods
 class Queue(_native.Queue[T]):
     """A queue as queue.Queue, first in, first out; maxsize <= 0: without bound.
 
@@ -60,6 +62,7 @@ def _check(timeout: float | None) -> None:
         raise ValueError("'timeout' must be a non-negative number")
 
 
+@own_methods
 class LifoQueue(Queue[T]):
     """A Queue from which the last item comes first."""
 
@@ -140,6 +143,7 @@ class LifoQueue(Queue[T]):
                     self.task_done()
 
 
+@own_methods
 class PriorityQueue(LifoQueue[T]):
     """A Queue from which the least item comes first; items must be comparable."""
 
