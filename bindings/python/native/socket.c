@@ -19,7 +19,10 @@ static ecru_py_mutex places_lock;
 static place *places;
 static int places_count;
 
-enum { IN_A_ROW_MAX = 64 }; // operations before others have their turn
+enum {
+  IN_A_ROW_MAX = 64,  // operations before others have their turn
+  LITTLE_BYTES = 8192 // more is dearer to copy than room for it is to be had and cut
+};
 
 // ---- handles -----------------------------------------------------------------------------------------------------------
 
@@ -97,6 +100,28 @@ bool ecru_py_give_up_stale(int fd) {
   give_up(stale); // makes blocking what it had made non-blocking
   if (flags >= 0) (void)fcntl(fd, F_SETFL, flags);
   return true;
+}
+
+// ---- arguments ---------------------------------------------------------------------------------------------------------
+
+/// returns: 0; -1 with an exception.
+static int parse_int(PyObject *number, int *out) {
+  long value = PyLong_AsLong(number);
+  if (value == -1 && PyErr_Occurred()) return -1;
+  if (value < INT_MIN || value > INT_MAX) return PyErr_SetString(PyExc_OverflowError, "Python int too large to convert to C int"), -1;
+  *out = (int)value;
+  return 0;
+}
+
+static int parse_size(PyObject *number, Py_ssize_t *out) {
+  *out = PyNumber_AsSsize_t(number, PyExc_OverflowError);
+  return *out == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
+/// Only ecru.patch calls these.
+static bool has_all(Py_ssize_t count, Py_ssize_t wanted) {
+  if (count != wanted) PyErr_Format(PyExc_TypeError, "%zd arguments given, %zd wanted", count, wanted);
+  return count == wanted;
 }
 
 // ---- waiting -----------------------------------------------------------------------------------------------------------
@@ -209,37 +234,53 @@ static int64_t receive(int fd, void *buffer, size_t most, int flags, const patie
   return receive_directly(fd, buffer, most, flags, l);
 }
 
-static PyObject *socket_recv(PyObject *module, PyObject *args) {
-  (void)module;
-  int fd, flags;
-  Py_ssize_t most;
-  PyObject *timeout;
-  patience l;
-  if (!PyArg_ParseTuple(args, "inOi:recv", &fd, &most, &timeout, &flags) || parse_patience(&l, timeout, flags) < 0) return NULL;
-  if (most < 0) return PyErr_SetString(PyExc_ValueError, "negative buffersize in recv"), NULL;
+/// As ecru_py_io_recv does, through what all reads of the thread have in common.
+static PyObject *recv_little(int fd, home *h, Py_ssize_t most, int flags, const patience *l) {
+  int64_t got = receive(fd, h->read, (size_t)most, flags, l);
+  return got < 0 ? raise_status(l, got) : PyBytes_FromStringAndSize(h->read, (Py_ssize_t)got); // before anybody else reads
+}
+
+static PyObject *recv_much(int fd, Py_ssize_t most, int flags, const patience *l) {
   PyObject *data = PyBytes_FromStringAndSize(NULL, most);
   if (!data) return NULL;
-  int64_t got = receive(fd, PyBytes_AS_STRING(data), (size_t)most, flags, &l);
+  int64_t got = receive(fd, PyBytes_AS_STRING(data), (size_t)most, flags, l);
   if (got < 0) {
     Py_DECREF(data);
-    return raise_status(&l, got);
+    return raise_status(l, got);
   }
   if (got != most) (void)_PyBytes_Resize(&data, (Py_ssize_t)got);
   return data;
 }
 
-static PyObject *socket_recv_into(PyObject *module, PyObject *args) {
+static PyObject *socket_recv(PyObject *module, PyObject *const *args, Py_ssize_t count) {
   (void)module;
   int fd, flags;
   Py_ssize_t most;
-  PyObject *timeout;
+  patience l;
+  if (!has_all(count, 4) || parse_int(args[0], &fd) < 0 || parse_size(args[1], &most) < 0 || parse_int(args[3], &flags) < 0) return NULL;
+  if (parse_patience(&l, args[2], flags) < 0) return NULL;
+  if (most < 0) return PyErr_SetString(PyExc_ValueError, "negative buffersize in recv"), NULL;
+  home *h = most <= LITTLE_BYTES && flags == 0 ? ecru_py_home() : NULL; // with MSG_TRUNC more than that is said to have come
+  return h ? recv_little(fd, h, most, flags, &l) : recv_much(fd, most, flags, &l);
+}
+
+static int parse_room(PyObject *buffer, Py_buffer *view) {
+  if (PyObject_GetBuffer(buffer, view, PyBUF_WRITABLE) == 0) return 0;
+  return PyErr_Format(PyExc_TypeError, "recv_into() argument 1 must be read-write bytes-like object, not %.50s", Py_TYPE(buffer)->tp_name), -1;
+}
+
+static PyObject *socket_recv_into(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+  (void)module;
+  int fd, flags;
+  Py_ssize_t most;
   Py_buffer view;
   patience l;
-  if (!PyArg_ParseTuple(args, "iw*nOi:recv_into", &fd, &view, &most, &timeout, &flags)) return NULL;
+  if (!has_all(count, 5) || parse_int(args[0], &fd) < 0 || parse_size(args[2], &most) < 0 || parse_int(args[4], &flags) < 0) return NULL;
+  if (parse_room(args[1], &view) < 0) return NULL;
   const char *wrong = most < 0 ? "negative buffersize in recv_into" : most > view.len ? "buffer too small for requested bytes" : NULL;
   if (wrong) PyErr_SetString(PyExc_ValueError, wrong);
   int64_t got = -1;
-  bool good = !wrong && parse_patience(&l, timeout, flags) == 0;
+  bool good = !wrong && parse_patience(&l, args[3], flags) == 0;
   if (good) got = receive(fd, view.buf, (size_t)(most ? most : view.len), flags, &l);
   PyBuffer_Release(&view);
   return !good ? NULL : got < 0 ? raise_status(&l, got) : PyLong_FromLongLong(got);
@@ -270,21 +311,21 @@ static int64_t transmit_all(int fd, const char *data, size_t bytes, int flags, c
   return 0;
 }
 
-static PyObject *send_out(PyObject *args, bool all) {
+static PyObject *send_out(PyObject *const *args, Py_ssize_t count, bool all) {
   int fd, flags;
-  PyObject *timeout;
   Py_buffer view;
   patience l;
-  if (!PyArg_ParseTuple(args, "iy*Oi:send", &fd, &view, &timeout, &flags)) return NULL;
+  if (!has_all(count, 4) || parse_int(args[0], &fd) < 0 || parse_int(args[3], &flags) < 0) return NULL;
+  if (PyObject_GetBuffer(args[1], &view, PyBUF_SIMPLE) < 0) return NULL;
   int64_t sent = -1;
-  bool good = parse_patience(&l, timeout, flags) == 0;
+  bool good = parse_patience(&l, args[2], flags) == 0;
   if (good) sent = (all ? transmit_all : transmit)(fd, view.buf, (size_t)view.len, flags, &l);
   PyBuffer_Release(&view);
   if (!good) return NULL;
   return sent < 0 ? raise_status(&l, sent) : all ? Py_NewRef(Py_None) : PyLong_FromLongLong(sent);
 }
-static PyObject *socket_send(PyObject *module, PyObject *args) { return (void)module, send_out(args, false); }
-static PyObject *socket_sendall(PyObject *module, PyObject *args) { return (void)module, send_out(args, true); }
+static PyObject *socket_send(PyObject *module, PyObject *const *args, Py_ssize_t count) { return (void)module, send_out(args, count, false); }
+static PyObject *socket_sendall(PyObject *module, PyObject *const *args, Py_ssize_t count) { return (void)module, send_out(args, count, true); }
 
 // ---- the rest ----------------------------------------------------------------------------------------------------------
 
@@ -336,10 +377,10 @@ static PyObject *socket_is_kept(PyObject *module, PyObject *descriptor) {
 }
 
 static PyMethodDef functions[] = {
-  {"socket_recv", socket_recv, METH_VARARGS, PyDoc_STR("socket_recv(fd, bytes, timeout, flags) -> bytes\n\ntimeout: seconds, 0: not at all, None: for ever.")},
-  {"socket_recv_into", socket_recv_into, METH_VARARGS, PyDoc_STR("socket_recv_into(fd, buffer, bytes, timeout, flags) -> int\n\nbytes 0: as many as there is room for.")},
-  {"socket_send", socket_send, METH_VARARGS, PyDoc_STR("socket_send(fd, data, timeout, flags) -> int")},
-  {"socket_sendall", socket_sendall, METH_VARARGS, PyDoc_STR("socket_sendall(fd, data, timeout, flags) -> None\n\ntimeout: for all of it.")},
+  {"socket_recv", (PyCFunction)(void (*)(void))socket_recv, METH_FASTCALL, PyDoc_STR("socket_recv(fd, bytes, timeout, flags) -> bytes\n\ntimeout: seconds, 0: not at all, None: for ever.")},
+  {"socket_recv_into", (PyCFunction)(void (*)(void))socket_recv_into, METH_FASTCALL, PyDoc_STR("socket_recv_into(fd, buffer, bytes, timeout, flags) -> int\n\nbytes 0: as many as there is room for.")},
+  {"socket_send", (PyCFunction)(void (*)(void))socket_send, METH_FASTCALL, PyDoc_STR("socket_send(fd, data, timeout, flags) -> int")},
+  {"socket_sendall", (PyCFunction)(void (*)(void))socket_sendall, METH_FASTCALL, PyDoc_STR("socket_sendall(fd, data, timeout, flags) -> None\n\ntimeout: for all of it.")},
   {"socket_wait", socket_wait, METH_VARARGS, PyDoc_STR("socket_wait(fd, writes, timeout) -> None\n\nTimeoutError: not in time; BlockingIOError: timeout is 0.")},
   {"socket_begin", socket_begin, METH_O, PyDoc_STR("socket_begin(fd) -> bool\n\nA new socket object; whether an older one of this number had not been ended.")},
   {"socket_end", socket_end, METH_O, PyDoc_STR("socket_end(fd) -> None\n\nIt is about to be closed or given away: who waits gets OSError (EBADF).")},

@@ -255,6 +255,7 @@ def _sendfile_use_sendfile(self: socket.socket, *args: Any, **kwargs: Any) -> in
 _init = socket.socket.__init__
 _detach = socket.socket.detach
 _sendfile = socket.socket._sendfile_use_sendfile  # type: ignore[attr-defined]
+_ASKED_EACH_TIME = ("fileno", "gettimeout") if _native.implementation == "stacks" else ()
 _METHODS = (
     *(
         __init__,
@@ -276,5 +277,7 @@ _METHODS = (
 def install(registry: Registry) -> None:
     """Changes the methods of socket.socket that may wait, and gives makefile files that goroutines may share."""
     registry.replace(socket, "io", _buffered.names())
+    for name in _ASKED_EACH_TIME:
+        registry.replace(socket.socket, name, _native.method_of(socket.socket, getattr(_base, name)))
     for method in _METHODS:
         registry.replace_if_there(socket.socket, method.__name__, method)
