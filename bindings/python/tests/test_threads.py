@@ -21,7 +21,9 @@ def in_threads(code: str) -> str:
     """What a program says where goroutines are threads."""
     environment = {**os.environ, "ECRU_PYTHON_BACKEND": "threads"}
     command = [sys.executable, "-X", "faulthandler", "-c", code]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=40, check=True).stdout
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
 
 def names(module: object) -> set[str]:
@@ -97,6 +99,91 @@ for patches in (False, True):
 print(said)
 """
     assert in_threads(program) == "[True, 7]\n"
+
+
+# An error is raised where the interpreter calls handlers of signals: at every call, and after every return from C.
+INTERRUPTING = """
+import itertools, sys, threading, ecru
+from ecru import _native as native
+from ecru._abi import lib
+class Interrupted(Exception): pass
+def interrupted_at(place, call):
+    "Whether there was such a place: calls are counted from 1."
+    left = place
+    def count(frame, event, argument):
+        nonlocal left
+        left -= event in ("call", "c_return") and frame.f_code is not code
+        if left == 0:
+            sys.setprofile(None)
+            raise Interrupted
+    code = interrupted_at.__code__
+    sys.setprofile(count)
+    try: call()
+    except Interrupted: return True
+    finally: sys.setprofile(None)
+    return False
+def none_is_left():
+    while native.goroutine_count(): native.sleep(0.0001)
+native.spawn(int).join()
+outer = lib.ecru_token_current()
+def everywhere(call, *checks):
+    for place in itertools.count(1):
+        if not interrupted_at(place, call): break
+        assert lib.ecru_token_current() == outer, place
+        with native.Token(timeout=20):
+            for check in checks: check()
+    print(place > 10)
+"""
+INTERRUPTED = {
+    "a crew whose goroutine waits": """
+def begin():
+    crew.start(chan.recv)
+def all_end():
+    chan.close()
+    crew.wait()
+    begin_anew()
+def begin_anew():
+    global crew, chan
+    crew, chan = native.Crew(), native.Chan()
+begin_anew()
+everywhere(begin, all_end, none_is_left)
+""",
+    "a crew whose goroutine ends": """
+def wait():
+    crew = native.Crew()
+    crew.start(int)
+    crew.wait()
+everywhere(wait, none_is_left)
+""",
+    "a task": "everywhere(lambda: native.spawn(int), none_is_left)",
+    "a lock": """
+def give_up():
+    lock = native.Lock()
+    lock.acquire()
+    assert not lock.acquire(timeout=0.0001)
+everywhere(give_up)
+""",
+    "a mutex": """
+def take():
+    with mutex: pass
+mutex = native.Mutex()
+everywhere(lambda: [take() for _ in range(10)], take)
+""",
+    "a descriptor with a timeout": """
+import socket
+a, b = socket.socketpair()
+io = native.IO(a.detach())
+def give_up():
+    try: io.recv(1, timeout=0.0001)
+    except TimeoutError: pass
+everywhere(give_up)
+""",
+}
+
+
+@pytest.mark.parametrize("name", INTERRUPTED)
+def test_wherever_an_interruption_comes_nothing_stays_undone(name: str) -> None:
+    assert in_threads(INTERRUPTING + INTERRUPTED[name]) == "True\n"
 
 
 def test_what_is_listed_as_different_exists() -> None:

@@ -87,6 +87,16 @@ def instant(seconds: SupportsFloat | None) -> int:
     return now
 
 
+def leave_to(token: Any) -> None:
+    """Ends the caller's scopes that have begun since this was its current token.
+
+    What begins one takes the current token before, and leaves to it whatever happens: the handler of a signal may raise
+    when the scope has begun, and the call that began it has not returned. Or in here: so it is called twice.
+    """
+    while lib.ecru_token_current() != token and lib.ecru_token_leave() == 0:
+        pass
+
+
 class _Here(threading.local):
     """The calling thread's."""
 

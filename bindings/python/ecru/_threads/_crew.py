@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ecru._abi import ffi, lib
-from ecru._threads._base import FOREVER, fail, wait
+from ecru._threads._base import FOREVER, fail, leave_to, wait
 from ecru._threads._lock import Mutex
 from ecru._threads._task import Task, new_task, start_task, tell_unraisable
 from ecru._threads._token import Token
@@ -18,14 +19,6 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-def _waitgroup() -> Any:
-    out = ffi.new("ecru_waitgroup **")
-    status = lib.ecru_waitgroup_create(out)
-    if status != 0:
-        fail(status)
-    return ffi.gc(out[0], lib.ecru_waitgroup_destroy)
-
-
 class Crew:
     """Crew(failed=None)
 
@@ -34,14 +27,13 @@ class Crew:
     """
 
     __module__ = "ecru"
-    __slots__ = ("__weakref__", "_count", "_failed", "_mutex", "_over", "_running", "_telling", "_token")
+    __slots__ = ("__weakref__", "_failed", "_over", "_running", "_starting", "_telling", "_token")
 
-    _count: int
     _failed: Callable[[Task[Any], BaseException], object] | None
-    _mutex: Mutex
     _over: bool
-    _running: Any
-    _telling: Mutex
+    _running: dict[int, Any]  # the tasks' handles by their numbers; None: it is being started
+    _starting: Any  # guards that nobody begins once it is over
+    _telling: Any
     _token: Token
 
     def __new__(cls, failed: Callable[[Task[Any], BaseException], object] | None = None) -> Self:
@@ -50,9 +42,8 @@ class Crew:
         crew = object.__new__(cls)
         crew._failed = failed
         crew._token = Token()
-        crew._running = _waitgroup()
-        crew._mutex, crew._telling = Mutex(), Mutex()
-        crew._count, crew._over = 0, False
+        crew._starting, crew._telling = Mutex(), Mutex()
+        crew._running, crew._over = {}, False
         return crew
 
     @property
@@ -69,27 +60,30 @@ class Crew:
         if status != 0:
             fail(status)
         task: Task[T] = new_task(f, args, kwargs)
-        task._ended = self._has_ended
-        with self._mutex:
-            if self._over:
-                raise RuntimeError("it has ended")
-            self._count += 1
-            lib.ecru_waitgroup_add(self._running, 1)
-        try:
-            start_task(task, self._token._handle)
-        except BaseException:
-            self._leave()
-            raise
+        task._crew = self
+        start_task(task, self._token._handle)
         return task
 
-    def _has_ended(self, task: Task[Any] | None, error: BaseException | None) -> bool:
-        """task: one that is about to end, with the error; None: one that has.
+    # The three that the goroutine is begun, started and ended with. Each is done in one step or undone by the last one,
+    # which may be called twice: wherever the handler of a signal raises, nobody is waited for who does not run.
 
-        Returns whether it was told: then it is its owner who raises the error.
-        """
-        if task is None:
-            self._leave()
-            return False
+    def enter(self, number: int) -> None:
+        """One is about to be started. RuntimeError: it is too late."""
+        with self._starting:
+            if self._over:
+                raise RuntimeError("it has ended")
+            self._running[number] = None
+
+    def has_started(self, number: int, handle: Any) -> None:
+        """It has been, but does not run yet."""
+        self._running[number] = handle
+
+    def leave(self, number: int) -> None:
+        """It has ended, or was not started after all."""
+        self._running.pop(number, None)
+
+    def tell(self, task: Task[Any], error: BaseException | None) -> bool:
+        """Of one that is about to end. Returns whether its error was told: then it is its owner who raises it."""
         failed = self._failed
         if error is None or failed is None:
             return False
@@ -104,28 +98,35 @@ class Crew:
         finally:
             del task, error
 
-    def _leave(self) -> None:
-        with self._mutex:
-            self._count -= 1
-            lib.ecru_waitgroup_done(self._running)
-
     def wait(self) -> None:
         """Parks until all have ended, also those they start meanwhile, whatever the current token; then it is over.
 
         Raises what a signal handler does.
         """
-        while not self._end():
+        outer = lib.ecru_token_current()
+        try:
             lib.ecru_shield_enter(FOREVER)
+            while not self._end():
+                for handle in list(self._running.values()):
+                    self._join(handle)
+        finally:
             try:
-                status = wait(lib.ecru_waitgroup_wait, self._running)
+                leave_to(outer)
             finally:
-                lib.ecru_token_leave()
-            if status != 0:
-                fail(status)
+                leave_to(outer)
         self._failed = None
+
+    @staticmethod
+    def _join(handle: Any) -> None:
+        if handle is None:
+            time.sleep(0)
+            return
+        status = wait(lib.ecru_task_join, handle, ffi.NULL, ffi.NULL)
+        if status != 0:
+            fail(status)
 
     def _end(self) -> bool:
         """Ends it if nobody runs."""
-        with self._mutex:
-            self._over = self._over or self._count == 0
+        with self._starting:
+            self._over = self._over or not self._running
             return self._over

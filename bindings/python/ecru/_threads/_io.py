@@ -19,6 +19,7 @@ from ecru._threads._base import (
     fail,
     here,
     instant,
+    leave_to,
     wait,
     wait_for_effect,
 )
@@ -209,13 +210,17 @@ def _within(timeout: _Seconds) -> Iterator[None]:
     until = instant(timeout)
     if here.home is None:
         enter_by_itself[0]()  # the first has a token of its own
-    status = lib.ecru_deadline_enter(until)
-    if status != 0:
-        fail(status)
+    outer = lib.ecru_token_current()
     try:
+        status = lib.ecru_deadline_enter(until)
+        if status != 0:
+            fail(status)
         yield
     finally:
-        lib.ecru_token_leave()
+        try:
+            leave_to(outer)
+        finally:
+            leave_to(outer)
 
 
 @contextmanager

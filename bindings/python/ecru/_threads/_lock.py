@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from _thread import get_ident
+from _thread import allocate_lock, get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ecru._abi import ffi, lib
-from ecru._threads._base import EAGAIN, ETIMEDOUT, FOREVER, enter_by_itself, fail, here, wait
+from ecru._threads._base import EAGAIN, ETIMEDOUT, FOREVER, enter_by_itself, fail, here, leave_to, wait
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -38,15 +38,19 @@ def limit_of(blocking: bool, timeout: float | None) -> float:
 
 def _take_within(semaphore: Any, seconds: float) -> int:
     """A status; EAGAIN: not in time."""
-    status: int = lib.ecru_deadline_enter(lib.ecru_after(int(seconds * 1e9)))
-    if status != 0:
-        return status
+    outer = lib.ecru_token_current()
     try:
+        status: int = lib.ecru_deadline_enter(lib.ecru_after(int(seconds * 1e9)))
+        if status != 0:
+            return status
         status = wait(lib.ecru_semaphore_acquire, semaphore, 1)
         mine = lib.ecru_token_current()
         expired = status == ETIMEDOUT and lib.ecru_token_origin(mine) == lib.ecru_token_id(mine)
     finally:
-        lib.ecru_token_leave()
+        try:
+            leave_to(outer)
+        finally:
+            leave_to(outer)
     return EAGAIN if expired else status
 
 
@@ -67,8 +71,9 @@ def _take_shielded(semaphore: Any) -> None:
     if take(semaphore, False, 0):
         return
     raised: BaseException | None = None
-    lib.ecru_shield_enter(FOREVER)
+    outer = lib.ecru_token_current()
     try:
+        lib.ecru_shield_enter(FOREVER)
         while True:
             try:
                 take(semaphore, True, -1)
@@ -76,7 +81,10 @@ def _take_shielded(semaphore: Any) -> None:
             except BaseException as error:
                 raised = error
     finally:
-        lib.ecru_token_leave()
+        try:
+            leave_to(outer)
+        finally:
+            leave_to(outer)
     try:
         if raised is not None:
             raise raised
@@ -100,27 +108,21 @@ class _Single:
         self._semaphore = _handle()
 
 
-class Mutex(_Single):
+class Mutex:
     """Mutex()
 
     Guards a few statements that never park. Taking it is no cancellation point: what it guards must be done also by who
     is cancelled.
+
+    A lock of the interpreter's own, which takes and gives it in one step: an error that the handler of a signal raises
+    leaves it neither held nor free where it should not be.
     """
 
     __module__ = "ecru"
     __slots__ = ()
 
-    def __enter__(self) -> None:
-        try:
-            _take_shielded(self._semaphore)
-        except BaseException:
-            lib.ecru_semaphore_release(self._semaphore, 1)  # the block is not entered
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
-    ) -> None:
-        lib.ecru_semaphore_release(self._semaphore, 1)
+    def __new__(cls) -> Any:
+        return allocate_lock()
 
 
 class Acquired:

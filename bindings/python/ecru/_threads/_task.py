@@ -11,12 +11,15 @@ from contextvars import Context, copy_context
 from importlib import import_module
 from itertools import count
 from types import GenericAlias, SimpleNamespace, TracebackType
-from typing import Any, Generic, NoReturn, ParamSpec, SupportsFloat, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, SupportsFloat, TypeVar, cast
 from weakref import WeakSet
 
 from ecru._abi import ffi, lib
 from ecru._threads._base import Cancelled, fail, here, instant, wait
 from ecru._threads._home import Home, ensure_home
+
+if TYPE_CHECKING:
+    from ecru._threads._crew import Crew
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -35,8 +38,8 @@ class Task(Generic[T]):
     __slots__ = (
         "__weakref__",
         "_call",
+        "_crew",
         "_done",
-        "_ended",
         "_error",
         "_handle",
         "_home",
@@ -47,8 +50,8 @@ class Task(Generic[T]):
     )
 
     _call: tuple[Context, Callable[..., T], tuple[Any, ...], dict[str, Any]] | None
+    _crew: Crew | None
     _done: bool
-    _ended: Callable[[Task[Any] | None, BaseException | None], bool] | None  # a crew's, told twice
     _error: BaseException | None
     _handle: Any
     _home: Home
@@ -248,8 +251,8 @@ def _run(key: int) -> None:
     sys.setprofile(None)
     if here.home is not home:
         _end_child(task)
-    ended, task._ended = task._ended, None
-    if ended is None or not ended(task, task._error):
+    crew, task._crew = task._crew, None
+    if crew is None or not crew.tell(task, task._error):
         _end_all(task, home)
     task._done = True
     if task._handle is None:  # nobody can ask for it
@@ -261,8 +264,8 @@ def _run(key: int) -> None:
     _forget_thread()
     home.alive.discard(key)
     del task  # as in _call
-    if ended is not None:
-        ended(None, None)
+    if crew is not None:
+        crew.leave(key)
 
 
 @ffi.callback("int (void *, void **)")  # type: ignore[untyped-decorator, unused-ignore]
@@ -279,7 +282,7 @@ def new_task(f: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[s
     if getattr(getattr(f, "__code__", None), "co_flags", 0) & _COROUTINE:
         raise TypeError(f"a plain function is needed, not {f!r}: ecru.aio.run(f(...)) runs a coroutine")
     task: Task[Any] = object.__new__(cast(type[Task[Any]], Task))
-    task._ended = task._error = task._handle = task._name = task._result = None
+    task._crew = task._error = task._handle = task._name = task._result = None
     task._done = task._observed = False
     task._id = 0
     task._home = home
@@ -293,9 +296,11 @@ def _start(task: Task[T], options: Any, wanted: bool) -> None:
     wanted: it gets a handle.
     """
     key, out = next(_keys), ffi.new("ecru_task **")
-    alive = task._home.alive
+    alive, crew = task._home.alive, task._crew
     try:
         _starting[key] = None
+        if crew is not None:
+            crew.enter(key)
         alive.add(key)
         status = lib.ecru_spawn_with(out, options, _begin, ffi.cast("void *", key))
         if status != 0:
@@ -303,10 +308,14 @@ def _start(task: Task[T], options: Any, wanted: bool) -> None:
         handle = ffi.gc(out[0], lib.ecru_task_release)
         if wanted:
             task._handle, task._id = handle, lib.ecru_task_id(handle)
+        if crew is not None:
+            crew.has_started(key, handle)
         _starting[key] = task
     except BaseException:
         if _starting.pop(key, False) is not False:
             alive.discard(key)
+            if crew is not None:
+                crew.leave(key)
         raise
 
 
