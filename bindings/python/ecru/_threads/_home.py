@@ -37,7 +37,7 @@ class _State:
         self.homes: dict[int, Home] = {}  # by their thread's native id
         self.mutex = threading.Lock()
         self.is_ours = False  # the runtime was started with our options
-        self.forked_in_scope = False
+        self.forked_in: Any = None  # a child, forked in a home that it has not entered again: that home's token
         self.host_of_threads: Home | None = None  # in which threads that are no homes start goroutines
         self.deadlock_hook: Callable[[], Any] | None = None
         self.entered_hook: Callable[[], Any] | None = None
@@ -101,7 +101,7 @@ class Home:
         self.ident = get_ident()
         self.thread_id = threading.get_native_id()
         self.id = 0
-        self.goes_on = _state.forked_in_scope
+        self.goes_on = _state.forked_in is not None
         self.token: Any = None
         self.host: Any = None
         self.pending: BaseException | None = None  # to be raised in the first
@@ -120,9 +120,8 @@ class Home:
         hooks.interrupted = ffi.cast("void (*)(void *)", ffi.addressof(lib, "ecru_host_interrupt"))
         _start_runtime()
         lib.ecru_set_deadlock_hook(_tell_deadlock, ffi.NULL)
-        _state.forked_in_scope = False
         if self.goes_on:
-            self.token = ffi.gc(lib.ecru_token_retain(lib.ecru_token_current()), lib.ecru_token_release)
+            self.token, _state.forked_in = _state.forked_in, None
         else:
             self.token = token_of([lib.ecru_token_background()], FOREVER)
         status = lib.ecru_host_enter(hooks)
@@ -305,12 +304,14 @@ def cancel_home() -> None:
     old = home.token
     while here.is_first and lib.ecru_token_current() != old and lib.ecru_token_leave() == 0:
         pass  # what the first has left open is over: it is not to reach the end of its home
-    outermost = here.is_first and lib.ecru_token_current() == old and not home.goes_on
+    entered = lib.ecru_token_current() == old
+    outermost = here.is_first and (entered or home.goes_on)
     if outermost:
         home.token = token_of([lib.ecru_token_background()], FOREVER)
     lib.ecru_token_cancel(old, 0)
     if outermost:
-        lib.ecru_token_leave()
+        if entered:  # there is none to leave if a goroutine has forked
+            lib.ecru_token_leave()
         lib.ecru_token_enter(home.token)
 
 
@@ -386,7 +387,7 @@ def restart_in_child() -> bool:
     """In a forked child: the runtime starts anew at the next use. False: it was not up."""
     if lib.ecru_restart_in_child() != 0:
         return False
-    _state.forked_in_scope = here.home is not None
+    _state.forked_in = None if here.home is None else here.home.token
     _state.homes, _state.mutex = {}, threading.Lock()
     _state.is_ours = False
     adopts, _state.host_of_threads = _state.host_of_threads is not None, None
