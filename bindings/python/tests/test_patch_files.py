@@ -148,8 +148,11 @@ def test_the_file_of_a_descriptor_is_otherwise_as_the_builtins() -> None:
     with open(os.open(os.devnull, os.O_RDWR), "r+") as file:
         assert (file.read(), file.write("both"), file.mode) == ("", 4, "r+")
     asks, answers = os.pipe()
-    with pytest.raises(io.UnsupportedOperation), open(asks, "r+b"):
+    seeks = os.dup(asks)
+    with pytest.raises(io.UnsupportedOperation), open(seeks, "r+b"):
         pass
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.close(seeks)  # the file was there before its buffer was not
     with pytest.raises(ValueError, match="invalid mode"), open(asks, "nonsense"):
         pass
     with open(asks, "rb", closefd=False) as kept:

@@ -40,8 +40,11 @@ def open(
     """As the builtin."""
     if not isinstance(file, int) or not _waits(file):
         return _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
-    like = _open(file, mode, buffering, encoding, errors, newline, False, opener)  # says what is wrong
-    if isinstance(getattr(like, "buffer", like), io.BufferedRandom):  # only what seeks, and so never waits, is for both
+    try:
+        like = _open(file, mode, buffering, encoding, errors, newline, False, opener)
+    except Exception:
+        like = None  # the original says what is wrong, and closes what it would close
+    if like is None or isinstance(getattr(like, "buffer", like), io.BufferedRandom):  # what seeks never waits
         return _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
     raw = WaitingIO(file, mode.translate({ord("b"): None, ord("t"): None}), closefd)
     if isinstance(like, io.FileIO):
