@@ -2,12 +2,52 @@ using System;
 using System.Threading;
 
 namespace Ecru {
-  /// <summary>What the caller does until it is disposed of is under a token, a timeout or a shield: using (Scope.Timeout(t)) { ... }.</summary>
+  /// <summary>
+  /// What the caller does until it is disposed of is under a token, a timeout or a shield: using (Scope.Timeout(t)) { ... }. It belongs to its thread: what goes on
+  /// in another one after an await is not under it, and disposing of it there, or before one in it, is refused (EPERM).
+  /// </summary>
+  /// C knows scopes of threads, and an async method that waits gives its thread to others. The flow of such a method has its innermost scope in an
+  /// AsyncLocal, which tells when a thread changes to another flow: the scopes of the one are left and those of the other entered then.
   public sealed class Scope : IDisposable {
+    private static readonly AsyncLocal<Scope> innermost = new AsyncLocal<Scope>(FlowChanged);
+    [ThreadStatic] private static Scope entered; // the innermost that is entered now in the thread
     private readonly Thread owner = Thread.CurrentThread;
+    private readonly Scope outer = innermost.Value; // of the same flow; perhaps another thread's, or left meanwhile
+    private Token token;                            // while it is not entered
     private bool left;
 
-    private Scope() {}
+    /// What it is about has been entered.
+    private Scope() { innermost.Value = entered = this; }
+
+    /// It, or the next one around it, that can be entered in the calling thread.
+    private static Scope Here(Scope scope) {
+      while (scope != null && (scope.left || scope.owner != Thread.CurrentThread)) scope = scope.outer;
+      return scope;
+    }
+
+    private static bool IsAround(Scope scope, Scope inner) {
+      for (; inner != null; inner = Here(inner.outer))
+        if (inner == scope) return true;
+      return false;
+    }
+
+    private static void FlowChanged(AsyncLocalValueChangedArgs<Scope> change) {
+      if (!change.ThreadContextChanged) return;
+      Scope now = Here(change.CurrentValue);
+      while (entered != null && !IsAround(entered, now)) {
+        entered.token = Token.Current();
+        Core.LeaveScope();
+        entered = Here(entered.outer);
+      }
+      Enter(now);
+    }
+
+    private static void Enter(Scope scope) {
+      if (scope == entered) return;
+      Enter(Here(scope.outer));
+      scope.token.Enter();
+      entered = scope;
+    }
 
     /// <summary>It ends once the token fires.</summary>
     public static Scope Under(Token token) {
@@ -30,9 +70,11 @@ namespace Ecru {
 
     public void Dispose() {
       if (left) return;
-      if (owner != Thread.CurrentThread) throw Errors.Of(Core.EPERM);
+      if (entered != this) throw Errors.Of(Core.EPERM);
       left = true;
       Core.LeaveScope();
+      innermost.Value = outer;
+      entered = Here(outer);
     }
   }
 

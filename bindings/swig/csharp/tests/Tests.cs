@@ -201,6 +201,64 @@ public static class Tests {
     Program.Check(cancellation.Token.WaitHandle.WaitOne(TimeSpan.FromSeconds(30)), "not cancelled");
   }
 
+  private static async Task Under_a_scope(Task gate) {
+    using (Scope.Timeout(TimeSpan.Zero))
+    using (Scope.Timeout(TimeSpan.FromSeconds(100))) await gate;
+  }
+
+  private static async Task Under_none(Task gate) {
+    await gate;
+    Goroutine.Check();
+  }
+
+  public static void An_await_leaves_the_scope() {
+    var gate = new TaskCompletionSource<int>();
+    Task waiting = Under_a_scope(gate.Task);
+    Goroutine.Check(); // not under the scopes of what does not run
+    using (Scope.Timeout(TimeSpan.FromSeconds(100))) Goroutine.Check();
+    var other = new Thread(() => {
+      gate.SetResult(1); // goes on here
+      Goroutine.Check();
+    });
+    other.Start();
+    other.Join();
+    var thrown = Program.Throws<AggregateException>(waiting.Wait).InnerException as EcruException;
+    Program.Check(thrown != null && thrown.Code == Core.EPERM, "not refused");
+    Goroutine.Check();
+  }
+
+  public static void What_goes_on_in_a_scope_has_its_own() {
+    var gate = new TaskCompletionSource<int>();
+    Task waiting = Under_none(gate.Task);
+    Task scoped = Under_a_scope(gate.Task);
+    using (Scope.Timeout(TimeSpan.Zero)) {
+      gate.SetResult(1); // both go on here
+      Program.Throws<DeadlineException>(Goroutine.Check);
+    }
+    waiting.Wait();
+    scoped.Wait(); // on the thread it began on
+    Goroutine.Check();
+  }
+
+  public static void A_scope_is_its_threads_and_left_inside_out() {
+    Exception other = null;
+    var outer = Scope.Timeout(TimeSpan.Zero);
+    var thread = new Thread(() => {
+      Goroutine.Check();
+      other = Program.Throws<EcruException>(outer.Dispose, Core.EPERM);
+    });
+    thread.Start();
+    thread.Join();
+    Program.Check(other != null, "disposed of elsewhere");
+    var inner = Scope.Shield();
+    Program.Throws<EcruException>(outer.Dispose, Core.EPERM);
+    inner.Dispose();
+    Program.Throws<DeadlineException>(Goroutine.Check);
+    outer.Dispose();
+    outer.Dispose();
+    Goroutine.Check();
+  }
+
   public static void A_group_waits_and_its_error_is_the_first() {
     var done = new LongChan(3);
     using (var group = new Group())
