@@ -54,10 +54,12 @@
 // ---- by hand --------------------------------------------------------------------------------------------------------------
 %wrapper %{
 #include "waits.h"
+#include "fibers.h"
 #include "values.h"
 %}
 %init %{
   ecru_ruby_values(mCore);
+  ecru_ruby_fibers();
   rb_gc_register_address(&signal_watcher);
   set_language((language_functions){NULL, NULL});
   ecru_ruby_options();

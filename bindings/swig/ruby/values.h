@@ -117,10 +117,16 @@ PASSAGE_OF(write, RWMutex, RWMutex_lock, RWMutex_unlock)
 PASSAGE_OF(read, RWMutex, RWMutex_read_lock, RWMutex_read_unlock)
 static void enter_hold(void *object, int64_t permits, int *status) { Semaphore_acquire(object, permits, status); }
 static void leave_hold(void *object, int64_t permits, int *status) { Semaphore_release(object, permits, status); }
-static void enter_under(void *object, int64_t unused, int *status) { (void)unused, Token_enter(object, status); }
-static void enter_timeout_of(void *unused, int64_t ns, int *status) { (void)unused, enter_timeout(ns, status); }
-static void enter_shield_of(void *unused, int64_t ns, int *status) { (void)unused, enter_shield(ns, status); }
-static void leave_token(void *object, int64_t amount, int *status) { (void)object, (void)amount, leave_scope(status); }
+static void entered(const int *status) {
+  if (*status >= 0) ecru_ruby_scope_entered();
+}
+static void enter_under(void *object, int64_t unused, int *status) { (void)unused, Token_enter(object, status), entered(status); }
+static void enter_timeout_of(void *unused, int64_t ns, int *status) { (void)unused, enter_timeout(ns, status), entered(status); }
+static void enter_shield_of(void *unused, int64_t ns, int *status) { (void)unused, enter_shield(ns, status), entered(status); }
+static void leave_token(void *object, int64_t amount, int *status) {
+  (void)object, (void)amount;
+  if (ecru_ruby_scope_left()) leave_scope(status);
+}
 static int64_t permits_of(VALUE permits) { return ecru_ruby_integer(permits, INT64_MIN, INT64_MAX); }
 
 static const passage passages[] = {
