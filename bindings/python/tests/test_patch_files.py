@@ -168,6 +168,113 @@ def test_the_file_of_a_descriptor_is_otherwise_as_the_builtins() -> None:
     assert pickle.loads(pickle.dumps(open)) is open
 
 
+FIFO = """
+import ecru; ecru.patch()
+import io, os, pathlib, select, tempfile, threading
+directory = tempfile.TemporaryDirectory()
+path = directory.name + "/fifo"
+os.mkfifo(path)
+"""
+OPENERS = {
+    "open": "open(path, 'rb')|open(path, 'wb')",
+    "unbuffered": "open(path, 'rb', 0)|open(path, 'wb', 0)",
+    "appending": "io.open(path.encode(), 'rb')|open(path, 'ab')",
+    "pathlib": "pathlib.Path(path).open('rb')|pathlib.Path(path).open('wb')",
+    "an opener": "open(path, 'rb', opener=os.open)|open(path, 'wb', opener=lambda *given: os.open(*given))",
+    "os.open": "os.fdopen(os.open(path, os.O_RDONLY), 'rb')|os.fdopen(os.open(path, os.O_WRONLY), 'wb')",
+    "of a directory": (
+        "os.fdopen(os.open('fifo', os.O_RDONLY, dir_fd=where), 'rb')"
+        "|os.fdopen(os.open('fifo', os.O_WRONLY, dir_fd=where), 'wb')"
+    ),
+}
+
+
+@pytest.mark.parametrize("way", OPENERS)
+def test_who_opens_a_fifo_by_name_and_uses_it_parks(way: str) -> None:
+    reads, writes = OPENERS[way].split("|")
+    body = f"""
+where = os.open(directory.name, os.O_RDONLY)
+many = bytes(range(256)) * 4096
+received = []
+def read():
+    with {reads} as file: received.extend((file.readline(), file.read()))
+def write():
+    with {writes} as file: print(file.write(b"line\\n"), file.flush(), file.write(many))
+for order in (read, write), (write, read):
+    threads = [threading.Thread(target=one) for one in order]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+print(received == [b"line\\n", many] * 2)
+"""
+    assert run(FIFO + body) == "5 None 1048576\n" * 2 + "True\n"
+
+
+def test_as_many_fifos_as_anybody_wants_are_opened_at_once() -> None:
+    body = """
+paths = [f"{path}{number}" for number in range(100)]  # more than there are threads for what blocks
+for path in paths: os.mkfifo(path)
+def read(path):
+    with open(path) as file: return file.read()
+def write(path):
+    with open(path, "w") as file: file.write(path)
+with ecru.TaskGroup() as group:
+    tasks = [group.go(read, path) for path in paths]
+    ecru.yield_()
+    for path in paths: group.go(write, path)
+print([task.result() for task in tasks] == paths)
+"""
+    assert run(FIFO + body) == "True\n"
+
+
+def test_who_gives_up_opening_a_fifo_leaves_it_closed() -> None:
+    body = """
+def give_up(opens):
+    try:
+        with ecru.timeout(0.01): opens()
+    except ecru.DeadlineExceeded: pass
+    mine = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    other = os.open(path, os.O_WRONLY)  # the thread that may still wait gets it
+    os.close(mine)
+    poll = select.poll()
+    poll.register(other, 0)
+    print(poll.poll() == [(other, select.POLLERR)])  # and closes it
+    os.close(other)
+give_up(lambda: open(path))
+before = os.listdir("/proc/self/fd")
+for _ in range(5): give_up(lambda: os.open(path, os.O_RDONLY))
+print(os.listdir("/proc/self/fd") == before)
+"""
+    assert run(FIFO + body) == "True\n" * 7
+
+
+def test_the_file_of_a_fifo_is_otherwise_as_the_builtins() -> None:
+    body = """
+def refused(*given, **options):
+    try: open(*given, **options)
+    except (OSError, ValueError, LookupError) as error: return str(error)
+original = ecru.get_original("io", "open")
+for given, options in [
+    ((path, "rbt"), {}), ((path, "rb"), {"encoding": "ascii"}), ((path, "r", 0), {}), ((path, "xb"), {}),
+    ((path, "r"), {"closefd": False}), ((path, "r"), {"encoding": "none such"}), ((path + "/no", "r"), {}),
+    ((path, "r+"), {}), ((path, "r"), {"newline": "x"}), ((path, "q"), {}),
+]:
+    said = refused(*given, **options) # before it waits
+    assert said is not None
+    with open(path, "r+b", 0): # the original says some of it after it waited
+        try: original(*given, **options)
+        except (OSError, ValueError, LookupError) as error: assert said == str(error), given
+with open(path, "r+b", 0) as both:  # who opens it for both waits for nobody
+    with open(path) as reads, open(path, "w", encoding="utf-16") as writes:
+        print(reads.name == writes.name == both.name == path, reads.mode, writes.mode, both.mode, writes.encoding)
+        print(os.get_inheritable(reads.fileno()), os.get_blocking(reads.fileno()))
+    both.write(b"x")
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    print(os.read(fd, 2))
+    os.close(fd)
+"""
+    assert run(FIFO + body) == "True r w rb+ utf-16\nFalse True\nb'x'\n"
+
+
 def test_who_comes_again_within_a_read_is_told() -> None:
     """The interpreter's rule for signal handlers and the like: better an error than a wait for oneself."""
 

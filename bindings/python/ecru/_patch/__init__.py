@@ -60,10 +60,11 @@ class Patch:
 
         thread: _thread and threading: threads are goroutines, locks park. With it concurrent.futures' threads are, too.
         time: sleep. select: with selectors. dns: getaddrinfo and its like, in a pool of threads. socket, ssl: the
-        classes themselves. queue: SimpleQueue. os: read, write and close, wait and its like, system; fdopen, and open
-        of a descriptor. subprocess: pipes and wait. signal: pause, sigwait and its like; what handlers raise is raised
-        in the main thread. stdin: sys.stdin and input. multiprocessing: semaphores and connections. drivers: psycopg
-        waits in Python, where it would in C, psycopg2 by a callback, and sqlite3 parks while a database is locked.
+        classes themselves. queue: SimpleQueue. os: read, write and close, wait and its like, system; fdopen, open of a
+        descriptor, and of a FIFO. subprocess: pipes and wait. signal: pause, sigwait and its like; what handlers raise
+        is raised in the main thread. stdin: sys.stdin and input. multiprocessing: semaphores and connections. drivers:
+        psycopg waits in Python, where it would in C, psycopg2 by a callback, and sqlite3 parks while a database is
+        locked.
 
         What modules imported before is changed (`from time import sleep`). EarlyImportWarning tells of what is not:
         defaults, closures, attributes, what stands in a container or a partial of a module, classes derived from

@@ -17,7 +17,7 @@ from types import CellType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 _HARMLESS = frozenset({"subprocess.Popen._internal_poll", "subprocess._del_safe"})  # their waitpid never waits
-_WAIT_SELDOM = frozenset({"open"})  # of a path, which is its usual argument, it is as before
+_WAIT_SELDOM = frozenset({"open"})  # of a file's name, which is its usual argument, it is as before
 _WRAPPERS: tuple[Any, ...] = (staticmethod, classmethod, partial, MethodType)
 _CONTAINERS = (dict, list, tuple, set, frozenset, deque)
 

@@ -1,6 +1,5 @@
-"""open of a descriptor, and with it os.fdopen, of a pipe, a socket or a terminal: its file parks where io's would wait.
-
-Of a path it is the original: what is opened by name waits for the disk, or, a FIFO, for the other side.
+"""open of a descriptor, and with it os.fdopen, of a pipe, a socket or a terminal, and of a FIFO's name: the file parks
+where io's would wait. Of any other name it is the original.
 """
 
 from __future__ import annotations
@@ -12,10 +11,16 @@ import stat
 from typing import Any
 
 from ecru._patch._buffered import Reader, Writer
+from ecru._patch._fifo import is_fifo, os_open
 from ecru._patch._files import WaitingIO
 from ecru._patch._registry import Registry
 
 _open = io.open
+_FLAGS = {
+    "r": os.O_RDONLY,
+    "w": os.O_WRONLY | os.O_CREAT | os.O_TRUNC,
+    "a": os.O_WRONLY | os.O_CREAT | os.O_APPEND,
+}
 
 
 def _waits(fd: int) -> bool:
@@ -25,6 +30,25 @@ def _waits(fd: int) -> bool:
         return (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)) and os.get_blocking(fd)
     except (OSError, OverflowError):
         return False  # the call itself says what is wrong
+
+
+def _fifo(
+    path: Any,
+    mode: str,
+    buffering: int,
+    encoding: str | None,
+    errors: str | None,
+    newline: str | None,
+    opener: Any,
+) -> Any:
+    """The file of a FIFO, opened for one of reading and writing."""
+    _open(os.devnull, mode, buffering, encoding, errors, newline).close()  # says what is wrong before it waits
+    flags = next(_FLAGS[letter] for letter in mode if letter in _FLAGS) | os.O_CLOEXEC
+    fd = os_open(path, flags, 0o666) if opener is None else opener(path, flags)
+    file = open(fd, mode, buffering, encoding, errors, newline)
+    raw = getattr(file, "buffer", file)
+    getattr(raw, "raw", raw).name = path
+    return file
 
 
 def open(
@@ -38,6 +62,8 @@ def open(
     opener: Any = None,
 ) -> Any:
     """As the builtin."""
+    if closefd and not {"x", "+"} & set(mode) and is_fifo(file):
+        return _fifo(file, mode, buffering, encoding, errors, newline, opener)
     if not isinstance(file, int) or not _waits(file):
         return _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
     try:

@@ -1,4 +1,4 @@
-"""os: reading and writing of what can be waited for, also by files of descriptors, and waiting for children."""
+"""os: opening, reading and writing of what can be waited for, also by files, and waiting for children."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from ecru import _native
 from ecru._patch import _open
+from ecru._patch._fifo import os_open
 from ecru._patch._files import ATOMIC_BYTES
 from ecru._patch._offload import offload
 from ecru._patch._registry import Registry
@@ -149,4 +150,5 @@ def install(registry: Registry) -> None:
     for function in functions:
         registry.replace(os, function.__name__, function)
     registry.replace(os, "wait", wait_any)
+    registry.replace(os, "open", os_open)
     _open.install(registry)
