@@ -288,6 +288,35 @@ def test_lazy_objects_are_left_alone():
     assert run(LAZY) == ""
 
 
+LAZY_MODULES = """
+import importlib.util, sys, time
+def lazily(name):
+    spec = importlib.util.find_spec(name)
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+wave, sqlite3, greenlet = lazily("wave"), lazily("sqlite3"), lazily("greenlet")
+wave.nap, wave.naps = time.sleep, [time.sleep]
+import warnings, ecru
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    ecru.patch()
+for warning in caught: print(warning.message)
+print({type(module).__name__ for module in (wave, sqlite3, greenlet)})
+print(wave.Wave_read.__name__, wave.nap is time.sleep)
+print(sqlite3.Connection.__module__ == "sqlite3", sqlite3.connect(":memory:").execute("select 1").fetchone())
+print(issubclass(sqlite3.Connection, ecru.get_original("sqlite3", "Connection")))
+print(greenlet.getcurrent() is not None, type(greenlet).__name__)
+"""
+
+
+def test_lazy_modules_are_looked_into_and_patched_without_being_loaded():
+    said = run(LAZY_MODULES).splitlines()
+    assert said[:2] == ["wave.naps has sleep: patch before it is imported", "{'_LazyModule'}"]
+    assert said[2:] == ["Wave_read True", "False (1,)", "True", "True module"]
+
+
 REFUSING = """
 import threading, time, warnings
 def refuse(*asked): raise RuntimeError(asked[1:])

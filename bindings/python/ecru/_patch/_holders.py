@@ -1,9 +1,9 @@
 """Where programs still hold what was replaced, in places that are not changed: told by what the collector knows.
 
 The heap is walked a fixed number of times, however much is found. What is met is asked for its type, never for its
-__class__, which lazy objects make up, and classes for nothing that their metaclasses may answer or compare. Not found:
-what stands in a container within another one or in no module, local variables, bound methods of replaced functions, and
-what C keeps for itself.
+__class__, which lazy objects make up, modules for nothing, since some are loaded when they are, and classes for nothing
+that their metaclasses may answer or compare. Not found: what stands in a container within another one or in no module,
+local variables, bound methods of replaced functions, and what C keeps for itself.
 """
 
 from __future__ import annotations
@@ -22,11 +22,16 @@ _WRAPPERS: tuple[Any, ...] = (staticmethod, classmethod, partial, MethodType)
 _CONTAINERS = (dict, list, tuple, set, frozenset, deque)
 
 
-def foreign_modules() -> Iterator[ModuleType]:
-    """All but ours."""
+def _namespaces() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Of all modules, by their names."""
     for name, module in list(sys.modules.items()):
-        if isinstance(module, ModuleType) and not _is_ours(name):
-            yield module
+        if issubclass(type(module), ModuleType):
+            yield str(name), vars(ModuleType)["__dict__"].__get__(module)
+
+
+def foreign_namespaces() -> Iterator[tuple[str, dict[str, Any]]]:
+    """All but ours."""
+    return ((name, namespace) for name, namespace in _namespaces() if not _is_ours(name))
 
 
 def _is_ours(name: object) -> bool:
@@ -112,18 +117,19 @@ class Holders:
                 yield f"{_place(kind)} is derived from {base.__name__}"
 
     def _in_modules(self) -> Iterator[str]:
-        for module in foreign_modules():
-            for name, value in list(vars(module).items()):
+        for key, namespace in foreign_namespaces():
+            module = namespace.get("__name__", key)
+            for name, value in list(namespace.items()):
                 if id(value) in self._held and id(value) not in self._olds:
-                    yield f"{module.__name__}.{name} has {self._held[id(value)]}"
+                    yield f"{module}.{name} has {self._held[id(value)]}"
                 elif id(value) in self._holders and any(type(value) is kind for kind in _CONTAINERS):
                     names = self._names(list(value.values() if type(value) is dict else value))
                     if names:
-                        yield f"{module.__name__}.{name} has {names}"
+                        yield f"{module}.{name} has {names}"
 
     def _in_objects(self) -> Iterator[str]:
         """Attributes; and objects of classes that were replaced."""
-        modules = {id(vars(module)) for module in list(sys.modules.values()) if isinstance(module, ModuleType)}
+        modules = {id(namespace) for _, namespace in _namespaces()}
         dicts = [holder for number, holder in self._holders.items() if type(holder) is dict and number not in modules]
         for thing in (*gc.get_referrers(*dicts), *self._holders.values()):
             if issubclass(type(thing), (type, ModuleType, FunctionType, FrameType, CellType, *_WRAPPERS, *_CONTAINERS)):

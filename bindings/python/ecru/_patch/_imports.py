@@ -34,30 +34,46 @@ class _Finder(importlib.abc.MetaPathFinder):
         others = (finder for finder in sys.meta_path if finder is not self)
         found = (finder.find_spec(name, path, target) for finder in others)
         spec = next((one for one in found if one is not None), None)
-        if spec is not None and spec.loader is not None:
-            loader: Any = _Loader(spec.loader) if isinstance(spec.loader, type) else spec.loader
-            execute = loader.exec_module
-
-            def exec_module(module: ModuleType) -> None:
-                execute(module)
-                install = self.installs.pop(name, None)  # not before: who finds a module need not import it
-                if install is not None:
-                    install(module)
-
-            loader.exec_module = exec_module
-            spec.loader = loader
+        if spec is not None:
+            self.follow(name, spec)
         return spec
+
+    def follow(self, name: str, spec: ModuleSpec) -> None:
+        """Has it patched after it ran."""
+        if spec.loader is None:
+            return
+        loader: Any = _Loader(spec.loader) if isinstance(spec.loader, type) else spec.loader
+        execute = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            install = self.installs.pop(name, None)  # not before: who finds a module need not import it
+            if install is not None:
+                install(module)
+
+        loader.exec_module = exec_module
+        spec.loader = loader
 
 
 _finder = _Finder()
 
 
+def _is_lazy(module: ModuleType) -> bool:
+    """Whether it is one of importlib.util.LazyLoader's, which is loaded when it is asked for anything."""
+    makes = sys.modules.get("importlib.util")
+    return makes is not None and issubclass(type(module), makes._LazyModule)
+
+
 def when_imported(name: str, install: Callable[[ModuleType], None]) -> None:
     """Calls install(module) once module name is there, which it may be already."""
-    if name in sys.modules:
-        install(sys.modules[name])
-    else:
+    module = sys.modules.get(name)
+    if module is None:
         at_next_import(name, install)
+    elif _is_lazy(module):
+        at_next_import(name, install)
+        _finder.follow(name, ModuleType.__getattribute__(module, "__spec__"))
+    else:
+        install(module)
 
 
 def at_next_import(name: str, install: Callable[[ModuleType], None]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from ecru._patch._holders import Holders, foreign_modules
+from ecru._patch._holders import Holders, foreign_namespaces
 
 _MISSING: Any = object()
 
@@ -71,7 +71,7 @@ class Registry:
         """
         in_modules = [(old, new) for _, owner, _, old, new in self._done if isinstance(owner, ModuleType)]
         news = {id(old): (old, new) for old, new in in_modules if callable(old)}
-        namespaces = [vars(module) for module in foreign_modules()]
+        namespaces = [namespace for _, namespace in foreign_namespaces()]
         for namespace in namespaces:
             for name, value in list(namespace.items()):
                 if id(value) in news and (new := news[id(value)][1]) is not value:
