@@ -228,11 +228,11 @@ public static class Tests {
   }
 
   public static void What_goes_on_in_a_scope_has_its_own() {
-    var gate = new TaskCompletionSource<int>();
-    Task waiting = Under_none(gate.Task);
-    Task scoped = Under_a_scope(gate.Task);
+    var gates = new[] { new TaskCompletionSource<int>(), new TaskCompletionSource<int>() };
+    Task waiting = Under_none(gates[0].Task);
+    Task scoped = Under_a_scope(gates[1].Task);
     using (Scope.Timeout(TimeSpan.Zero)) {
-      gate.SetResult(1); // both go on here
+      foreach (var gate in gates) gate.SetResult(1); // both go on here
       Program.Throws<DeadlineException>(Goroutine.Check);
     }
     waiting.Wait();
