@@ -18,6 +18,8 @@ import processes
 import pytest
 from patched import patched, run
 
+import ecru
+
 SLEEPERS, SLEEP_SECONDS = 100, 0.3
 SERIAL_SECONDS = SLEEPERS * SLEEP_SECONDS
 
@@ -34,6 +36,38 @@ def test_threads_sleep_at_once_on_one_thread_of_the_system():
         thread.join()
     assert SLEEP_SECONDS <= time.monotonic() - began < SERIAL_SECONDS / 3
     assert threading.active_count() == 1
+
+
+@patched
+def test_several_join_a_thread_at_once():
+    for daemon in (False, True):
+        go_on = threading.Event()
+        thread = threading.Thread(target=go_on.wait, daemon=daemon)
+        thread.start()
+        with ThreadPoolExecutor(5) as executor:
+            ends = [executor.submit(thread.join) for _ in range(5)]
+            while not all(end.running() for end in ends):
+                time.sleep(0.001)
+            go_on.set()
+            assert [end.result(10) for end in ends] == [None] * 5
+        assert not thread.is_alive()
+
+
+@patched
+def test_a_join_that_is_cancelled_leaves_the_thread_alone():
+    go_on = threading.Event()
+    thread = threading.Thread(target=go_on.wait)
+    thread.start()
+    with pytest.raises(ecru.DeadlineExceeded), ecru.timeout(0.01):
+        thread.join()
+    with pytest.raises(OverflowError):
+        thread.join(1e300)
+    assert thread.is_alive()
+    thread.join(0.01)
+    assert thread.is_alive()
+    go_on.set()
+    thread.join()
+    assert not thread.is_alive()
 
 
 @patched

@@ -17,6 +17,45 @@ _start_native_thread = _thread.start_new_thread
 _LOCK, _RLOCK = type(_thread.allocate_lock()), _thread.RLock
 
 
+class Sentinel:
+    """Up to 3.12, what threading takes for a lock that a thread holds while it runs.
+
+    Any number may wait for the end at once. A lock would be in the next one's hands by the time the first looks whether
+    it is free.
+    """
+
+    __slots__ = ("__weakref__", "_end", "_held")
+
+    def __init__(self) -> None:
+        """Nobody holds it."""
+        self._at_fork_reinit()
+
+    def _at_fork_reinit(self) -> None:
+        self._end: _native.Lock | None = None  # free once the thread has ended; None: it has yet to be acquired
+        self._held = False
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """The first time it is held from now on; then it is waited for."""
+        if self._end is None:
+            self._end = _native.Lock()
+            self._held = self._end.acquire()
+            return True
+        if not self._end.acquire(blocking, timeout):
+            return False
+        self._end.release()
+        return True
+
+    def release(self) -> None:
+        """The thread has ended. Nothing by those who waited for that."""
+        if self._held and self._end:
+            self._held = False
+            self._end.release()
+
+    def locked(self) -> bool:
+        """Whether the thread runs."""
+        return self._held
+
+
 def install(registry: Registry) -> None:
     """Puts goroutines' locks in the place of free ones, wherever they are held by name.
 
@@ -91,7 +130,7 @@ def _follow_end(thread: Any) -> None:
     old = getattr(thread, "_tstate_lock", None)
     if type(old) is not _LOCK:
         return
-    new = thread._tstate_lock = _native.Lock()
+    new = thread._tstate_lock = Sentinel()
     new.acquire()
     _swap(threading._shutdown_locks, old, new)  # type: ignore[attr-defined]
 
@@ -114,6 +153,6 @@ def _replace_main() -> None:
     old = getattr(main, "_tstate_lock", None)
     if type(old) is not _LOCK:
         return
-    main._tstate_lock = _native.Lock()
+    main._tstate_lock = Sentinel()
     main._tstate_lock.acquire()
     _swap(threading._shutdown_locks, old, main._tstate_lock)  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ from ecru._patch._registry import Registry
 _start_native_thread = _thread.start_new_thread
 _native_ident = _thread.get_ident
 _running = 0
-_sentinels: dict[int, Any] = {}
+_sentinels: dict[int, _locks.Sentinel] = {}
 _root: _native.Token | None = None
 
 
@@ -38,7 +38,7 @@ def _run(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[st
     finally:
         _running -= 1
         sentinel = _sentinels.pop(_native.get_ident(), None)
-        if sentinel is not None and sentinel.locked():  # threading lets go of it if an error ends a join
+        if sentinel is not None:
             sentinel.release()
 
 
@@ -80,10 +80,26 @@ def _runs_goroutines() -> bool:
     return _native.is_home() or (not _native.is_forked() and _native_ident() == threading.main_thread().ident)
 
 
-def _set_sentinel() -> Any:
-    """A lock that threading acquires, and that is released when the calling thread ends."""
-    sentinel = _sentinels[_native.get_ident()] = _native.Lock()
+def _set_sentinel() -> _locks.Sentinel:
+    """What threading acquires, and what is released when the calling thread ends."""
+    sentinel = _sentinels[_native.get_ident()] = _locks.Sentinel()
     return sentinel
+
+
+def _wait_for_tstate_lock(self: Any, block: bool = True, timeout: float = -1) -> None:
+    """Up to 3.12, of threading.Thread. If Ctrl-C ends it the program's end does not wait for the thread, either."""
+    sentinel = self._tstate_lock
+    if sentinel is None:
+        return
+    try:
+        ended = sentinel.acquire(block, timeout)
+    except KeyboardInterrupt:
+        known: Any = threading
+        with known._shutdown_locks_lock:
+            known._shutdown_locks.discard(sentinel)
+        raise
+    if ended:
+        self._stop()
 
 
 class _Started(threading.Event):
@@ -160,6 +176,7 @@ def install(registry: Registry) -> None:
     registry.replace(_thread, "get_ident", _native.get_ident)
     registry.replace_if_there(_thread, "lock", _native.Lock)
     registry.replace_if_there(_thread, "_set_sentinel", _set_sentinel)
+    registry.replace_if_there(threading.Thread, "_wait_for_tstate_lock", _wait_for_tstate_lock)
     registry.replace(_thread, "_count", count)
     registry.replace(threading, "_CRLock", _native.RLock)
     make: Any = threading._make_invoke_excepthook  # type: ignore[attr-defined]
