@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+import pytest
 from http_servers import DELAY_SECONDS, SlowHandler, SlowServer
 from patched import patched
 
@@ -138,6 +139,23 @@ def test_closing_wakes_who_waits():
         assert errors == [errno.EBADF], operation
         assert waiting.fileno() == -1
     other.close()
+
+
+@patched
+def test_what_is_closed_is_ready_for_who_selects_it():
+    for given in (lambda sock: sock, lambda sock: sock.fileno()):
+        (a, b), (c, d) = socket.socketpair(), socket.socketpair()
+        thing, found = given(a), []
+        thread = go(lambda t=thing, c=c, f=found: f.extend(select.select([t, c], [], [t])))
+        time.sleep(0.01)
+        assert not found
+        a.close()
+        thread.join()
+        assert found == [[thing], [], [thing]]
+        with pytest.raises((OSError, ValueError)):
+            select.select([thing], [], [])
+        for end in (b, c, d):
+            end.close()
 
 
 @patched

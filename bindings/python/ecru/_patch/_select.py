@@ -5,6 +5,7 @@ What is ready is then asked of the system's own call, without waiting: its answe
 
 from __future__ import annotations
 
+import os
 import select as module
 import selectors
 import time
@@ -42,11 +43,11 @@ def wait_until(
     while True:
         left = None if deadline is None else max(deadline - time.monotonic(), 0)
         try:
-            ready = _native.wait_fds(wanted(), left)
-        except (_native.Closed, OSError):  # one was closed meanwhile: look says so
-            ready = wanted()
+            in_time = bool(_native.wait_fds(wanted(), left))
+        except (_native.Closed, OSError, ValueError):  # one was closed meanwhile: look says so
+            in_time = True
         found = look()
-        if _is_something(found) or left == 0 or (not ready and left is not None):
+        if _is_something(found) or left == 0 or (not in_time and left is not None):
             return found
         _native.sleep(_AGAIN_SECONDS)
 
@@ -66,10 +67,18 @@ def _number(thing: Any) -> int:
     return number
 
 
+def _is_open(thing: Any) -> bool:
+    try:
+        os.fstat(_number(thing))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def select(
     rlist: Iterable[Any], wlist: Iterable[Any], xlist: Iterable[Any], timeout: float | None = None, /
 ) -> tuple[list[Any], list[Any], list[Any]]:
-    """As select.select: parks until something is ready."""
+    """As select.select: parks until something is ready. What is closed meanwhile is."""
     reads, writes, others = (given if isinstance(given, list) else list(given) for given in (rlist, wlist, xlist))
     if timeout is not None and timeout < 0:
         raise ValueError("timeout must be non-negative")
@@ -77,7 +86,21 @@ def select(
     def wanted() -> list[tuple[int, str]]:
         return [(_number(thing), "r") for thing in (*reads, *others)] + [(_number(thing), "w") for thing in writes]
 
-    return wait_until(lambda: _select(reads, writes, others, 0), wanted, timeout)
+    began = False
+
+    def look() -> tuple[list[Any], list[Any], list[Any]]:
+        nonlocal began
+        try:
+            return _select(reads, writes, others, 0)
+        except (OSError, ValueError):
+            if not began:
+                raise
+            closed = [[thing for thing in things if not _is_open(thing)] for things in (reads, writes, others)]
+            return closed[0], closed[1], closed[2]
+        finally:
+            began = True
+
+    return wait_until(look, wanted, timeout)
 
 
 class Poll:
