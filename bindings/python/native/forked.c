@@ -1,4 +1,9 @@
 /// native/forked.c: waiting in a child after fork, where the runtime does not run: the thread itself waits, without the GIL.
+///
+/// Seldom: a home has the runtime start anew in C, right after the fork (follow_forks in thread_state.c). What is left is a runtime that others
+/// have started (a plain thread's lock, ecru_start through cffi) in a process without a home: there the child's runtime starts anew in our hook
+/// of Python's, and what others have registered before that (os.register_at_fork: threading, logging, the program) runs first. It may take
+/// locks, sleep and use descriptors. And a system without memory for pthread_atfork. Without this file all that is ECRU_EFORKED.
 #include "native.h"
 
 #include <errno.h>

@@ -164,6 +164,38 @@ print(waiting.result())
     assert (ended.out, ended.code, ended.err) == (["lived True", "3", "True"], 0, "")
 
 
+def test_what_runs_in_a_child_before_the_runtime_starts_anew_may_wait():
+    """A hook of the program's own, registered before ours; nobody but a plain thread's lock has started the runtime."""
+    ended = processes.run("""
+import os, threading
+seen = []
+def hook():
+    seen.append((lock.acquire(timeout=0.001), native.sleep(0.001), native.wait_fd(writing, "w", 10)))
+    lock.release()
+    seen.append((lock.acquire(), lock.locked(), lock.release()))
+    try: native.spawn(int)
+    except native.Error as error: seen.append(error.args[0])
+os.register_at_fork(after_in_child=hook)
+from ecru import _native as native
+lock = native.Lock()
+lock.acquire()
+reading, writing = os.pipe()
+thread = threading.Thread(target=lock.acquire, args=(True, 0.001))
+thread.start()
+thread.join()
+pid = os.fork()
+if pid == 0:
+    print(seen, native.spawn(int).result(), flush=True)
+    os._exit(3)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+""")
+    assert (ended.out, ended.code, ended.err) == (
+        ["[(False, None, 'w'), (True, True, None), 1002] 0", "3"],
+        0,
+        "",
+    )
+
+
 def test_children_of_children():
     ended = forked("""
 native.go(native.sleep, 100)
