@@ -45,6 +45,8 @@ typedef struct mark {
   PyObject *task;  ///< borrowed; NULL: a host's first
   uint64_t id;     ///< ecru_id
   void *room;      ///< where its first Python frames lie; NULL: where the interpreter put them
+  size_t stack_bytes;
+  int withheld;    ///< levels of recursion that the interpreter would allow, but there is no stack for them
   struct mark *next, *previous; ///< home.lock: all that have begun
 } mark;
 
@@ -123,8 +125,9 @@ void ecru_py_forget_workers(void); ///< in a forked child
 int ecru_py_enter_as_worker(void); ///< of the main thread's home. returns: 0; -1 with an exception
 int ecru_py_add_workers(PyObject *module);
 
-/// The least stack a goroutine of Python code gets; 0: what the runtime gives.
+/// The stack that a goroutine of Python code gets: for recursion as deep as the interpreter now allows.
 size_t ecru_py_stack_bytes(void);
+size_t ecru_py_stack_option(size_t bytes); ///< returns: for ecru_go_options
 
 /// In a forked child, perhaps: the runtime starts anew at the next use. A goroutine that forked is the child's first then.
 void ecru_py_after_fork(void);

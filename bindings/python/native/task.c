@@ -14,6 +14,7 @@ struct TaskObject {
   CrewObject *crew;                      // until it ends; NULL: none
   TaskObject *lost;                      // home.lost: the next one
   uint64_t id;
+  size_t stack_bytes;                    // of its goroutine: once it is being started
   _Atomic bool done;
   _Atomic bool observed;                 // relaxed: by whoever joins it, or reports it
 #ifdef Py_GIL_DISABLED
@@ -155,7 +156,7 @@ static int begin(void *argument, void **unused) {
   TaskObject *t = argument;
   home *h = ecru_py_home();
   muster *its_crew = t->crew ? ecru_py_muster_of(t->crew) : NULL;
-  mark m = {.task = (PyObject *)t};
+  mark m = {.task = (PyObject *)t, .stack_bytes = t->stack_bytes};
   await_spawner(t);
   if (ecru_py_begin(h, &m) < 0) {
     has_ended(t); // result() says that there was no memory
@@ -228,10 +229,11 @@ TaskObject *ecru_py_new_task(PyObject *const *args, Py_ssize_t count, PyObject *
   return create(args, count, names);
 }
 
-static ecru_go_options hosted(const home *h, const home *where, ecru_token *token) {
+static ecru_go_options hosted(TaskObject *t, const home *h, const home *where, ecru_token *token) {
   ecru_go_options options = ECRU_GO_OPTIONS;
   options.flags = ECRU_HOSTED;
-  options.stack_bytes = ecru_py_stack_bytes();
+  t->stack_bytes = ecru_py_stack_bytes();
+  options.stack_bytes = ecru_py_stack_option(t->stack_bytes);
   options.token = token;
   if (where != h) options.host = where->host;
   return options;
@@ -240,7 +242,7 @@ static ecru_go_options hosted(const home *h, const home *where, ecru_token *toke
 int ecru_py_start_task(TaskObject *t, ecru_token *token, CrewObject *crew) {
   home *h = ecru_py_home(), *where = ecru_py_place(h);
   if (!where) return ECRU_EINTR;
-  ecru_go_options options = hosted(h, where, token);
+  ecru_go_options options = hosted(t, h, where, token);
   t->crew = (CrewObject *)Py_XNewRef((PyObject *)crew);
   Py_INCREF(t);
   int status = ecru_spawn_with(&t->task, &options, begin, t);
@@ -271,7 +273,7 @@ static PyObject *go(PyObject *module, PyObject *const *args, Py_ssize_t count, P
     Py_XDECREF(t);
     return NULL;
   }
-  ecru_go_options options = hosted(h, where, NULL);
+  ecru_go_options options = hosted(t, h, where, NULL);
   is_placed(t);
   int status = ecru_go_with(&options, begin_alone, t);
   ecru_py_placed(h, where, status == 0);

@@ -139,3 +139,63 @@ def test_a_raised_limit_is_honoured():
         print(native.spawn(deepen, 2800).result())
     """)
     assert (ended.out, ended.code) == (["2800"], 0), ended.err
+
+
+RAISED = """
+import sys
+from ecru import _native as native
+def deepen(n): return 0 if n == 0 else 1 + deepen(n - 1)
+def has_room(depth):
+    try: return deepen(depth) == depth
+    except RecursionError: return False
+"""
+
+
+def test_a_limit_raised_far_is_honoured():
+    """Through functions of Python: those of C take stack."""
+    ended = processes.run(RAISED + "sys.setrecursionlimit(50_000); print(native.spawn(has_room, 45_000).result())")
+    assert (ended.out, ended.code) == (["True"], 0), ended.err
+
+
+@pytest.mark.parametrize("form", ["of_repr", "by_lt", "of_json", "of_pickle", "by_sub", "by_sorted", "by_map"])
+def test_without_a_limit_recursion_through_c_ends_with_recursion_error(form):
+    program = "import sys; sys.setrecursionlimit(10**6); sys.argv[0] = sys.argv.pop(1); exec(open(sys.argv[0]).read())"
+    ended = processes.run(program, str(RECURSIONS_PROGRAM), form, timeout=55)
+    assert (ended.out, ended.code) == ([f"{form} RecursionError"], 0), ended.err
+
+
+def test_what_is_withheld_of_a_limit_is_given_back_when_it_is_lowered():
+    ended = processes.run(
+        RAISED
+        + """
+sys.setrecursionlimit(10**6)
+resume = native.Chan()
+def look():
+    resume.recv()
+    return has_room(900), has_room(5000)
+tasks = [native.spawn(look) for _ in range(3)]
+native.yield_()
+sys.setrecursionlimit(1000)
+for task in tasks:
+    resume.send(None)
+    print(*task.result(), has_room(900), native.spawn(has_room, 900).result())
+"""
+    )
+    assert (ended.out, ended.code) == (["True False True True"] * 3, 0), ended.err
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="the interpreter limits what recurses through C by itself")
+def test_where_a_goroutine_raises_its_own_limit_the_overflow_is_named():
+    ended = processes.run(
+        RAISED
+        + """
+def f(_=None): return list(map(f, [0]))
+def g():
+    sys.setrecursionlimit(10**6)
+    f()
+native.spawn(g).join()
+"""
+    )
+    assert ended.code != 0
+    assert "ecru: stack overflow: goroutine 2 needs more than its stack of 8192 KiB" in ended.err
+    assert "Fatal Python error: Segmentation fault" in ended.err  # faulthandler's turn
