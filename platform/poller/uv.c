@@ -139,6 +139,9 @@ static void on_event(uv_poll_t *handle, int status, int events) {
 }
 
 #ifdef _WIN32
+/// The system has been told: libuv puts nothing off there. To run the loop would have each descriptor that is ready asked about anew, at each arm of another.
+static void carry_out_start(ecru__poller *poller) { (void)poller; }
+
 static void do_nothing_timer(uv_timer_t *timer) { (void)timer; }
 
 static void wait_in_loop(ecru__poller *poller, int64_t left_ns) {
@@ -149,6 +152,9 @@ static void wait_in_loop(ecru__poller *poller, int64_t left_ns) {
   if (timed) uv_timer_stop(&poller->timer);
 }
 #else
+/// There is no room, so no event is given out.
+static void carry_out_start(ecru__poller *poller) { uv_run(&poller->loop, UV_RUN_NOWAIT); }
+
 static int in_ms(int64_t left_ns) {
   if (left_ns == INT64_MAX) return -1;
   return left_ns / NS_PER_MS > INT_MAX ? INT_MAX : (int)(left_ns / NS_PER_MS);
@@ -264,7 +270,7 @@ static int want(ecru__poller *poller, const ecru__pollee *pollee, int direction)
   w->wanted = wanted;
   int status = w->handle ? 0 : open_handle(poller, w, pollee);
   if (status == 0 && start(w) != 0) status = ECRU_ENOMEM;
-  if (status == 0) uv_run(&poller->loop, UV_RUN_NOWAIT); // invariant 3; there is no room, so no event is given out
+  if (status == 0) carry_out_start(poller); // invariant 3
   else close_handle(w);
   return status;
 }
