@@ -59,13 +59,13 @@ static inline void await(ecru_chan *chan, long count) {
 
 // Not inlined, and reached anew each time: compilers keep addresses of thread-locals over a call that changes the thread.
 #if defined(__GNUC__) && !defined(__clang__)
-#define OPAQUE __attribute__((noinline, noclone, noipa, unused))
+#define NOT_INLINED __attribute__((noinline, noclone, noipa, unused))
 #else
-#define OPAQUE __attribute__((noinline, unused))
+#define NOT_INLINED __attribute__((noinline, unused))
 #endif
-OPAQUE static long thread_here(void) { return test_thread_id(); }
-OPAQUE static int errno_here(void) { return errno; }
-OPAQUE static void set_errno_here(int value) { errno = value; }
+NOT_INLINED static long thread_here(void) { return test_thread_id(); }
+NOT_INLINED static int errno_here(void) { return errno; }
+NOT_INLINED static void set_errno_here(int value) { errno = value; }
 
 static inline int64_t wall_ns(void) {
   struct timespec now;

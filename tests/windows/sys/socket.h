@@ -20,7 +20,6 @@
 #undef near
 #undef far
 #undef small
-#undef OPAQUE
 
 typedef uint32_t in_addr_t;
 typedef uint16_t sa_family_t;

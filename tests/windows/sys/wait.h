@@ -7,7 +7,6 @@
 // after windows.h
 #include <errno.h>
 #include <tlhelp32.h>
-#undef OPAQUE
 enum { WNOHANG = 1 };
 static inline int test_has_children(void) {
   HANDLE snapshot = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
