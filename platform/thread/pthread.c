@@ -6,7 +6,6 @@
 #include "platform/memory.h"
 #include "ecru/base.h"
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 #if defined(__linux__)
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #endif
 
@@ -126,13 +126,15 @@ uint64_t ecru__thread_id(void) {
 #endif
 }
 
+/// A directory has two links of its own and one for each that lies in it. It is not read: that takes a descriptor, which there may not be, and which
+/// others see. Not /proc/self/stat: emulators fill in only some of its fields.
 int ecru__thread_count(void) {
   int count = 0;
 #if defined(__linux__)
+  enum { OWN_LINKS = 2 };
   int saved_errno = errno;
-  DIR *tasks = opendir("/proc/self/task"); // not /proc/self/stat: emulators fill in only some of its fields
-  for (struct dirent *task; tasks != NULL && (task = readdir(tasks)) != NULL;) count += task->d_name[0] != '.';
-  if (tasks != NULL) closedir(tasks);
+  struct stat tasks;
+  if (stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > OWN_LINKS) count = (int)tasks.st_nlink - OWN_LINKS;
   errno = saved_errno;
 #endif
   return count;

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 static void *handle;
 
@@ -49,6 +50,16 @@ TEST(thread, the_count_follows_the_threads) {
   atomic_store(&may_end, 1);
   for (int i = 0; i < 4; i++) ecru__thread_join(handles[i]);
   while (ecru__thread_count() != before - 1) ecru__thread_yield(); // the kernel forgets a joined thread a moment later
+}
+
+TEST(thread, counting_takes_no_descriptor) {
+  struct rlimit limit;
+  int before = ecru__thread_count();
+  if (before == 0) SKIP("the count is unknown here");
+  CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  limit.rlim_cur = 0;
+  CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  CHECK_EQ(ecru__thread_count(), before);
 }
 
 static void note_name(void *argument) { prctl(PR_GET_NAME, argument); }
