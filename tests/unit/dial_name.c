@@ -72,12 +72,33 @@ static void reach(ecru_io *listener, const char *network, const char *host) {
   write_text(a, "x");
   expect_text(b, "x");
   release_two((two){a, b});
-  UNTIL(test_open_fds() == before); // a leak stays; what another thread has open for a moment does not
+  CHECK_EQ(test_open_fds(), before);
+}
+
+/// Bound, and does not listen: who connects is refused, and no other program has the port. returns: -1: one has it.
+static int refuse_at(int port) {
+  struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
+  int descriptor = socket(AF_INET, SOCK_STREAM, 0);
+  if (bind(descriptor, (struct sockaddr *)&at, sizeof at) == 0) return descriptor;
+  close(descriptor);
+  return -1;
+}
+/// Where IPv4 refuses. returns: NULL: there is no IPv6 here.
+static ecru_io *listen_at_ipv6_alone(int *refusing) {
+  for (;;) {
+    ecru_io *listener = NULL;
+    if (ecru_listen(&listener, "tcp6", "[::1]:0") != 0) return NULL;
+    ecru_address address = local_of(listener);
+    *refusing = refuse_at(ecru_address_port(&address));
+    if (*refusing >= 0) return listener;
+    ecru_io_release(listener);
+  }
 }
 
 static void reach_names(void *unused) {
   (void)unused;
-  ecru_io *v4 = listen_tcp(), *v6 = NULL, *io = NULL;
+  int refusing;
+  ecru_io *v4 = listen_tcp(), *v6 = listen_at_ipv6_alone(&refusing), *io = NULL;
   CHECK_EQ(dial_name("tcp", "slow", v4, &io), 0); // the resolver's threads and descriptors are there
   ecru_io_release(io);
   CHECK_EQ(ecru_accept(v4, &io, NULL), 0);
@@ -85,11 +106,12 @@ static void reach_names(void *unused) {
   reach(v4, "tcp", "both"); // IPv6 is tried first, and refuses
   reach(v4, "tcp4", "both");
   reach(v4, "tcp", "last");
-  if (ecru_listen(&v6, "tcp6", "[::1]:0") == 0) {
+  if (v6) {
     reach(v6, "tcp", "both");
     reach(v6, "tcp6", "both");
     CHECK_EQ(dial_name("tcp4", "both", v6, &io), ECRU_ECONNREFUSED);
     ecru_io_release(v6);
+    close(refusing);
   }
   ecru_io_release(v4);
 }
