@@ -111,9 +111,18 @@ ECRU__NO_TSAN static void copy_name(char *to, const char *from) {
   to[i] = 0;
 }
 
+static const char *reason_text(uint32_t reason) {
+  static const char *const texts[] = {
+#define ECRU__WAIT_TEXT(name, text) text,
+    ECRU__WAIT_REASONS(ECRU__WAIT_TEXT)
+#undef ECRU__WAIT_TEXT
+  };
+  return reason < sizeof texts / sizeof texts[0] ? texts[reason] : "?";
+}
+
 static void take_wait(const ecru__waiter *x, int64_t now, ecru__snapshot *snapshot) {
   snapshot->status = ECRU__WAITING;
-  snapshot->reason = x->reason;
+  snapshot->reason = x->waits_for ? x->waits_for : reason_text(x->reason);
   snapshot->object = x->object;
   snapshot->waited_ns = now - x->since_ns;
 }
@@ -130,8 +139,13 @@ ECRU__NO_TSAN static void take_identity(const ecru__goroutine *g, int64_t now, e
   if (stack) snapshot->stack_bytes = (size_t)1 << stack->log2;
 }
 
-bool ecru__snapshot_goroutine(ecru__goroutine *g, int64_t now, bool frames, ecru__snapshot *snapshot) {
+static void begin(ecru__snapshot *snapshot) {
   memset(snapshot, 0, offsetof(ecru__snapshot, frames));
+  snapshot->reason = reason_text(ECRU__WAIT_NONE); // it may be about to wait, or have been woken, and count as waiting
+}
+
+bool ecru__snapshot_goroutine(ecru__goroutine *g, int64_t now, bool frames, ecru__snapshot *snapshot) {
+  begin(snapshot);
   snapshot->no_frames = ECRU__FRAMES_NOT_PARKED;
   bool parked = inspect(&g->waiter);
   snapshot->status = atomic_load_explicit(&g->status, memory_order_relaxed);
@@ -148,7 +162,7 @@ bool ecru__snapshot_goroutine(ecru__goroutine *g, int64_t now, bool frames, ecru
 }
 
 ECRU__NO_TSAN void ecru__snapshot_seed(const ecru__seed *seed, int64_t now, ecru__snapshot *snapshot) {
-  memset(snapshot, 0, offsetof(ecru__snapshot, frames));
+  begin(snapshot);
   snapshot->no_frames = ECRU__FRAMES_NOT_STARTED;
   snapshot->status = ECRU__RUNNABLE;
   snapshot->id = seed->id;
@@ -161,7 +175,7 @@ ECRU__NO_TSAN void ecru__snapshot_seed(const ecru__seed *seed, int64_t now, ecru
 bool ecru__snapshot_thread(ecru__worker *w, int64_t now, ecru__snapshot *snapshot) {
   ecru__goroutine *g = w->own_goroutine;
   ecru__waiter *x = ecru__thread_waiter(w);
-  memset(snapshot, 0, offsetof(ecru__snapshot, frames));
+  begin(snapshot);
   snapshot->thread_id = w->thread_id;
   snapshot->status = ECRU__ON_CPU;
   bool parked = inspect(x);
@@ -171,13 +185,4 @@ bool ecru__snapshot_thread(ecru__worker *w, int64_t now, ecru__snapshot *snapsho
   if (w->host) take_identity(&w->host->first, now, snapshot);
   if (parked) uninspect(x);
   return parked || g || w->host;
-}
-
-const char *ecru__wait_text(uint32_t reason) {
-  static const char *const texts[] = {
-#define ECRU__WAIT_TEXT(name, text) text,
-    ECRU__WAIT_REASONS(ECRU__WAIT_TEXT)
-#undef ECRU__WAIT_TEXT
-  };
-  return reason < sizeof texts / sizeof texts[0] ? texts[reason] : "?";
 }

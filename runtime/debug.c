@@ -109,6 +109,19 @@ int ecru_set_deadlock_hook(void (*hook)(void *context), void *context) {
   return 0;
 }
 
+// ---- what a wait is called ----------------------------------------------------------------------------------------
+
+const char *ecru_waits_for(const char *what) {
+  ecru__worker *w = ecru__worker_here(); // not entered: nothing but the caller's own is touched
+  if (!w) {
+    if (!(w = ecru__enter())) return NULL;
+    ecru__leave(w);
+  }
+  const char *before = w->self->waits_for;
+  w->self->waits_for = what;
+  return before;
+}
+
 // ---- dump on SIGQUIT ----------------------------------------------------------------------------------------------
 
 static void dump_aside(void) { (void)ecru_dump(2, ECRU_DUMP_TEXT); }

@@ -27,7 +27,7 @@ typedef struct ecru__snapshot {
   const void *object;       // what it waits on
   int64_t waited_ns, age_ns;
   uint32_t status;          // ECRU__RUNNABLE ...
-  uint32_t reason;          // enum ecru__wait_reason, if it waits
+  const char *reason;       // what it waits for, if it waits: a string that stays
   bool pinned;
   uint32_t no_frames;       // ECRU__FRAMES_*
   uint32_t count;           // of frames
@@ -42,7 +42,6 @@ bool ecru__snapshot_goroutine(ecru__goroutine *g, int64_t now, bool frames, ecru
 void ecru__snapshot_seed(const ecru__seed *seed, int64_t now, ecru__snapshot *snapshot);
 /// Looks at a waiter with a thread of its own: w's. Under the scheduler's lock. returns: false: nothing to tell.
 bool ecru__snapshot_thread(ecru__worker *w, int64_t now, ecru__snapshot *snapshot);
-const char *ecru__wait_text(uint32_t reason);
 
 // debug.c
 /// Between these two goroutines, workers and processors stay where they are, though they may end. returns: false: there are none.

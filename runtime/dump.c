@@ -45,7 +45,8 @@ struct group {
   struct group *next;           // in the list of all
   struct group *same_bucket;
   uint64_t hash, count;
-  uint32_t status, reason, no_frames;
+  const char *reason;
+  uint32_t status, no_frames;
   struct member *first, **last;
   uint32_t listed;
   uint32_t frame_count;
@@ -135,8 +136,8 @@ static uint32_t shown(void *const *frames, uint32_t count, uint32_t *end) {
   return first;
 }
 
-static const char *state_text(uint32_t status, uint32_t reason) {
-  if (status == ECRU__WAITING) return ecru__wait_text(reason);
+static const char *state_text(uint32_t status, const char *reason) {
+  if (status == ECRU__WAITING) return reason;
   return status == ECRU__RUNNABLE ? "runnable" : status == ECRU__BLOCKING ? "blocking" : "running";
 }
 
@@ -228,7 +229,7 @@ static uint64_t mix(uint64_t hash, uint64_t word) {
 }
 
 static uint64_t hash_of(const ecru__snapshot *s) {
-  uint64_t hash = mix(mix(s->status, s->reason), s->no_frames);
+  uint64_t hash = mix(mix(s->status, (uintptr_t)s->reason), s->no_frames);
   for (uint32_t i = 0; i < s->count; i++) hash = mix(hash, (uintptr_t)s->frames[i]);
   return hash;
 }

@@ -58,6 +58,7 @@ static void init_rest(ecru__goroutine *g) {
   atomic_store_explicit(&x->state, ECRU__RUNNING, memory_order_relaxed);
   x->is_thread = 0;
   x->reason = ECRU__WAIT_NONE;
+  x->waits_for = NULL;
   x->lazy_token = 0;
   x->attached = NULL;
   x->scopes = NULL;

@@ -108,6 +108,7 @@ struct ecru__waiter {
   struct ecru__scope *scopes;   // owner: stack of token scopes (token.c)
   struct ecru__locals *locals;  // owner: goroutine-local values (local.c)
   struct ecru__binding *scoped; // owner: innermost scoped value (local.c), counted
+  const char *waits_for;        // owner, for dumps: what its waits are called, whatever their reason; NULL: by that
 };
 
 /// The current token as it is now: a lazy one may be changed by who fires it.

@@ -62,7 +62,8 @@ def line_of(g):
         text += ' "%s"' % name
     if state == "waiting":
         reason = gdb.Value(int(g["waiter"]["reason"])).cast(gdb.lookup_type("enum ecru__wait_reason"))
-        text += " %s on 0x%x" % (str(reason).replace("ECRU__WAIT_", "").lower(), int(g["waiter"]["object"]))
+        said = g["waiter"]["waits_for"]
+        text += " %s on 0x%x" % (said.string() if said else str(reason).replace("ECRU__WAIT_", "").lower(), int(g["waiter"]["object"]))
     return text + ", created at %s" % g["site"].format_string(symbols=True)
 
 

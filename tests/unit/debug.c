@@ -272,6 +272,20 @@ static void wait_waitgroup(void *unused) { (void)unused; ecru_waitgroup_wait(wai
 static void wait_semaphore(void *unused) { (void)unused; ecru_semaphore_acquire(semaphore, 1); }
 static void wait_barrier(void *unused) { (void)unused; ecru_barrier_wait(barrier); }
 static void wait_token(void *unused) { (void)unused; ecru_token_wait(ecru_token_background()); }
+static void wait_gate(void *unused) { // which is built of a semaphore
+  (void)unused;
+  CHECK(ecru_waits_for("gate") == NULL);
+  ecru_semaphore_acquire(semaphore, 1);
+  CHECK_STR(ecru_waits_for(NULL), "gate");
+}
+static void wait_after_all(void *unused) {
+  (void)unused;
+  CHECK(ecru_waits_for("gate") == NULL);
+  CHECK_STR(ecru_waits_for("door"), "gate");
+  CHECK_STR(ecru_waits_for(NULL), "door");
+  ecru_semaphore_acquire(semaphore, 1);
+}
+static void end_waiting_for_something(void *unused) { (void)unused; (void)ecru_waits_for("who has its stack next"); }
 
 TEST(dump, every_reason_has_its_name) { // D2, G7
   begin();
@@ -284,11 +298,14 @@ TEST(dump, every_reason_has_its_name) { // D2, G7
   CHECK_EQ(ecru_barrier_create(&barrier, 2), 0);
   CHECK_EQ(ecru_mutex_lock(mutex), 0);
   CHECK_EQ(ecru_rwmutex_lock(rwmutex), 0);
+  CHECK_EQ(ecru_waitgroup_go(waitgroup, end_waiting_for_something, NULL), 0);
+  CHECK_EQ(ecru_waitgroup_wait(waitgroup), 0);
   CHECK_EQ(ecru_waitgroup_add(waitgroup, 1), 0);
   static const struct { ecru_fn fn; const char *reason; } rows[] = {
     {wait_send, "chan send"},   {wait_select, "select"},        {wait_sleep, "sleep"},         {wait_mutex, "mutex"},
     {wait_rwmutex, "rwmutex lock"}, {wait_read, "rwmutex read lock"}, {wait_cond, "cond"},     {wait_waitgroup, "wait group"},
-    {wait_semaphore, "semaphore"},  {wait_barrier, "barrier"},  {wait_token, "token"},
+    {wait_semaphore, "semaphore"},  {wait_barrier, "barrier"},  {wait_token, "token"},         {wait_gate, "gate"},
+    {wait_after_all, "semaphore"},
   };
   enum { ROWS = sizeof rows / sizeof rows[0] };
   for (int i = 0; i < ROWS; i++) go_named(rows[i].fn, rows[i].reason, 0);

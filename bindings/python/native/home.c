@@ -193,6 +193,17 @@ static PyObject *dump_into(PyObject *module, PyObject *descriptor) {
   return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
 }
 
+static PyObject *wait_as(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+  (void)module;
+  if (count < 2) return PyErr_SetString(PyExc_TypeError, "wait_as: a word and a callable are needed"), NULL;
+  const char *what = PyUnicode_AsUTF8(args[0]);
+  if (!what) return NULL;
+  const char *before = ecru_py_wait_as(what);
+  PyObject *result = PyObject_Vectorcall(args[1], args + 2, (size_t)(count - 2), names);
+  (void)ecru_waits_for(before);
+  return result;
+}
+
 static PyObject *start_seeded(PyObject *module, PyObject *seed) {
   (void)module;
   unsigned long long number = PyLong_AsUnsignedLongLong(seed);
@@ -218,6 +229,8 @@ static PyMethodDef functions[] = {
   {"home_has_ended", home_has_ended, METH_NOARGS, PyDoc_STR("home_has_ended() -> bool\n\nIt was called for that reason.")},
   {"on_deadlock", on_deadlock, METH_O, PyDoc_STR("on_deadlock(hook) -> None\n\nhook() is called, in some thread, when all goroutines sleep and nothing can wake them.")},
   {"dump_into", dump_into, METH_O, PyDoc_STR("dump_into(file) -> None\n\nWhat goroutines and threads wait for, as JSON. A descriptor, or what has fileno().")},
+  {"wait_as", (PyCFunction)(void (*)(void))wait_as, METH_FASTCALL | METH_KEYWORDS,
+   PyDoc_STR("wait_as(what, f, *args, **kwargs) -> object\n\nf(*args, **kwargs), whose waits dumps call so. what: a literal.")},
   {"start_seeded", start_seeded, METH_O, PyDoc_STR("start_seeded(seed) -> None\n\nWhat is random in the runtime follows from seed, unless it is up already; 0: from nothing.")},
   {"maxprocs", maxprocs, METH_NOARGS, PyDoc_STR("maxprocs() -> int\n\nHow many goroutines of C can run in parallel: by default as many as there are processors for this process.")},
   {"after_fork", after_fork, METH_NOARGS, PyDoc_STR("after_fork() -> None\n\nIn a forked child: the runtime starts anew at the next use.")},

@@ -246,8 +246,15 @@ typedef struct LockObject {
 int ecru_py_lock_begin(LockObject *l);
 void ecru_py_lock_dealloc(LockObject *l);
 int ecru_py_lock_reinit(LockObject *l);
-/// timeout, in seconds, < 0: none. returns: 0; ECRU_EAGAIN not in time, or not at all at once; ECRU_EINTR with an exception; another status.
-int ecru_py_acquire(ecru_semaphore *semaphore, bool blocking, double timeout);
+/// What a wait is called in dumps, unless it is part of one that has a name already. returns: what ecru_waits_for is given afterwards.
+static inline const char *ecru_py_wait_as(const char *what) {
+  const char *before = ecru_waits_for(what);
+  if (before) (void)ecru_waits_for(before);
+  return before;
+}
+/// timeout, in seconds, < 0: none. what: of ecru_py_wait_as. returns: 0; ECRU_EAGAIN not in time, or not at all at once; ECRU_EINTR with an
+/// exception; another status.
+int ecru_py_acquire(ecru_semaphore *semaphore, bool blocking, double timeout, const char *what);
 int ecru_py_lock_take(LockObject *l, bool blocking, double timeout);
 /// Whatever happens to the current token, and to the thread. returns: 0; ECRU_EINTR taken, with an exception that came meanwhile; another: not taken.
 int ecru_py_lock_take_shielded(LockObject *l);

@@ -80,7 +80,9 @@ static bool is_ready(QueueObject *q) {
 static PyObject *put(QueueObject *q, PyObject *item, int64_t instant) {
   int status = ecru_waitgroup_add(q->unfinished, 1);
   if (status != 0) return ecru_py_raise(status);
+  const char *before = ecru_py_wait_as("queue put");
   status = ecru_py_chan_put(q->chan, item, instant);
+  (void)ecru_waits_for(before);
   if (status == 0) Py_RETURN_NONE;
   (void)ecru_waitgroup_done(q->unfinished);
   return fail(status, "Full");
@@ -88,7 +90,9 @@ static PyObject *put(QueueObject *q, PyObject *item, int64_t instant) {
 
 static PyObject *get(QueueObject *q, int64_t instant) {
   PyObject *item;
+  const char *before = ecru_py_wait_as("queue get");
   int status = ecru_py_chan_get(q->chan, &item, instant);
+  (void)ecru_waits_for(before);
   return status == 0 ? item : fail(status, "Empty");
 }
 
@@ -135,7 +139,9 @@ static PyObject *queue_task_done(QueueObject *q, PyObject *unused) {
 static PyObject *queue_join(QueueObject *q, PyObject *unused) {
   (void)unused;
   int status;
+  const char *before = ecru_py_wait_as("queue join");
   ECRU_PY_WAIT(status, ecru_waitgroup_wait(q->unfinished));
+  (void)ecru_waits_for(before);
   return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
 }
 

@@ -72,7 +72,7 @@ static PyObject *semaphore_acquire(SemaphoreObject *s, PyObject *const *args, Py
   bool blocking;
   double timeout;
   if (parse(args, count, keywords, &blocking, &timeout) < 0 || ecru_py_let_others() != 0) return NULL;
-  return ecru_py_acquired(ecru_py_acquire(s->semaphore, blocking, timeout));
+  return ecru_py_acquired(ecru_py_acquire(s->semaphore, blocking, timeout, "semaphore"));
 }
 
 static PyObject *semaphore_release(SemaphoreObject *s, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {

@@ -32,13 +32,20 @@ static int acquire_natively(LockObject *l, bool blocking, double timeout) {
   }
 }
 
-int ecru_py_acquire(ecru_semaphore *semaphore, bool blocking, double timeout) {
+static int acquire_as(ecru_semaphore *semaphore, const char *what) {
+  const char *before = ecru_py_wait_as(what);
+  int status = ecru_semaphore_acquire(semaphore, 1);
+  (void)ecru_waits_for(before);
+  return status;
+}
+
+int ecru_py_acquire(ecru_semaphore *semaphore, bool blocking, double timeout, const char *what) {
   int status = ecru_semaphore_try_acquire(semaphore, 1);
   if (status != ECRU_EAGAIN || !blocking || timeout == 0) return status;
   (void)ecru_py_waits_here();
   bool limited = timeout > 0 && timeout < 9e9;
   if (limited && (status = ecru_deadline_enter(ecru_after((int64_t)(timeout * 1e9)))) != 0) return status;
-  ECRU_PY_WAIT(status, ecru_semaphore_acquire(semaphore, 1));
+  ECRU_PY_WAIT(status, acquire_as(semaphore, what));
   if (!limited) return status;
   ecru_token *mine = ecru_token_current();
   bool expired = status == ECRU_ETIMEDOUT && ecru_token_origin(mine) == ecru_token_id(mine);
@@ -60,7 +67,7 @@ int ecru_py_let_others(void) {
 }
 
 int ecru_py_lock_take(LockObject *l, bool blocking, double timeout) {
-  int status = ecru_py_forked() ? acquire_natively(l, blocking, timeout) : ecru_py_acquire(l->semaphore, blocking, timeout);
+  int status = ecru_py_forked() ? acquire_natively(l, blocking, timeout) : ecru_py_acquire(l->semaphore, blocking, timeout, "lock");
   if (status == 0) set_held(l, true);
   return status;
 }

@@ -1,5 +1,6 @@
 """Locks and their like, rules L1, L2: goroutines and OS threads at once; a cancelled waiter loses nothing."""
 
+import io
 import random
 import sys
 import threading
@@ -502,3 +503,81 @@ def test_l1_only_the_last_to_arrive_at_a_barrier_opens_it() -> None:
     barrier._mutex = Mutex(barrier._mutex)  # type: ignore[assignment]
     numbers.append(barrier.wait(30))
     assert sorted(numbers) == [0, 1]
+
+
+# ---- what dumps call a wait ----
+
+
+def taken(lock: Any) -> Any:
+    lock.acquire()
+    return lock
+
+
+def wait_for_notification(seconds: float | None) -> None:
+    with (condition := ecru.Condition()):
+        condition.wait(seconds)
+
+
+def full(queue: Any) -> Any:
+    queue.put(1)
+    return queue
+
+
+def wait_at_zero(seconds: float | None) -> None:
+    group = ecru.WaitGroup()
+    group.add()
+    group.wait(seconds)
+
+
+WAITS: dict[str, list[Any]] = {
+    "lock": [
+        lambda: taken(ecru.Lock()).acquire(),
+        lambda: taken(ecru.Lock()).acquire(timeout=LONG),
+        lambda: ecru.spawn(taken, lock := ecru.RLock()).join() or lock.acquire(),
+    ],
+    "semaphore": [ecru.Semaphore(0).acquire],
+    "condition": [lambda: wait_for_notification(None), lambda: wait_for_notification(LONG)],
+    "event": [lambda: ecru.Event().wait(), lambda: ecru.Event().wait(LONG)],
+    "wait group": [lambda: wait_at_zero(None)],
+    "barrier": [lambda: ecru.Barrier(2).wait(), lambda: ecru.Barrier(2).wait(LONG)],
+    "queue get": [
+        lambda: ecru.Queue[int]().get(),
+        lambda: ecru.Queue[int]().get(timeout=LONG),
+        lambda: ecru.LifoQueue[int]().get(),
+        lambda: ecru.PriorityQueue[int]().get(timeout=LONG),
+    ],
+    "queue put": [lambda: full(ecru.Queue(1)).put(2), lambda: full(ecru.LifoQueue(1)).put(2, timeout=LONG)],
+    "queue join": [lambda: full(ecru.Queue()).join()],
+    "chan receive": [lambda: ecru.Event().wait(0) or ecru.Chan[int]().recv()],
+}
+
+
+@pytest.mark.parametrize("reason", WAITS)
+def test_g7_dumps_tell_what_is_waited_for(reason: str) -> None:
+    tasks = [ecru.spawn(wait) for wait in WAITS[reason]]
+    for number, task in enumerate(tasks):
+        task.name = f"{reason.replace(' ', '-')}-{number}"
+    lines = [f"{task.name} (for " for task in tasks]
+    text = io.StringIO()
+    while not all(line in text.getvalue() for line in lines):  # all have come so far
+        ecru.yield_()
+        text = io.StringIO()
+        ecru.dump(text)
+    told = {line: told for told in text.getvalue().splitlines() for line in lines if line in told}
+    assert {line: told[line].rpartition(" [")[2] for line in lines} == {line: f"{reason}]:" for line in lines}
+    for task in tasks:
+        cancelled(task)
+
+
+def test_g7_a_threads_wait_for_a_lock_is_told() -> None:
+    lock = taken(ecru.Lock())
+    thread = threading.Thread(target=lock.acquire, name="patient")
+    thread.start()
+    text = io.StringIO()
+    while "patient (for" not in text.getvalue():
+        ecru.yield_()
+        text = io.StringIO()
+        ecru.dump(text)
+    assert any(line.startswith("patient (for") and line.endswith(" [lock]:") for line in text.getvalue().splitlines())
+    lock.release()
+    thread.join()

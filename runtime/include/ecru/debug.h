@@ -31,6 +31,11 @@ typedef struct ecru_counters {
 ECRU_BEGIN
 /// Writes a dump of all goroutines to a file descriptor (D2). effects: any thread; blocks. returns: 0; ECRU_EINVAL; ECRU_EIO. since: 0.1
 ECRU_API int ecru_dump(int fd, int format);
+/// From here on dumps say `what` of the caller's waits instead of ecru's own word ("semaphore", "select", ...): for what is built of ecru's
+/// objects (G7). NULL: its own word again. Who says so around a wait gives back afterwards what was said before.
+/// effects: any thread; never parks; may start the runtime. owns: what is not copied: a string that stays for ever.
+/// returns: what was said before; NULL: nothing, or ecru cannot be used. since: 0.1
+ECRU_API const char *ecru_waits_for(const char *what);
 /// Fills counters (D4), as much as counters->size says, with zeros if the runtime is not up. effects: any thread; never parks.
 /// returns: 0; ECRU_EINVAL NULL, a size smaller than size_t or larger than this version knows. since: 0.1
 ECRU_API int ecru_get_counters(ecru_counters *counters);

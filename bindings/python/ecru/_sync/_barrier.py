@@ -69,7 +69,7 @@ class Barrier:
 
     def _await(self, cycle: _Cycle, place: int, timeout: float | None) -> None:
         try:
-            in_time = closes(cycle.chan, timeout)
+            in_time = closes(cycle.chan, timeout, "barrier")
         except BaseException:
             if self._withdraw(cycle, place):
                 raise
@@ -77,7 +77,7 @@ class Barrier:
         if not in_time:
             self._break(cycle)
         with Token(shield=True):
-            cycle.chan.recv2()  # while the last one's action runs
+            closes(cycle.chan, None, "barrier")  # while the last one's action runs
         if not cycle.complete:
             raise BrokenBarrierError
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from ecru._native import Lock, RLock
+from ecru._native import Lock, RLock, wait_as
 from ecru._time import now
 
 T = TypeVar("T")
@@ -43,7 +43,8 @@ class Condition:
         self._waiters.append(waiter)
         state = self._lock._release_save()
         try:
-            served = waiter.acquire(True, -1 if timeout is None else min(max(timeout, 0), 1e9))
+            seconds = -1 if timeout is None else min(max(timeout, 0), 1e9)
+            served = wait_as("condition", waiter.acquire, True, seconds)
         except BaseException:
             self._lock._acquire_restore(state)
             if not self._forget(waiter):

@@ -41,7 +41,7 @@ class Event:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Parks until it is set, for timeout seconds at most. False: not in time. Raises Cancelled."""
-        return closes(self._chan, timeout)
+        return closes(self._chan, timeout, "event")
 
     def _case(self) -> Chan[None]:
         return self._chan
@@ -82,7 +82,7 @@ class WaitGroup:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Parks until the count is 0, for timeout seconds at most. False: not in time. Raises Cancelled."""
-        return closes(self._zero, timeout)
+        return closes(self._zero, timeout, "wait group")
 
     def go(self, f: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """add, and f(*args, **kwargs) in a goroutine whose end, however it is, is done."""

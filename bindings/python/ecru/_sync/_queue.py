@@ -9,7 +9,7 @@ from queue import Empty, Full
 from typing import TypeVar
 
 from ecru import _native
-from ecru._native import Closed, Mutex, Semaphore
+from ecru._native import Closed, Mutex, Semaphore, wait_as
 from ecru._own_methods import own_methods
 from ecru._sync._waits import receives
 
@@ -107,7 +107,7 @@ class LifoQueue(Queue[T]):
         return self.get(block=False)
 
     def _put(self, item: T, block: bool, timeout: float | None) -> None:
-        if self._places and not self._places.acquire(block, timeout):
+        if self._places and not wait_as("queue put", self._places.acquire, block, timeout):
             raise Full
         try:
             with self._mutex:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from _thread import get_ident
 
-from ecru._native import Chan, Closed, current, select
+from ecru._native import Chan, Closed, current, select, wait_as
 
 
 def me() -> int:
@@ -18,17 +18,17 @@ def receives(chan: Chan[None], blocking: bool, timeout: float | None) -> bool:
     if not blocking:
         return chan.try_recv()[1]
     if timeout is None:
-        chan.recv()
+        wait_as("queue get", chan.recv)
         return True
-    result = select((chan,), timeout=timeout)
+    result = wait_as("queue get", select, (chan,), timeout=timeout)
     if result and not result[2]:
         raise Closed
     return result is not None
 
 
-def closes(chan: Chan[None], timeout: float | None) -> bool:
-    """Whether the channel is closed in time; it carries nothing."""
+def closes(chan: Chan[None], timeout: float | None, what: str) -> bool:
+    """Whether the channel is closed in time; it carries nothing. what: what dumps call the wait."""
     if timeout is not None:
-        return select((chan,), timeout=timeout) is not None
-    chan.recv2()
+        return wait_as(what, select, (chan,), timeout=timeout) is not None
+    wait_as(what, chan.recv2)
     return True

@@ -14,7 +14,7 @@ extension module does on CPython, is out of the question with PyPy: its collecto
 """
 
 from ecru import _abi
-from ecru._threads._base import Cancelled, Closed, Error
+from ecru._threads._base import Cancelled, Closed, Error, wait_as
 from ecru._threads._chan import Chan, select
 from ecru._threads._crew import Crew
 from ecru._threads._home import (
@@ -103,6 +103,7 @@ __all__ = [
     "spawn",
     "start_seeded",
     "version",
+    "wait_as",
     "wait_fd",
     "wait_fds",
     "yield_",

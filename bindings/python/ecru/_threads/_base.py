@@ -6,7 +6,7 @@ import math
 import socket
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, SupportsFloat
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, SupportsFloat, TypeVar
 
 from ecru._abi import ffi, lib
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ecru._threads._home import Home
     from ecru._threads._task import Task
 
+T = TypeVar("T")
+P = ParamSpec("P")
 EINTR: int = lib.ECRU_EINTR
 EAGAIN: int = lib.ECRU_EAGAIN
 ECLOSED: int = lib.ECRU_ECLOSED
@@ -135,6 +137,23 @@ def wait_for_effect(call: Callable[..., int], *arguments: Any) -> int:
     if home is None or not here.is_first:
         return call(*arguments)
     return home.wait_in_first(call, arguments, guarded=False)
+
+
+_words: dict[str, Any] = {}  # as C has them, for ever
+
+
+def wait_as(what: str, f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """f(*args, **kwargs), whose waits dumps call so, unless they are part of one that has a name already."""
+    word = _words.get(what)
+    if word is None:
+        word = _words.setdefault(what, ffi.new("char[]", what.encode()))
+    before = lib.ecru_waits_for(word)
+    if before != ffi.NULL:
+        lib.ecru_waits_for(before)
+    try:
+        return f(*args, **kwargs)
+    finally:
+        lib.ecru_waits_for(before)
 
 
 def _home() -> Home | None:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ecru._abi import ffi, lib
-from ecru._threads._base import EAGAIN, ETIMEDOUT, FOREVER, enter_by_itself, fail, here, leave_to, wait
+from ecru._threads._base import EAGAIN, ETIMEDOUT, FOREVER, enter_by_itself, fail, here, leave_to, wait, wait_as
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -54,13 +54,16 @@ def _take_within(semaphore: Any, seconds: float) -> int:
     return EAGAIN if expired else status
 
 
-def take(semaphore: Any, blocking: bool, seconds: float) -> bool:
-    """A permit, in so many seconds (< 0: no limit). False: not in time. Raises Cancelled."""
+def take(semaphore: Any, blocking: bool, seconds: float, what: str = "lock") -> bool:
+    """A permit, in so many seconds (< 0: no limit). False: not in time. Raises Cancelled. what: what it is one of."""
     status = lib.ecru_semaphore_try_acquire(semaphore, 1)
     if status == EAGAIN and blocking and seconds != 0:
         if here.home is None:
             enter_by_itself[0]()  # before there is a token
-        status = wait(lib.ecru_semaphore_acquire, semaphore, 1) if seconds < 0 else _take_within(semaphore, seconds)
+        if seconds < 0:
+            status = wait_as(what, wait, lib.ecru_semaphore_acquire, semaphore, 1)
+        else:
+            status = wait_as(what, _take_within, semaphore, seconds)
     if status not in (0, EAGAIN):
         fail(status)
     return status == 0  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ from types import GenericAlias
 from typing import Any, Generic, TypeVar, cast
 
 from ecru._abi import ffi, lib
-from ecru._threads._base import Closed, fail, wait
+from ecru._threads._base import Closed, fail, wait, wait_as
 from ecru._threads._chan import Chan, select
 
 T = TypeVar("T")
@@ -82,9 +82,9 @@ class Queue(Generic[T]):
         if not block:
             return self._chan.try_send(item)
         if timeout is None:
-            self._chan.send(item)
+            wait_as("queue put", self._chan.send, item)
             return True
-        picked = select(((self._chan, item),), timeout=timeout)
+        picked = wait_as("queue put", select, ((self._chan, item),), timeout=timeout)
         if picked is not None and not picked[2]:
             raise Closed
         return picked is not None
@@ -108,8 +108,8 @@ class Queue(Generic[T]):
         if not block:
             return self._chan.try_recv()
         if timeout is None:
-            return self._chan.recv(), True
-        picked = select((self._chan,), timeout=timeout)
+            return wait_as("queue get", self._chan.recv), True
+        picked = wait_as("queue get", select, (self._chan,), timeout=timeout)
         if picked is not None and not picked[2]:
             raise Closed
         return (None, False) if picked is None else (picked[1], True)
@@ -137,6 +137,6 @@ class Queue(Generic[T]):
 
     def join(self) -> None:
         """Parks until task_done was called for each item that was put. Raises Cancelled."""
-        status = wait(lib.ecru_waitgroup_wait, self._unfinished)
+        status = wait_as("queue join", wait, lib.ecru_waitgroup_wait, self._unfinished)
         if status != 0:
             fail(status)

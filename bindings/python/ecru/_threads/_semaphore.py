@@ -85,7 +85,7 @@ class Semaphore(Acquired):
 
         Raises Cancelled.
         """
-        return take(self._semaphore, blocking, _limit(blocking, timeout))
+        return take(self._semaphore, blocking, _limit(blocking, timeout), "semaphore")
 
     def release(self, n: int = 1) -> None:
         """Gives n permits, taken or new ones; to a BoundedSemaphore back, all or none.
