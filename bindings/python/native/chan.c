@@ -283,10 +283,10 @@ static PyObject *chan_error(ChanObject *c, void *unused) {
 
 static PyMethodDef methods[] = {
   {"send", (PyCFunction)chan_send, METH_O, PyDoc_STR("send(value) -> None\n\nParks while there is neither a receiver nor room. Raises Closed; BlockingIOError with full=\"fail\".")},
-  {"recv", (PyCFunction)chan_recv, METH_NOARGS, PyDoc_STR("recv() -> value\n\nParks while nothing is there. Raises Closed once closed and drained.")},
-  {"recv2", (PyCFunction)chan_recv2, METH_NOARGS, PyDoc_STR("recv2() -> (value, True)\n\n(None, False) once closed and drained.")},
+  {"recv", (PyCFunction)chan_recv, METH_NOARGS, PyDoc_STR("recv() -> object\n\nParks while nothing is there. Raises Closed once closed and drained.")},
+  {"recv2", (PyCFunction)chan_recv2, METH_NOARGS, PyDoc_STR("recv2() -> tuple\n\n(value, True), or (None, False) once closed and drained.")},
   {"try_send", (PyCFunction)chan_try_send, METH_O, PyDoc_STR("try_send(value) -> bool\n\nNever parks. Raises Closed.")},
-  {"try_recv", (PyCFunction)chan_try_recv, METH_NOARGS, PyDoc_STR("try_recv() -> (value, True) | (None, False)\n\nNever parks. Raises Closed once closed and drained.")},
+  {"try_recv", (PyCFunction)chan_try_recv, METH_NOARGS, PyDoc_STR("try_recv() -> tuple\n\n(value, True), or (None, False) if there is nothing. Never parks. Raises Closed once closed and drained.")},
   {"close", (PyCFunction)(void (*)(void))chan_close, METH_FASTCALL | METH_KEYWORDS, PyDoc_STR("close(error=None) -> None\n\nWhat is buffered can still be received; then receivers are raised error, if there is one: an Exception. Raises Closed if it\nwas closed.")},
   {"__enter__", chan_enter, METH_NOARGS, NULL},
   {"__exit__", (PyCFunction)chan_exit, METH_VARARGS, NULL},
