@@ -1,10 +1,11 @@
 /// native/thread.c: what Python's threading wants of goroutines: an identity.
+#include "home.h"
 #include "native.h"
-#if PY_VERSION_HEX >= 0x030e0000
+
 #include <sys/mman.h>
 
-/// From 3.14 on faulthandler asks the system for the name of each thread state's thread, and the system looks for the
-/// thread's number behind what identifies it. There it finds zeros: the name of no thread. So there are no more identities
+/// Who takes an identity for a pthread_t (faulthandler from 3.14 on, trio, by ctypes) asks the system for the thread's name and the like, and the
+/// system looks for the thread's number behind it. There it finds zeros: the number of no thread. So there are no more identities
 /// than zeros: they repeat after so many goroutines, fewer where addresses are short (RLIMIT_AS). Then two that are alive
 /// may have the same, if the elder has lived through all those between; only an RLock tells them apart.
 static const size_t identity_bytes = 8, looked_at_bytes = 1 << 16, most_identities = (size_t)1 << 29, fewest_identities = 1 << 16;
@@ -26,10 +27,6 @@ static int reserve_identities(void) {
 }
 
 unsigned long ecru_py_identity_of(uint64_t id) { return first_identity + id % identities * identity_bytes; }
-#else
-static int reserve_identities(void) { return 0; }
-unsigned long ecru_py_identity_of(uint64_t id) { return id | (uint64_t)1 << 62; }
-#endif
 
 /// Its id; 0: none but a thread, or its first.
 static uint64_t goroutine(void) {
@@ -58,12 +55,36 @@ static PyObject *identity_of(PyObject *module, PyObject *id) {
   return PyErr_Occurred() ? NULL : PyLong_FromUnsignedLong(ecru_py_identity_of(number));
 }
 
+static bool runs_on(home *h, unsigned long identity) {
+  bool found = false;
+  ecru_py_lock(&h->lock);
+  for (const mark *m = h->first.next; m != &h->first && !found; m = m->next) found = m->state->thread_id == identity;
+  ecru_py_unlock(&h->lock);
+  return found;
+}
+
+static PyObject *thread_of(PyObject *module, PyObject *identity) {
+  (void)module;
+  unsigned long number = PyLong_AsUnsignedLong(identity);
+  if (PyErr_Occurred()) return NULL;
+  if (number - first_identity >= identities * identity_bytes) return Py_NewRef(identity);
+  ecru_py_lock(&ecru_py_homes_lock);
+  home *h = ecru_py_homes;
+  while (h && !runs_on(h, number)) h = h->next;
+  unsigned long thread = h ? (unsigned long)h->thread : 0;
+  ecru_py_unlock(&ecru_py_homes_lock);
+  if (h) return PyLong_FromUnsignedLong(thread);
+  errno = ESRCH;
+  return PyErr_SetFromErrno(PyExc_OSError);
+}
+
 static PyObject *is_forked(PyObject *module, PyObject *unused) { return (void)module, (void)unused, PyBool_FromLong(ecru_py_forked()); }
 
 static PyMethodDef functions[] = {
   {"is_forked", is_forked, METH_NOARGS, PyDoc_STR("is_forked() -> bool\n\nA child after fork: it has threads only.")},
   {"get_ident", get_ident, METH_NOARGS, PyDoc_STR("get_ident() -> int\n\nOf the goroutine, as in sys._current_frames(); of a thread's first, and elsewhere, the thread's.")},
   {"identity_of", identity_of, METH_O, PyDoc_STR("identity_of(id, /) -> int\n\nWhat get_ident() is in the goroutine with this id.")},
+  {"thread_of", thread_of, METH_O, PyDoc_STR("thread_of(identity, /) -> int\n\nThat of the thread that the goroutine runs on; a thread's own is its. ProcessLookupError: the goroutine has ended.")},
   {NULL, NULL, 0, NULL},
 };
 

@@ -2,11 +2,13 @@
 
 import concurrent.futures
 import contextvars
+import ctypes
 import importlib
 import multiprocessing
 import os
 import pickle
 import queue
+import signal
 import sys
 import tempfile
 import threading
@@ -68,6 +70,55 @@ def test_a_join_that_is_cancelled_leaves_the_thread_alone():
     go_on.set()
     thread.join()
     assert not thread.is_alive()
+
+
+@patched
+def test_the_system_knows_a_thread_by_its_identity():
+    me = threading.main_thread().ident
+    handled, go_on, end = [], threading.Event(), threading.Event()
+    signal.signal(signal.SIGUSR1, lambda *_: handled.append("handled"))
+
+    def ask() -> None:
+        ident = threading.get_ident()
+        assert time.pthread_getcpuclockid(ident) == time.pthread_getcpuclockid(me)
+        signal.pthread_kill(ident, signal.SIGUSR1)
+        signal.pthread_kill(ident, 0)
+        go_on.set()
+        end.wait()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    go_on.wait()
+    name = ctypes.create_string_buffer(b"ecru-test")
+    set_name = ctypes.CDLL(None).pthread_setname_np
+    assert set_name(ctypes.c_ulong(thread.ident), name) != 0  # by ctypes: the name of no thread
+    end.set()
+    thread.join()
+    assert handled == ["handled"]
+    with pytest.raises(ProcessLookupError):
+        signal.pthread_kill(thread.ident, 0)
+    with pytest.raises(TypeError):
+        signal.pthread_kill("main", 0)
+
+
+@patched
+def test_signals_are_the_main_threads():
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    assert signal.set_wakeup_fd(-1) == -1
+    with ThreadPoolExecutor(1) as executor:
+        with pytest.raises(ValueError, match="signal only works in main thread"):
+            executor.submit(signal.signal, signal.SIGUSR1, signal.SIG_DFL).result()
+        with pytest.raises(ValueError, match="set_wakeup_fd only works in main thread"):
+            executor.submit(signal.set_wakeup_fd, -1).result()
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
+    assert (
+        ecru.spawn(signal.signal, signal.SIGUSR1, signal.SIG_DFL).result() is signal.SIG_IGN
+    )  # no thread to threading
+
+
+@patched
+def test_a_reentrant_lock_says_it_is_c():
+    assert type(threading.RLock()).__module__ == "_thread"
 
 
 @patched

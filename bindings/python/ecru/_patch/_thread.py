@@ -8,8 +8,10 @@ from __future__ import annotations
 import _thread
 import contextvars
 import functools
+import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,14 +21,14 @@ from ecru._patch._registry import Registry
 
 _start_native_thread = _thread.start_new_thread
 _native_ident = _thread.get_ident
-_running = 0
+_running: set[int] = set()  # identities
 _sentinels: dict[int, _locks.Sentinel] = {}
 _root: _native.Token | None = None
 
 
 def _run(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    global _running
-    _running += 1
+    me = _native.get_ident()
+    _running.add(me)
     try:
         function(*args, **kwargs)
     except SystemExit:
@@ -36,15 +38,15 @@ def _run(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[st
     except BaseException as error:
         _report(error, function)
     finally:
-        _running -= 1
-        sentinel = _sentinels.pop(_native.get_ident(), None)
+        _running.discard(me)
+        sentinel = _sentinels.pop(me, None)
         if sentinel is not None:
             sentinel.release()
 
 
 def count() -> int:
     """How many threads run, without the main one."""
-    return _running
+    return len(_running)
 
 
 def _report(error: BaseException, function: Callable[..., object]) -> None:
@@ -163,6 +165,28 @@ def _without_cancelled(
     return make_invoke_excepthook
 
 
+def _of_the_thread(original: Callable[..., Any]) -> Callable[..., Any]:
+    """For what asks the system about a thread: of a goroutine it is the one that runs it."""
+
+    @functools.wraps(original)
+    def of_the_thread(thread_id: int, *args: Any) -> Any:
+        return original(_native.thread_of(thread_id), *args)
+
+    return of_the_thread
+
+
+def _in_no_thread(original: Callable[..., Any]) -> Callable[..., Any]:
+    """For what is the main thread's alone; it is how libraries find out whether they run there."""
+
+    @functools.wraps(original)
+    def in_no_thread(*args: Any, **kwargs: Any) -> Any:
+        if _native.get_ident() in _running:
+            raise ValueError(f"{original.__name__} only works in main thread of the main interpreter")
+        return original(*args, **kwargs)
+
+    return in_no_thread
+
+
 def install(registry: Registry) -> None:
     """Replaces the primitives of _thread and threading's own names for them."""
     global _root
@@ -172,6 +196,7 @@ def install(registry: Registry) -> None:
     registry.replace(_thread, "allocate_lock", _native.Lock)
     registry.replace(_thread, "allocate", _native.Lock)
     registry.replace(_thread, "RLock", _native.RLock)
+    registry.replace(_native.RLock, "__module__", "_thread")  # trio takes no other: one in Python would not do
     registry.replace(_thread, "LockType", _native.Lock)
     registry.replace(_thread, "get_ident", _native.get_ident)
     registry.replace_if_there(_thread, "lock", _native.Lock)
@@ -179,6 +204,11 @@ def install(registry: Registry) -> None:
     registry.replace_if_there(threading.Thread, "_wait_for_tstate_lock", _wait_for_tstate_lock)
     registry.replace(_thread, "_count", count)
     registry.replace(threading, "_CRLock", _native.RLock)
+    for module, name in ((signal, "pthread_kill"), (time, "pthread_getcpuclockid")):
+        if hasattr(module, name):
+            registry.replace(module, name, _of_the_thread(getattr(module, name)))
+    for name in ("signal", "set_wakeup_fd"):
+        registry.replace(signal, name, _in_no_thread(getattr(signal, name)))
     make: Any = threading._make_invoke_excepthook  # type: ignore[attr-defined]
     registry.replace(threading, "_make_invoke_excepthook", _without_cancelled(make))
     registry.replace(threading.Thread, "start", _start(threading.Thread.start))
