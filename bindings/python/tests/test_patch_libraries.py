@@ -190,6 +190,53 @@ def test_smtplib_sends_at_once():
 
 
 @patched
+def test_websockets_answer_at_once():
+    from websockets.sync.client import connect
+    from websockets.sync.server import serve
+
+    def answer(connection: Any) -> None:
+        for text in connection:
+            time.sleep(DELAY_SECONDS)
+            connection.send(text)
+
+    def ask(i: int) -> Any:
+        with connect(f"ws://127.0.0.1:{port}") as connection:
+            connection.send(str(i))
+            return connection.recv()
+
+    with serve(answer, "127.0.0.1", 0) as server:
+        port = server.socket.getsockname()[1]
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        assert at_once(ask) == [str(i) for i in range(CLIENTS)]
+        server.shutdown()
+        thread.join()
+
+
+@patched
+def test_trio_runs_in_the_main_thread_and_in_others():
+    import trio
+
+    async def sleep_and_ask() -> str:
+        await trio.sleep(DELAY_SECONDS)
+        return await trio.to_thread.run_sync(lambda: time.sleep(DELAY_SECONDS) or threading.current_thread().name)
+
+    async def sleep_together() -> list[str]:
+        names: list[str] = []
+
+        async def note() -> None:
+            names.append(await sleep_and_ask())
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(note)
+        return names
+
+    assert len(trio.run(sleep_together)) == 10
+    assert [len(names) for names in at_once(lambda _: trio.run(sleep_together), 10)] == [10] * 10
+
+
+@patched
 def test_sqlite_is_offloaded_where_it_blocks():
     from ecru import run_blocking
 

@@ -111,9 +111,7 @@ def test_signals_are_the_main_threads():
         with pytest.raises(ValueError, match="set_wakeup_fd only works in main thread"):
             executor.submit(signal.set_wakeup_fd, -1).result()
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
-    assert (
-        ecru.spawn(signal.signal, signal.SIGUSR1, signal.SIG_DFL).result() is signal.SIG_IGN
-    )  # no thread to threading
+    assert ecru.spawn(signal.signal, signal.SIGUSR1, signal.SIG_DFL).result() is signal.SIG_IGN  # no thread's
 
 
 @patched
