@@ -61,7 +61,7 @@ static void wait_limiter(void *unused) {
 
 static void start_and_park(ecru_fn fn) {
   start(fn, NULL);
-  ecru_yield();
+  all_others_parked();
 }
 
 static void destroy_locked_mutex(void *unused) {

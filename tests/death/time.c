@@ -1,7 +1,6 @@
 /// tests/death/time.c: wrong use of timers.
-#include "tests/test.h"
+#include "syncs.h"
 
-#include <ecru/ecru.h>
 #include <signal.h>
 
 static ecru_timer *timer;
@@ -19,13 +18,21 @@ static void select_it(void *unused) {
 
 static void destroy_under(ecru_fn waiter) {
   ecru_timer_create(&timer, 1000 * ECRU_SECOND);
-  ecru_go(waiter, NULL);
-  ecru_sleep(20 * ECRU_MILLISECOND);
+  start(waiter, NULL);
+  all_others_parked();
   ecru_timer_destroy(timer);
 }
+static void destroy_waited_for(void *unused) {
+  (void)unused;
+  destroy_under(wait_for_it);
+}
+static void destroy_selected(void *unused) {
+  (void)unused;
+  destroy_under(select_it);
+}
 
-static void under_a_waiter(void) { destroy_under(wait_for_it); }
-static void under_a_select(void) { destroy_under(select_it); }
+static void under_a_waiter(void) { in_virtual_time(destroy_waited_for); }
+static void under_a_select(void) { in_virtual_time(destroy_selected); }
 
 TEST(timer, destroying_what_somebody_waits_for_is_a_panic) { // K6, L2
   test_death(under_a_waiter, -SIGABRT, "ecru: panic: ecru_timer_destroy(");
