@@ -181,4 +181,11 @@ END(ecru__ctx_drop)
 
 #if defined(__ELF__)
         .section .note.GNU-stack,"",%progbits
+
+        // Branch targets are marked here. Linkers mark a library or a program, which the system then enforces them in, if all of it is.
+        .section .note.gnu.property,"a"
+        .p2align 3
+        .word   4, 16, 5                // bytes of the name and of what follows it; NT_GNU_PROPERTY_TYPE_0
+        .asciz  "GNU"
+        .word   0xc0000000, 4, 1, 0     // GNU_PROPERTY_AARCH64_FEATURE_1_AND: BTI
 #endif
