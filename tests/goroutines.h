@@ -106,10 +106,11 @@ typedef struct request {
 } request;
 static holder holders[2];
 static ecru_chan *holders_ready;
-static _Atomic int holders_apart;
+static _Atomic int holders_apart, holder_holds;
 
 static inline void hold_thread(void *unused) { // blocks its thread until the other holder has got another one
   (void)unused;
+  atomic_store(&holder_holds, 1);
   SPIN_UNTIL(atomic_load(&holders_apart));
 }
 static inline void holder_main(void *argument) {
@@ -128,10 +129,12 @@ static inline void holder_main(void *argument) {
 static inline void start_holders(void) {
   holders_ready = signals();
   atomic_store(&holders_apart, 0);
+  atomic_store(&holder_holds, 0);
   for (int i = 0; i < 2; i++) {
     holders[i].requests = chan_of(sizeof(request), 100);
     go(holder_main, &holders[i]);
     await(holders_ready, 1);
+    UNTIL(atomic_load(&holder_holds));
   }
   CHECK(holders[0].thread != holders[1].thread);
   atomic_store(&holders_apart, 1);

@@ -551,13 +551,14 @@ static void send_when_there_is_room(void *unused) {
   fill_receiver();
   go(drain_later, done);
   CHECK_EQ(send_to_full(), 1);
+  await(done, 1); // else it might go on draining
   fill_receiver();
   CHECK_EQ(ecru_io_set_deadline(sender, ECRU_IO_WRITE, ecru_after(5 * ECRU_MILLISECOND)), 0);
   CHECK_EQ(send_to_full(), ECRU_ETIMEDOUT);
   CHECK_EQ(ecru_io_set_deadline(sender, ECRU_IO_WRITE, ECRU_FOREVER), 0);
   go(close_sender, done);
   CHECK_EQ(send_to_full(), ECRU_ECLOSED);
-  await(done, 2);
+  await(done, 1);
   ecru_io_release(sender);
   ecru_io_release(full);
   ecru_chan_release(done);

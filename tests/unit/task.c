@@ -273,7 +273,8 @@ static int grandchild_canceled(void *argument, void **result) {
   ecru_task *child = spawn(waits_for_cancel, NULL);
   CHECK_EQ(ecru_chan_close(argument), 0);
   int status = 0;
-  CHECK_EQ(ecru_task_join(child, &status, NULL), ECRU_ECANCELED);
+  int joined = ecru_task_join(child, &status, NULL);
+  CHECK(joined == ECRU_ECANCELED || (joined == 0 && status == ECRU_ECANCELED)); // the child may end before it is waited for
   CHECK_EQ(ecru_shield_enter(ECRU_FOREVER), 0);
   check_join(child, ECRU_ECANCELED);
   CHECK_EQ(ecru_token_leave(), 0);
