@@ -1,5 +1,6 @@
 """Arguments that cannot be: told by their names, before anything is done."""
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -68,3 +69,23 @@ WRONG: list[tuple[Callable[[], object], type[Exception], str]] = [
 def test_errors_name_the_argument(make: Callable[[], object], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         make()
+
+
+NOT_COPIED: list[Callable[[], object]] = [
+    ecru.Chan,
+    lambda: ecru.spawn(int),
+    ecru.Token,
+    ecru.Lock,
+    ecru.RLock,
+    ecru.Semaphore,
+    ecru.Event,
+    ecru.Queue,
+    lambda: ecru.Ticker(1),
+    lambda: net.pair()[0],
+]
+
+
+@pytest.mark.parametrize("make", NOT_COPIED)
+def test_what_others_wait_at_is_not_pickled(make: Callable[[], object]) -> None:
+    with pytest.raises((TypeError, pickle.PicklingError), match="(?i)can.*t pickle"):
+        pickle.dumps(make())
