@@ -87,5 +87,5 @@ NOT_COPIED: list[Callable[[], object]] = [
 
 @pytest.mark.parametrize("make", NOT_COPIED)
 def test_what_others_wait_at_is_not_pickled(make: Callable[[], object]) -> None:
-    with pytest.raises((TypeError, pickle.PicklingError), match="(?i)can.*t pickle"):
+    with pytest.raises((TypeError, pickle.PicklingError), match=r"(?i)can.*t pickle"):
         pickle.dumps(make())
