@@ -11,8 +11,9 @@ from conftest import KNOWN, known
 import ecru
 from ecru import _native, _threads
 
-# and socket_...: ecru.patch() replaces nothing there, and greenlets are the interpreter's own. Threads need no workers.
-NOT_THERE = {"get_ident", "identity_of", "is_forked", "heed_greenlets"} | {
+# and socket_...: ecru.patch() replaces nothing there, greenlets are the interpreter's own, and no type is one in C.
+# Threads need no workers.
+NOT_THERE = {"get_ident", "identity_of", "thread_of", "is_forked", "heed_greenlets", "method_of"} | {
     *("enter_worker", "leave_worker", "maxprocs", "on_lacking", "open_workers", "want_workers"),
 }
 
