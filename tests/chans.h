@@ -70,4 +70,34 @@ static inline ecru_case recv_case(ecru_chan *chan, void *value) {
 static inline ecru_case send_case(ecru_chan *chan, const void *value) {
   return (ecru_case){ECRU_CASE_SEND, 77, chan, (void *)(uintptr_t)value};
 }
+
+static inline void send_five(void *chan) { send_int(chan, 5); }
+static inline void recv_one(void *chan) { recv_int(chan); }
+
+enum { CROWD = 20 };
+struct member {
+  ecru_chan *chan, *done;
+  int index, value, status;
+};
+
+static inline void crowd_send(void *argument) {
+  struct member *m = argument;
+  m->status = ecru_chan_send(m->chan, &m->index);
+  CHECK_EQ(ecru_chan_try_send(m->done, NULL), 0); // has room for all; our token may have fired
+}
+static inline void crowd_recv(void *argument) {
+  struct member *m = argument;
+  m->status = ecru_chan_recv(m->chan, &m->value);
+  CHECK_EQ(ecru_chan_try_send(m->done, NULL), 0);
+}
+
+/// Parks CROWD goroutines on chan, one after the other.
+static inline void park_crowd(struct member *crowd, ecru_chan *chan, ecru_chan *done, ecru_fn fn) {
+  for (int i = 0; i < CROWD; i++) {
+    crowd[i] = (struct member){chan, done, i, -1, 99};
+    go(fn, &crowd[i]);
+    UNTIL((fn == crowd_send ? parked_senders(chan) : parked_receivers(chan)) == i + 1);
+  }
+}
+
 #endif
