@@ -159,6 +159,20 @@ def test_what_is_closed_is_ready_for_who_selects_it():
 
 
 @patched
+def test_who_polls_what_is_closed_goes_on():
+    epoll = select.epoll()
+    found: list[Any] = []
+    thread = go(lambda: found.append(epoll.poll()))
+    time.sleep(0.01)
+    assert not found
+    epoll.close()
+    thread.join()
+    assert found == [[]]
+    with pytest.raises(ValueError, match="closed epoll"):
+        epoll.poll()
+
+
+@patched
 def test_numbers_are_reused_without_harm():
     for _ in range(50):
         a, b = socket.socketpair()

@@ -162,7 +162,7 @@ class Epoll:
         return bool(self._epoll.closed)
 
     def close(self) -> None:
-        """Closes it: who waits in it gets ValueError."""
+        """Closes it: who waits in it goes on as if the time were up."""
         if not self._epoll.closed:
             _native.forget_fd(self._epoll.fileno())
         self._epoll.close()
@@ -178,7 +178,13 @@ class Epoll:
         """(descriptor, events) of those that are ready. timeout: seconds; None or negative: no limit."""
         if timeout is not None and timeout < 0:
             timeout = None
-        return wait_until(lambda: self._epoll.poll(0, maxevents), lambda: [(self._epoll.fileno(), "r")], timeout)
+        was_open = not self._epoll.closed
+        try:
+            return wait_until(lambda: self._epoll.poll(0, maxevents), lambda: [(self._epoll.fileno(), "r")], timeout)
+        except ValueError:
+            if was_open and self._epoll.closed:
+                return []
+            raise
 
 
 # What subprocess and multiprocessing wait with, whether selectors' own are patched or not.
