@@ -94,10 +94,10 @@ class _Places:
 class TaskGroup:
     """`with TaskGroup() as group: group.go(f, x)`: the block ends when everything started in the group has ended.
 
-    The first error, of a goroutine or of the block itself, cancels the others (also the block, where it waits). Then
-    all errors are raised as one ExceptionGroup, in the order they happened. A goroutine that ends with Cancelled has
-    not failed; a KeyboardInterrupt, SystemExit and the like are raised as they are. limit: at most so many run at
-    once; supervisor: a goroutine's error cancels nobody.
+    The first error, of a goroutine or of the block itself, cancels the others (also the block, where it waits), and is
+    the cause of their Cancelled. Then all errors are raised as one ExceptionGroup, in the order they happened. A
+    goroutine that ends with Cancelled has not failed; a KeyboardInterrupt, SystemExit and the like are raised as they
+    are. limit: at most so many run at once; supervisor: a goroutine's error cancels nobody.
     """
 
     def __init__(self, limit: int | None = None, *, supervisor: bool = False) -> None:
@@ -134,9 +134,11 @@ class TaskGroup:
             raise RuntimeError("the task group has not been entered")
         return self._crew
 
-    def cancel(self) -> None:
-        """Cancels all, and the block; the group then ends without an error of its own."""
-        self.token.cancel()
+    def cancel(self, cause: object = None) -> None:
+        """Cancels all, and the block; the group then ends without an error of its own. cause: any object:
+        Cancelled.cause there.
+        """
+        self.token.cancel(cause)
 
     def go(self, f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Task[T]:
         """Starts f(*args, **kwargs) in the group; parks while `limit` of them run.
@@ -180,7 +182,7 @@ class TaskGroup:
             return
         self._errors.append(error)
         if not self._supervisor or not isinstance(error, Exception):
-            self.token.cancel()
+            self.token.cancel(error)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -188,9 +190,10 @@ class TaskGroup:
         crew = self._running()
         if error is not None:
             self._note(error)
-            crew.token.cancel()
+            crew.token.cancel(None if isinstance(error, Cancelled) else error)
         self._errors += crew.join()
         self._ended = True
+        crew.token._forget_cause()  # no cycle through the error's traceback
         crew.token.leave()
         look_at(self._failed)
         self._failed.clear()

@@ -64,11 +64,11 @@ class Scope:
         """Whether its own deadline has passed, even if nothing in the block noticed."""
         return self.token.fired_itself and self.token.reason == "deadline"
 
-    def cancel(self) -> None:
+    def cancel(self, cause: object = None) -> None:
         """Ends the block: what waits in it is raised Cancelled, which the scope stops at its boundary, without an
-        error.
+        error. cause: any object: Cancelled.cause there, and the token's.
         """
-        self.token.cancel()
+        self.token.cancel(cause)
 
     def reset(self, seconds: SupportsFloat | None) -> bool:
         """Gives it another deadline: `seconds` from now, None: none. False: too late, it has fired."""

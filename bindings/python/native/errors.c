@@ -14,12 +14,22 @@ static int set_origin(PyObject *error) {
   return status;
 }
 
+static int set_cause(PyObject *error) {
+  PyObject *cause = ecru_py_cause_of(ecru_token_origin(ecru_token_current()));
+  if (!cause || cause == Py_None) return Py_XDECREF(cause), cause ? 0 : -1;
+  int status = PyObject_SetAttrString(error, "cause", cause);
+  if (PyExceptionInstance_Check(cause)) PyException_SetCause(error, Py_NewRef(cause));
+  Py_DECREF(cause);
+  return status;
+}
+
 /// Cancelled's reason: "deadline" or "cancelled".
 static PyObject *raise_cancelled(int status) {
   PyObject *reason = PyUnicode_FromString(status == ECRU_ETIMEDOUT ? "deadline" : "cancelled");
   if (!reason) return NULL;
   PyObject *error = PyObject_CallOneArg(ecru_py_cancelled, reason);
-  if (error && PyObject_SetAttrString(error, "reason", reason) == 0 && set_origin(error) == 0) PyErr_SetObject(ecru_py_cancelled, error);
+  bool whole = error && PyObject_SetAttrString(error, "reason", reason) == 0 && set_origin(error) == 0;
+  if (whole && (status == ECRU_ETIMEDOUT || set_cause(error) == 0)) PyErr_SetObject(ecru_py_cancelled, error);
   Py_XDECREF(error);
   Py_DECREF(reason);
   return NULL;
@@ -66,7 +76,8 @@ static PyObject *new_exception(PyObject *module, const char *name, const char *f
 
 int ecru_py_add_errors(PyObject *module) {
   ecru_py_cancelled = new_exception(module, "Cancelled", "ecru.Cancelled",
-    "Raised where a goroutine waits once its token has fired, and again at every later wait.\n\nreason: \"cancelled\" or \"deadline\". origin: the id of the token that fired, or None.", PyExc_BaseException);
+    "Raised where a goroutine waits once its token has fired, and again at every later wait.\n\nreason: \"cancelled\" or \"deadline\". origin: the id of the token that fired, or None. cause: what its cancel(), or a\nTask's, was given, as long as that Token or Task is referred to, or None; an exception is its __cause__, too.", PyExc_BaseException);
+  if (ecru_py_cancelled && PyObject_SetAttrString(ecru_py_cancelled, "cause", Py_None) < 0) return -1;
   ecru_py_closed = new_exception(module, "Closed", "ecru.ChanClosed", "The channel or handle is closed.", PyExc_Exception);
   ecru_py_error = new_exception(module, "Error", "ecru.EcruError", "What ecru alone can say: (code, text).", PyExc_OSError);
   return ecru_py_cancelled && ecru_py_closed && ecru_py_error ? 0 : -1;

@@ -10,6 +10,7 @@ struct TaskObject {
   ecru_task *task;       // NULL: not started, or started by go without a handle of its own
   PyObject *fn, *args, *names, *context; // until it begins: a vectorcall's
   PyObject *result, *error;              // once done
+  PyObject *cause;                       // what cancel was given, or NULL
   PyObject *name, *weakrefs;
   CrewObject *crew;                      // until it ends; NULL: none
   TaskObject *lost;                      // home.lost: the next one
@@ -201,7 +202,7 @@ static TaskObject *create(PyObject *const *args, Py_ssize_t count, PyObject *nam
   TaskObject *t = PyObject_GC_New(TaskObject, ecru_py_task_type);
   if (!t) return NULL;
   t->task = NULL;
-  t->names = t->result = t->error = t->name = t->weakrefs = NULL;
+  t->names = t->result = t->error = t->cause = t->name = t->weakrefs = NULL;
   t->lost = NULL;
   t->crew = NULL;
   t->id = 0;
@@ -315,9 +316,14 @@ static PyObject *task_exception(TaskObject *t, PyObject *unused) {
   return Py_NewRef(t->error ? t->error : Py_None);
 }
 
-static PyObject *task_cancel(TaskObject *t, PyObject *unused) {
-  (void)unused;
+PyObject *ecru_py_task_cause(PyObject *task) { return ((TaskObject *)task)->cause; }
+
+static PyObject *task_cancel(TaskObject *t, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {
+  static const char *const names[] = {"cause", NULL};
+  PyObject *args[1] = {NULL};
+  if ((count > 0 || keywords) && ecru_py_arguments(args, names, 0, given, count, keywords) < 0) return NULL;
   if (!t->task) return ecru_py_raise(ECRU_EINVAL);
+  if (args[0] && args[0] != Py_None && !t->done) return ecru_py_cancel_with((PyObject *)t, ecru_task_token(t->task), &t->cause, args[0]);
   (void)ecru_task_cancel(t->task, 0);
   Py_RETURN_NONE;
 }
@@ -366,6 +372,7 @@ static int task_traverse(TaskObject *t, visitproc visit, void *arg) {
   Py_VISIT(t->context);
   Py_VISIT(t->result);
   Py_VISIT(t->error);
+  Py_VISIT(t->cause);
   Py_VISIT(t->name);
   Py_VISIT(t->crew);
   return 0;
@@ -377,6 +384,7 @@ static int task_clear(TaskObject *t) {
   Py_CLEAR(t->context);
   Py_CLEAR(t->result);
   Py_CLEAR(t->error);
+  Py_CLEAR(t->cause);
   Py_CLEAR(t->name);
   Py_CLEAR(t->crew);
   return 0;
@@ -399,7 +407,8 @@ static PyMethodDef task_methods[] = {
   {"join", (PyCFunction)task_join, METH_NOARGS, PyDoc_STR("join() -> None\n\nWaits for the end, however it was.")},
   {"result", (PyCFunction)task_result, METH_NOARGS, PyDoc_STR("result() -> object\n\nWaits for the end; what the function returned, or raises what it raised.")},
   {"exception", (PyCFunction)task_exception, METH_NOARGS, PyDoc_STR("exception() -> BaseException | None\n\nWaits for the end; what the function raised.")},
-  {"cancel", (PyCFunction)task_cancel, METH_NOARGS, PyDoc_STR("cancel() -> None\n\nFires the task's token: it is raised Cancelled where it waits.")},
+  {"cancel", (PyCFunction)(void (*)(void))task_cancel, METH_FASTCALL | METH_KEYWORDS,
+   PyDoc_STR("cancel(cause=None) -> None\n\nFires the task's token: it is raised Cancelled where it waits. cause: any object: Cancelled.cause there.")},
   {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
   {NULL, NULL, 0, NULL},
 };

@@ -1,6 +1,8 @@
 /// native/token.c: cancellation tokens and the scopes of the current one.
 #include "native.h"
 
+#include <structmember.h>
+
 PyTypeObject *ecru_py_token_type;
 
 enum { PARENTS_MOST = 64 };
@@ -64,19 +66,92 @@ static void abandon(TokenObject *t) {
   if (leave_any(t) != 0) (void)ecru_token_reset(t->token, ECRU_FOREVER);
 }
 
+static int token_traverse(TokenObject *t, visitproc visit, void *arg) {
+  Py_VISIT(Py_TYPE(t));
+  Py_VISIT(t->cause);
+  return 0;
+}
+static int token_clear(TokenObject *t) {
+  Py_CLEAR(t->cause);
+  return 0;
+}
 static void token_dealloc(TokenObject *t) {
   PyTypeObject *type = Py_TYPE(t);
+  PyObject_GC_UnTrack(t);
+  if (t->weakrefs) PyObject_ClearWeakRefs((PyObject *)t);
   if (atomic_load_explicit(&t->entered, memory_order_relaxed) > 0 && ecru_py_home()) abandon(t);
   ecru_token_release(t->token);
+  (void)token_clear(t);
   type->tp_free(t);
   Py_DECREF(type);
 }
 
-static PyObject *token_cancel(TokenObject *t, PyObject *unused) {
-  (void)unused;
-  (void)ecru_token_cancel(t->token, 0);
+// ---- why it was cancelled --------------------------------------------------------------------------------------------------
+
+static PyObject *causes; // a WeakValueDictionary: who has one, a Token or a Task, by the id of the token
+static _Atomic bool some_given; // relaxed: who is cancelled comes after it
+
+static int note_cause(PyObject *holder, ecru_token *token, PyObject **place, PyObject *cause) {
+  PyObject *id = PyLong_FromUnsignedLongLong(ecru_token_id(token));
+  int status = id ? PyObject_SetItem(causes, id, holder) : -1;
+  Py_XDECREF(id);
+  if (status < 0) return -1;
+  atomic_store_explicit(&some_given, true, memory_order_relaxed);
+  Py_BEGIN_CRITICAL_SECTION(holder);
+  if (!*place) *place = Py_NewRef(cause);
+  Py_END_CRITICAL_SECTION();
+  return 0;
+}
+
+PyObject *ecru_py_cancel_with(PyObject *holder, ecru_token *token, PyObject **place, PyObject *cause) {
+  bool first = cause && cause != Py_None && ecru_token_err(token) == 0;
+  if (first && note_cause(holder, token, place, cause) < 0) return NULL;
+  (void)ecru_token_cancel(token, 0);
   Py_RETURN_NONE;
 }
+
+static PyObject *cause_in(PyObject *holder) {
+  PyObject *cause = NULL;
+  Py_BEGIN_CRITICAL_SECTION(holder);
+  if (PyObject_TypeCheck(holder, ecru_py_token_type)) cause = ((TokenObject *)holder)->cause;
+  else if (holder != Py_None) cause = ecru_py_task_cause(holder);
+  cause = Py_NewRef(cause ? cause : Py_None);
+  Py_END_CRITICAL_SECTION();
+  return cause;
+}
+
+PyObject *ecru_py_cause_of(uint64_t origin) {
+  if (origin == 0 || !atomic_load_explicit(&some_given, memory_order_relaxed)) return Py_NewRef(Py_None);
+  PyObject *holder = PyObject_CallMethod(causes, "get", "K", (unsigned long long)origin);
+  PyObject *cause = holder ? cause_in(holder) : NULL;
+  Py_XDECREF(holder);
+  return cause;
+}
+
+static PyObject *token_cancel(TokenObject *t, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {
+  static const char *const names[] = {"cause", NULL};
+  PyObject *args[1] = {NULL};
+  if ((count > 0 || keywords) && ecru_py_arguments(args, names, 0, given, count, keywords) < 0) return NULL;
+  return ecru_py_cancel_with((PyObject *)t, t->token, &t->cause, args[0]);
+}
+
+static PyObject *token_cause(TokenObject *t, void *unused) {
+  (void)unused;
+  return ecru_token_err(t->token) == ECRU_ECANCELED ? ecru_py_cause_of(ecru_token_origin(t->token)) : Py_NewRef(Py_None);
+}
+
+static PyObject *token_forget_cause(TokenObject *t, PyObject *unused) {
+  (void)unused;
+  PyObject *cause;
+  Py_BEGIN_CRITICAL_SECTION(t);
+  cause = t->cause;
+  t->cause = NULL;
+  Py_END_CRITICAL_SECTION();
+  Py_XDECREF(cause);
+  Py_RETURN_NONE;
+}
+
+// ---- scopes ----------------------------------------------------------------------------------------------------------------
 
 static PyObject *token_enter(TokenObject *t, PyObject *unused) {
   (void)unused;
@@ -175,7 +250,9 @@ static PyObject *token_repr(TokenObject *t) {
 }
 
 static PyMethodDef methods[] = {
-  {"cancel", (PyCFunction)token_cancel, METH_NOARGS, PyDoc_STR("cancel() -> None\n\nFires it and its descendants. Idempotent.")},
+  {"cancel", (PyCFunction)(void (*)(void))token_cancel, METH_FASTCALL | METH_KEYWORDS,
+   PyDoc_STR("cancel(cause=None) -> None\n\nFires it and its descendants. Idempotent. cause: any object, an exception mostly: Cancelled.cause of all who are raised it,\nas long as this Token is referred to; the first stays.")},
+  {"_forget_cause", (PyCFunction)token_forget_cause, METH_NOARGS, NULL},
   {"on_cancel", (PyCFunction)token_on_cancel, METH_O,
    PyDoc_STR("on_cancel(f) -> Registration\n\nf() is called once it fires, in a goroutine of its own; soon, if it has. Until remove() of what it returns, or the end of its\n`with` block. RuntimeError in a thread that runs no goroutines.")},
   {"enter", (PyCFunction)token_enter, METH_NOARGS, PyDoc_STR("enter() -> Token\n\nIt is the caller's current token until leave().")},
@@ -189,23 +266,32 @@ static PyMethodDef methods[] = {
 static PyGetSetDef properties[] = {
   {"done", (getter)token_done, NULL, PyDoc_STR("whether it has fired"), NULL},
   {"reason", (getter)token_reason, NULL, PyDoc_STR("None, \"cancelled\" or \"deadline\""), NULL},
+  {"cause", (getter)token_cause, NULL, PyDoc_STR("what cancel() was given, its own or that of the one above it that fired; None"), NULL},
   {"fired_itself", (getter)token_own, NULL, PyDoc_STR("whether it has fired, and not because one above it did"), NULL},
   {"id", (getter)token_id, NULL, PyDoc_STR("its number, of which no other token ever has the same"), NULL},
   {"origin", (getter)token_origin, NULL, PyDoc_STR("the id of the token that fired: its own, or that of one above it; None: it has not fired"), NULL},
   {"remaining", (getter)token_remaining, NULL, PyDoc_STR("seconds until its deadline or the nearest above it; None: no deadline"), NULL},
   {NULL, NULL, NULL, NULL, NULL},
 };
+static PyMemberDef members[] = {
+  {"__weaklistoffset__", T_PYSSIZET, offsetof(TokenObject, weakrefs), READONLY, NULL},
+  {NULL, 0, 0, 0, NULL},
+};
 static PyType_Slot slots[] = {
   {Py_tp_doc, (void *)PyDoc_STR("Token(parent=None, timeout=None, shield=False)\n\nA child of parent (None: the caller's current token; a tuple: of all of them, it fires with the first) that fires after timeout seconds at the latest.\nshield: no token reaches it. A context manager: inside, it is the current token.")},
   {Py_tp_new, (void *)token_new},
   {Py_tp_dealloc, (void *)token_dealloc},
+  {Py_tp_traverse, (void *)token_traverse},
+  {Py_tp_clear, (void *)token_clear},
   {Py_tp_methods, methods},
+  {Py_tp_members, members},
   {Py_tp_getset, properties},
   {Py_tp_repr, (void *)token_repr},
   {0, NULL},
 };
 static PyType_Spec spec = {
-  .name = "ecru.Token", .basicsize = sizeof(TokenObject), .slots = slots, .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+  .name = "ecru.Token", .basicsize = sizeof(TokenObject), .slots = slots,
+  .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
 };
 
 static PyObject *home_token(PyObject *module, PyObject *unused) {
@@ -223,7 +309,10 @@ static PyMethodDef functions[] = {
 };
 
 int ecru_py_add_token(PyObject *module) {
-  ecru_py_token_type = (PyTypeObject *)PyType_FromSpec(&spec);
+  PyObject *weakref = PyImport_ImportModule("weakref");
+  causes = weakref ? PyObject_CallMethod(weakref, "WeakValueDictionary", NULL) : NULL;
+  Py_XDECREF(weakref);
+  ecru_py_token_type = causes ? (PyTypeObject *)PyType_FromSpec(&spec) : NULL;
   if (!ecru_py_token_type || PyModule_AddType(module, ecru_py_token_type) < 0) return -1;
   return PyModule_AddFunctions(module, functions);
 }

@@ -1,12 +1,18 @@
 """Tokens by themselves: several parents (K1), whose fired (K2), what is called then (K4)."""
 
 import gc
+import sys
 import threading
+import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import ecru
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import ExceptionGroup
 
 LONG = 30.0  # never reached
 
@@ -49,6 +55,153 @@ def test_k2_the_error_says_whose_token_fired() -> None:
         raise caught.value
     assert outer.caught
     assert not inner.caught
+
+
+# ---- what it was cancelled for ----
+
+
+class Cause:
+    """Any object."""
+
+
+@pytest.fixture
+def without_collections() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def waiting(token: ecru.Token, told: ecru.Chan[ecru.Cancelled]) -> None:
+    with token, ecru.move_on_after(LONG):
+        try:
+            ecru.sleep(LONG)
+        except ecru.Cancelled as error:
+            told.try_send(error)
+            raise
+
+
+@pytest.mark.parametrize("cause", [Cause(), "a word", 0, LookupError("gone"), KeyboardInterrupt()])
+def test_k1_the_cause_comes_to_all_below_as_it_is(cause: object) -> None:
+    told: ecru.Chan[ecru.Cancelled] = ecru.Chan(None)
+    token = ecru.Token()
+    children = [ecru.Token(token), ecru.Token((ecru.Token(), token)), ecru.Token(ecru.Token(token))]
+    tasks = [ecru.spawn(waiting, child, told) for child in (token, *children)]
+    ecru.yield_()
+    token.cancel(cause)
+    token.cancel(Cause())
+    for task in tasks:
+        assert isinstance(task.exception(), ecru.Cancelled)
+    errors = [told.recv() for _ in tasks]
+    late = ecru.Token(token)
+    for one in (token, late, *children):
+        assert one.cause is cause
+    with late, pytest.raises(ecru.Cancelled) as caught:
+        ecru.sleep(LONG)
+    for error in (*errors, caught.value):
+        assert error.cause is cause
+        assert error.reason == "cancelled"
+        assert error.__cause__ is (cause if isinstance(cause, BaseException) else None)
+
+
+def test_k1_without_one_there_is_no_cause() -> None:
+    plain, over, never = ecru.Token(), ecru.Token(timeout=0.001), ecru.Token()
+    plain.cancel()
+    plain.cancel(Cause())
+    over.wait()
+    over.cancel(Cause())
+    for token in (plain, over):
+        with token, pytest.raises(ecru.Cancelled) as caught:
+            ecru.sleep(LONG)
+        assert caught.value.cause is caught.value.__cause__ is token.cause is None
+    assert never.cause is ecru.Cancelled.cause is None
+
+
+def test_k1_a_tasks_cause_comes_to_what_it_has_started() -> None:
+    cause = LookupError("gone")
+    inner: ecru.Chan[ecru.Task[None]] = ecru.Chan(1)
+    task = ecru.spawn(lambda: inner.send(ecru.spawn(ecru.sleep, LONG)) or ecru.sleep(LONG))
+    started = inner.recv()
+    task.cancel(cause)
+    for one in (task, started):
+        error = one.exception()
+        assert isinstance(error, ecru.Cancelled)
+        assert error.cause is error.__cause__ is cause
+    task.cancel(Cause())  # it has ended
+
+
+def test_k1_a_scopes_cause_is_known_at_its_end() -> None:
+    cause = Cause()
+    with ecru.timeout(LONG) as scope:
+        scope.cancel(cause)
+        with pytest.raises(ecru.Cancelled) as caught:
+            ecru.sleep(LONG)
+        raise caught.value
+    assert scope.caught
+    assert caught.value.cause is scope.token.cause is cause
+
+
+def test_t4_the_first_error_is_the_cause_of_the_others_end() -> None:
+    def fail() -> None:
+        raise LookupError("first")
+
+    with pytest.raises(ExceptionGroup) as caught, ecru.TaskGroup() as group:
+        other = group.go(ecru.sleep, LONG)
+        group.go(fail)
+        group.go(ecru.sleep, LONG)
+    error = other.exception()
+    assert isinstance(error, ecru.Cancelled)
+    assert error.cause is caught.value.exceptions[0]
+
+
+def test_t4_a_groups_cause_comes_to_all() -> None:
+    cause = Cause()
+    with ecru.TaskGroup() as group:
+        task = group.go(ecru.sleep, LONG)
+        group.cancel(cause)
+    error = task.exception()
+    assert isinstance(error, ecru.Cancelled)
+    assert error.cause is cause
+
+
+def test_k1_a_cause_goes_with_its_token(without_collections: None) -> None:
+    cause = Cause()
+    there, before = weakref.ref(cause), sys.getrefcount(cause) if hasattr(sys, "getrefcount") else None
+    token = ecru.Token()
+    child = ecru.Token(token)
+    token.cancel(cause=cause)
+    with child, pytest.raises(ecru.Cancelled) as caught:
+        ecru.sleep(LONG)
+    assert caught.value.cause is child.cause is cause
+    del caught
+    gc.collect()
+    del token
+    assert child.cause is None  # a child keeps none
+    if before is not None:
+        assert sys.getrefcount(cause) == before
+    del cause
+    gc.collect()
+    assert there() is None
+
+
+def test_k1_a_cycle_through_a_cause_is_collected(without_collections: None) -> None:
+    def fail() -> None:
+        token, task = ecru.Token(), ecru.spawn(ecru.sleep, LONG)
+        try:
+            raise Failure
+        except Failure as error:
+            token.cancel(error)  # whose traceback has this frame, which has the token
+            task.cancel(error)
+            task.join()
+            there.append(weakref.ref(error))
+
+    class Failure(Exception):
+        pass
+
+    there: list[weakref.ref[Failure]] = []
+    fail()
+    gc.collect()
+    assert there[0]() is None
 
 
 def test_k4_a_function_is_called_once_it_fires() -> None:

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, SupportsFloat, TypeVar
+from weakref import WeakValueDictionary
 
 from ecru._abi import ffi, lib
 
@@ -28,12 +29,14 @@ _FIRST_OF_ECRU = -200  # above it: the system's own numbers on Linux
 class Cancelled(BaseException):
     """Raised where a goroutine waits once its token has fired, and again at every later wait.
 
-    reason: "cancelled" or "deadline". origin: the id of the token that fired, or None.
+    reason: "cancelled" or "deadline". origin: the id of the token that fired, or None. cause: what its cancel(), or a
+    Task's, was given, as long as that Token or Task is referred to, or None; an exception is its __cause__, too.
     """
 
     __module__ = "ecru"
     reason: Literal["cancelled", "deadline"]
     origin: int | None
+    cause: Any = None
 
 
 class Closed(Exception):
@@ -57,7 +60,37 @@ def _cancelled(reason: Literal["cancelled", "deadline"]) -> Cancelled:
     cancelled = Cancelled(reason)
     cancelled.reason = reason
     cancelled.origin = lib.ecru_token_origin(lib.ecru_token_current()) or None
+    cause = cause_of(cancelled.origin) if reason == "cancelled" else None
+    if cause is not None:
+        cancelled.cause = cause
+    if isinstance(cause, BaseException):
+        cancelled.__cause__ = cause
     return cancelled
+
+
+class Cancellable:
+    """Who has a token that cancel fires, and what that was given: a Token or a Task."""
+
+    __slots__ = ("__weakref__", "_cause")
+
+    _cause: Any
+
+
+_causes: WeakValueDictionary[int, Cancellable] = WeakValueDictionary()  # who was given one, by the id of the token
+
+
+def give_cause(holder: Cancellable, token: Any, cause: object) -> None:
+    """Before the token is fired: who is raised Cancelled finds it. The first stays."""
+    if cause is None or lib.ecru_token_err(token) != 0 or holder._cause is not None:
+        return
+    holder._cause = cause
+    _causes[lib.ecru_token_id(token)] = holder
+
+
+def cause_of(origin: int | None) -> Any:
+    """By the id of the token that fired; None: there is none."""
+    holder = None if origin is None else _causes.get(origin)
+    return None if holder is None else holder._cause
 
 
 def fail(status: int) -> NoReturn:

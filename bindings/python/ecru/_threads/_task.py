@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, SupportsFlo
 from weakref import WeakSet
 
 from ecru._abi import ffi, lib
-from ecru._threads._base import Cancelled, fail, here, instant, wait
+from ecru._threads._base import Cancellable, Cancelled, fail, give_cause, here, instant, wait
 from ecru._threads._home import Home, ensure_home
 
 if TYPE_CHECKING:
@@ -31,12 +31,11 @@ _LOOK_SECONDS = 0.00002  # between two looks at them; doubled each time, up to
 _LOOK_SECONDS_MOST = 0.001
 
 
-class Task(Generic[T]):
+class Task(Cancellable, Generic[T]):
     """A goroutine with a handle. Made by spawn()."""
 
     __module__ = "ecru"
     __slots__ = (
-        "__weakref__",
         "_call",
         "_crew",
         "_done",
@@ -113,10 +112,12 @@ class Task(Generic[T]):
         self._observed = True
         return self._error
 
-    def cancel(self) -> None:
-        """Fires the task's token: it is raised Cancelled where it waits."""
+    def cancel(self, cause: object = None) -> None:
+        """Fires the task's token: it is raised Cancelled where it waits. cause: any object: Cancelled.cause there."""
         if self._handle is None:
             fail(lib.ECRU_EINVAL)
+        if cause is not None and not self._done:
+            give_cause(self, lib.ecru_task_token(self._handle), cause)
         lib.ecru_task_cancel(self._handle, 0)
 
     def __repr__(self) -> str:
@@ -282,7 +283,7 @@ def new_task(f: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[s
     if getattr(getattr(f, "__code__", None), "co_flags", 0) & _COROUTINE:
         raise TypeError(f"a plain function is needed, not {f!r}: ecru.aio.run(f(...)) runs a coroutine")
     task: Task[Any] = object.__new__(cast(type[Task[Any]], Task))
-    task._crew = task._error = task._handle = task._name = task._result = None
+    task._cause = task._crew = task._error = task._handle = task._name = task._result = None
     task._done = task._observed = False
     task._id = 0
     task._home = home

@@ -7,7 +7,20 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, SupportsFloat, cast
 
 from ecru._abi import ffi, lib
-from ecru._threads._base import ECANCELED, ETIMEDOUT, FOREVER, enter_by_itself, fail, here, instant, process, wait
+from ecru._threads._base import (
+    ECANCELED,
+    ETIMEDOUT,
+    FOREVER,
+    Cancellable,
+    cause_of,
+    enter_by_itself,
+    fail,
+    give_cause,
+    here,
+    instant,
+    process,
+    wait,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -60,7 +73,7 @@ def _leave_any(token: Any) -> int:
     return status
 
 
-class Token:
+class Token(Cancellable):
     """Token(parent=None, timeout=None, shield=False)
 
     A child of parent (None: the caller's current token; a tuple: of all of them, it fires with the first) that fires
@@ -86,6 +99,7 @@ class Token:
         elif here.home is None:
             enter_by_itself[0]()  # the first has a token of its own
         token = object.__new__(cls)
+        token._cause = None
         token._handle = token_of([lib.ecru_token_background()] if shield else above, deadline)
         return token
 
@@ -93,6 +107,7 @@ class Token:
     def of_handle(cls, handle: Any) -> Token:
         """One for a handle that gives itself back."""
         token = object.__new__(cls)
+        token._cause = None
         token._handle = handle
         return token
 
@@ -128,9 +143,20 @@ class Token:
         deadline = lib.ecru_token_deadline(self._handle)
         return None if deadline == FOREVER else (deadline - lib.ecru_now()) / 1e9
 
-    def cancel(self) -> None:
-        """Fires it and its descendants. Idempotent."""
+    @property
+    def cause(self) -> Any:
+        """what cancel() was given, its own or that of the one above it that fired; None"""
+        return cause_of(self.origin) if self.reason == "cancelled" else None
+
+    def cancel(self, cause: object = None) -> None:
+        """Fires it and its descendants. Idempotent. cause: any object, an exception mostly: Cancelled.cause of all who
+        are raised it, as long as this Token is referred to; the first stays.
+        """
+        give_cause(self, self._handle, cause)
         lib.ecru_token_cancel(self._handle, 0)
+
+    def _forget_cause(self) -> None:
+        self._cause = None
 
     def on_cancel(self, f: Callable[[], object], /) -> Registration:
         """f() is called once it fires, in a goroutine of its own; soon, if it has. Until remove() of what it returns,
