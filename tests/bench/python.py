@@ -26,11 +26,18 @@ requests200   one of 200 requests.get at once, by as many threads of a plain pro
 wsgi_hello    one request of a WSGI application under gunicorn with one worker and 64 connections; the client is wrk
 wsgi_own      the same by the library's own server, in one process (gevent: pywsgi)
 cpu_blocking  one call of a millisecond in C without the GIL, handed over by PROCS at a time
+gil_held      one call of 200 ms in C with the GIL; meanwhile another process (asker.py) asks an echo server in this one, by a goroutine
+              of C (others: by a thread); longest_ms and p50_us are its round trips
 """
+import ctypes
 import pathlib
+import socket
+import subprocess
 import sys
+import tempfile
 
 import ecru
+import ecru._abi
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "peers" / "python"))
 import measure  # noqa: E402
@@ -221,6 +228,35 @@ def cpu_blocking(count: int) -> None:
     measure.end(count)
 
 
+ECHO = """
+#include <stddef.h>
+struct beside { long long (*read)(void *, void *, size_t), (*write)(void *, const void *, size_t, size_t *); void *io; };
+void echo(struct beside *with) {
+  char buffer[512];
+  long long count;
+  while ((count = with->read(with->io, buffer, sizeof buffer)) > 0 && with->write(with->io, buffer, (size_t)count, NULL) >= 0) {}
+}
+"""
+
+
+def gil_held(turns: int) -> None:
+    """The server is a goroutine of C: it needs no GIL."""
+    ffi, lib = ecru._abi.ffi, ecru._abi.lib
+    with tempfile.NamedTemporaryFile(suffix=".so") as library:
+        subprocess.run(["cc", "-x", "c", "-", "-shared", "-fPIC", "-O2", "-o", library.name], input=ECHO, text=True, check=True)
+        echo = ctypes.cast(ctypes.CDLL(library.name).echo, ctypes.c_void_p).value
+    io = ffi.new("ecru_io **")
+    beside = ffi.new("void *[3]", [ffi.addressof(lib, "ecru_io_read"), ffi.addressof(lib, "ecru_io_write"), ffi.NULL])
+
+    def serve(connection: socket.socket) -> None:
+        connection.setblocking(False)
+        assert lib.ecru_io_adopt(io, connection.fileno(), lib.ECRU_IO_KEEP_OPEN) == 0
+        beside[2] = io[0]
+        assert lib.ecru_go(ffi.cast("ecru_fn", echo), beside) == 0
+
+    measure.hold_gil(turns, serve, ecru.sleep)
+
+
 def compute_ft(count: int) -> None:
     """Pure Python: scales where the interpreter has no GIL."""
 
@@ -240,5 +276,5 @@ measure.main({
     "pingpong": pingpong, "yield": yields, "spawn_join": spawn_join, "spawn1000": spawn1000, "parked100k": parked,
     "lock": lock, "rlock": rlock, "semaphore": semaphore, "queue": queue, "taskgroup": taskgroup,
     "echo": echo, "echo_patched": echo_patched, "echo_tls": echo_tls, "requests200": requests200,
-    "wsgi_hello": wsgi, "wsgi_own": wsgi_own, "cpu_blocking": cpu_blocking, "compute_ft": compute_ft,
+    "wsgi_hello": wsgi, "wsgi_own": wsgi_own, "cpu_blocking": cpu_blocking, "gil_held": gil_held, "compute_ft": compute_ft,
 })

@@ -14,6 +14,7 @@ UNITS = {
     "p50_us": "us",
     "p99_us": "us",
     "wall_ms": "ms",
+    "longest_ms": "ms",
     "scaling": "x",
 }
 MORE_IS_BETTER = {"scaling", "requests_per_second"}
@@ -23,6 +24,7 @@ DETAILS = {  # under a case's name in the chart
     "bytes_per_item": "bytes each",
     "cpu_ns_per_request": "CPU ns per request",
     "wall_ms": "wall ms for 200",
+    "longest_ms": "longest round trip while the GIL is held, ms",
     "scaling": "times faster, more is better",
 }
 REQUESTS = ("cpu_ns_per_request", "requests_per_second", "p50_us", "p99_us")
@@ -63,6 +65,7 @@ CASES = [
     Case("wsgi_hello", 2, 1, ("gevent", "threads", "go"), REQUESTS, "wrk", 64, "/hello", serves="http"),
     Case("wsgi_own", 2, 1, ("gevent",), REQUESTS, "wrk", 64, "/hello"),
     Case("cpu_blocking", 2_000, 300, ("gevent", "asyncio", "uvloop", "trio", "runloom", "threads"), ("wall_ns_per_op", "scaling"), scales=True),
+    Case("gil_held", 10, 3, ("threads",), ("longest_ms", "p50_us")),
     Case("compute_ft", 2_000, 300, ("threads",), ("wall_ns_per_op", "scaling"), scales=True),  # more than 1 x: without a GIL
 ]
 
@@ -92,4 +95,6 @@ TARGETS = [
     Better("wsgi_hello", 1.5, metric=CPU, peer="gevent"),
     Better("wsgi_own", 1.5, metric=CPU, peer="gevent"),
     Limit("cpu_blocking", "scaling", 1.7),
+    Limit("gil_held", "longest_ms", 100),  # of the 200 it is held
+    Better("gil_held", 4, metric="longest_ms", peer="threads"),
 ]

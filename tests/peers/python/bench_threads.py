@@ -152,6 +152,14 @@ def cpu_blocking(count: int) -> None:
     measure.end(count)
 
 
+def gil_held(turns: int) -> None:
+    def echo(connection: socket.socket) -> None:
+        while data := connection.recv(measure.BUFFER_BYTES):
+            connection.sendall(data)
+
+    measure.hold_gil(turns, lambda connection: threading.Thread(target=echo, args=(connection,)).start(), time.sleep)
+
+
 def compute_ft(count: int) -> None:
     def work() -> None:
         for _ in range(count // measure.procs):
@@ -165,6 +173,6 @@ def compute_ft(count: int) -> None:
 measure.main({
     "pingpong": pingpong, "spawn_join": spawn_join, "spawn1000": spawn1000, "parked100k": parked, "echo": plain.echo,
     "echo_patched": plain.echo, "echo_tls": echo_tls, "requests200": requests200, "wsgi_hello": wsgi, "cpu_blocking": cpu_blocking,
-    "compute_ft": compute_ft,
+    "gil_held": gil_held, "compute_ft": compute_ft,
     "lock": lock, "rlock": rlock, "semaphore": semaphore, "queue": through_queue,
 })

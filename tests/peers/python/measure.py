@@ -20,6 +20,7 @@ BATCH = 1000  # of spawn1000, taskgroup
 QUEUED = 100  # of queue
 BUFFER_BYTES = 512  # of the echo servers
 BACKLOG = 1024
+HELD_SECONDS = 0.2
 
 procs = 1
 _cpu0_ns = _wall0_ns = 0
@@ -63,6 +64,27 @@ def spin() -> int:
     for number in range(1500):
         value += number * number
     return value
+
+
+def hold_gil(turns: int, serve: Callable[[socket.socket], object], rest: Callable[[float], object]) -> None:
+    """Another process asks what `serve` starts, while this thread keeps the GIL in one call for HELD_SECONDS; then others may run."""
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, str(HERE / "asker.py"), str(theirs.fileno())]
+    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdout=subprocess.PIPE, text=True)
+    theirs.close()
+    assert process.stdout
+    start = time.thread_time()
+    sum(range(10_000_000))
+    numbers = int(10_000_000 * HELD_SECONDS / (time.thread_time() - start))
+    serve(ours)
+    process.stdout.readline()
+    begin()
+    for _ in range(turns):
+        sum(range(numbers))
+        rest(HELD_SECONDS / 10)
+    ours.shutdown(socket.SHUT_RDWR)
+    longest, median = process.stdout.read().split()
+    end(turns, longest_ms=float(longest), p50_us=float(median))
 
 
 def listening(port: int) -> socket.socket:
