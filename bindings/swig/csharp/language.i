@@ -98,22 +98,23 @@ static void *ecru_csharp_block(char *data, size_t length) {
 %typemap(csinterfaces) SWIGTYPE "global::System.IDisposable"
 %typemap(csdispose) SWIGTYPE ""
 %typemap(csdisposing, methodname="Dispose", methodmodifiers="private", parameters="bool disposing") SWIGTYPE ""
-%define DISPOSABLE(Type)
+%define DISPOSABLE(Type, MORE...)
 %typemap(csinterfaces) struct Type "global::System.IDisposable"
 %typemap(cscode) struct Type %{
   /// <summary>Closes it: calls from now on fail with ECLOSED, those under way end as they will.</summary>
   public void Dispose() { Close(); }
+  MORE
 %}
 %enddef
 %typemap(csinterfaces) struct Job ""
-DISPOSABLE(Token)
+DISPOSABLE(Token, public void Cancel() { Cancel(0); })
 DISPOSABLE(Mutex)
 DISPOSABLE(RWMutex)
 DISPOSABLE(Cond)
 DISPOSABLE(WaitGroup)
-DISPOSABLE(Semaphore)
+DISPOSABLE(Semaphore, public void Acquire() { Acquire(1); } public void Release() { Release(1); })
 DISPOSABLE(Barrier)
-DISPOSABLE(Limiter)
+DISPOSABLE(Limiter, public void Wait() { Wait(1); })
 DISPOSABLE(Timer)
 DISPOSABLE(Io)
 DISPOSABLE(Task)

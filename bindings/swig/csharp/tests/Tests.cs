@@ -119,7 +119,7 @@ public static class Tests {
     mutex.Dispose();
     Program.Throws<ClosedException>(() => mutex.Lock(), Core.ECLOSED);
     var semaphore = new Semaphore(1);
-    semaphore.Acquire(1);
+    semaphore.Acquire();
     var task = Goroutine.Start(() => semaphore.Acquire(1));
     semaphore.Dispose(); // perhaps while it waits there
     task.Cancel();
@@ -197,7 +197,7 @@ public static class Tests {
     registration.Dispose();
     var other = new Token(null, null);
     var cancellation = other.ToCancellation();
-    other.Cancel(0);
+    other.Cancel();
     Program.Check(cancellation.Token.WaitHandle.WaitOne(TimeSpan.FromSeconds(30)), "not cancelled");
   }
 
