@@ -24,7 +24,6 @@ DIFFERENT = {
     "a_mutex_knows_who_holds_it": "Lock may be released by anybody and RLock be taken again, as threading's",
     "readers_share": "there is no lock for readers",
     "a_semaphore_counts": "permits are taken one at a time, as threading's",
-    "the_first_cause_stays": "cancel() takes no error",
     "join_all_gives_the_first_in_order": "gather() raises all errors, in the order they happened",
     "join_any_gives_the_first_to_succeed": "race() cancels what it has started, not tasks it is given",
     "a_cancelled_group_gives_up": "a group that was cancelled by itself ends without an error",
@@ -176,7 +175,12 @@ class Run:
     def do_error(self, _: Step, name: str) -> Any:
         return {None: 0, "cancelled": "ECANCELED", "deadline": "ETIMEDOUT"}[self.objects[name].reason]
 
-    do_cause = do_error
+    def do_cause(self, step: Step, name: str) -> Any:
+        cause = self.objects[name].cause
+        return self.do_error(step, name) if cause is None else name_of(cause)
+
+    def do_cancel(self, _: Step, name: str, *causes: str) -> None:
+        self.objects[name].cancel(*map(error_of, causes))
 
     def do_under(self, step: Step, name: str) -> None:
         with self.objects[name]:

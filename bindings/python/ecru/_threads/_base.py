@@ -132,6 +132,15 @@ def leave_to(token: Any) -> None:
         pass
 
 
+class NotPickled:
+    """What others wait at is neither pickled nor copied, as types in C are not."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"cannot pickle {type(self).__qualname__!r} object")
+
+
 class _Here(threading.local):
     """The calling thread's."""
 

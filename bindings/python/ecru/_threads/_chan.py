@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, SupportsFloat
 from weakref import WeakValueDictionary
 
 from ecru._abi import ffi, lib
-from ecru._threads._base import EAGAIN, ECLOSED, ETIMEDOUT, FOREVER, Closed, fail, here, instant, wait
+from ecru._threads._base import EAGAIN, ECLOSED, ETIMEDOUT, FOREVER, Closed, NotPickled, fail, here, instant, wait
 from ecru._threads._io import IO
 from ecru._threads._task import Task
 from ecru._threads._token import Token
@@ -62,7 +62,7 @@ def _fail(status: int) -> NoReturn:
     fail(status)
 
 
-class Chan(Generic[T]):
+class Chan(NotPickled, Generic[T]):
     """Chan(cap=0, full="wait", name=None)
 
     A channel of objects. cap: how many it holds; 0: sender and receiver meet; None: no bound. full: what a full one

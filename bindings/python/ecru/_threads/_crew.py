@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ecru._abi import ffi, lib
-from ecru._threads._base import FOREVER, fail, leave_to, wait
+from ecru._threads._base import FOREVER, NotPickled, fail, leave_to, wait
 from ecru._threads._lock import Mutex
 from ecru._threads._task import Task, new_task, start_task, tell_unraisable
 from ecru._threads._token import Token
@@ -19,7 +19,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class Crew:
+class Crew(NotPickled):
     """Crew(failed=None)
 
     Goroutines under one token, a child of the one that is current where the crew is made. failed(task, error) is called

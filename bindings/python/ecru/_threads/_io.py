@@ -15,6 +15,7 @@ from ecru._threads._base import (
     ECLOSED,
     ETIMEDOUT,
     Cancelled,
+    NotPickled,
     enter_by_itself,
     fail,
     here,
@@ -66,7 +67,7 @@ def _descriptor(fd: Any) -> int:
     return number
 
 
-class IO:
+class IO(NotPickled):
     """IO(fd, keep_open=False)
 
     A descriptor that parks only its goroutine. keep_open: closing it leaves fd open. A timeout, in seconds, raises

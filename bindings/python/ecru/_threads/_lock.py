@@ -8,7 +8,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ecru._abi import ffi, lib
-from ecru._threads._base import EAGAIN, ETIMEDOUT, FOREVER, enter_by_itself, fail, here, leave_to, wait, wait_as
+from ecru._threads._base import (
+    EAGAIN,
+    ETIMEDOUT,
+    FOREVER,
+    NotPickled,
+    enter_by_itself,
+    fail,
+    here,
+    leave_to,
+    wait,
+    wait_as,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -95,7 +106,7 @@ def _take_shielded(semaphore: Any) -> None:
         del raised  # no cycle through the traceback
 
 
-class _Single:
+class _Single(NotPickled):
     """A semaphore of one permit."""
 
     __slots__ = ("__weakref__", "_semaphore")

@@ -8,7 +8,7 @@ from types import GenericAlias
 from typing import Any, Generic, TypeVar, cast
 
 from ecru._abi import ffi, lib
-from ecru._threads._base import Closed, fail, wait, wait_as
+from ecru._threads._base import Closed, NotPickled, fail, wait, wait_as
 from ecru._threads._chan import Chan, select
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ def _shut_down() -> Exception:
     return ShutDown()
 
 
-class Queue(Generic[T]):
+class Queue(NotPickled, Generic[T]):
     """Queue(maxsize=0, elsewhere=False)
 
     What ecru.Queue needs. elsewhere: the items are; put and get have to be overridden, and the channel, without bound,

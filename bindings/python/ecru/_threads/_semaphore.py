@@ -11,7 +11,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from ecru._abi import ffi, lib
-from ecru._threads._base import fail
+from ecru._threads._base import NotPickled, fail
 from ecru._threads._lock import Acquired, take
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _limit(blocking: bool, timeout: float | None) -> float:
     return -1.0 if seconds >= 9e9 else max(seconds, 0.0)
 
 
-class Semaphore(Acquired):
+class Semaphore(NotPickled, Acquired):
     """Semaphore(value=1)
 
     So many permits, first come, first served. Raises ValueError if value is negative.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, SupportsFlo
 from weakref import WeakSet
 
 from ecru._abi import ffi, lib
-from ecru._threads._base import Cancellable, Cancelled, fail, give_cause, here, instant, wait
+from ecru._threads._base import Cancellable, Cancelled, NotPickled, fail, give_cause, here, instant, wait
 from ecru._threads._home import Home, ensure_home
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _LOOK_SECONDS = 0.00002  # between two looks at them; doubled each time, up to
 _LOOK_SECONDS_MOST = 0.001
 
 
-class Task(Cancellable, Generic[T]):
+class Task(NotPickled, Cancellable, Generic[T]):
     """A goroutine with a handle. Made by spawn()."""
 
     __module__ = "ecru"

@@ -12,6 +12,7 @@ from ecru._threads._base import (
     ETIMEDOUT,
     FOREVER,
     Cancellable,
+    NotPickled,
     cause_of,
     enter_by_itself,
     fail,
@@ -73,7 +74,7 @@ def _leave_any(token: Any) -> int:
     return status
 
 
-class Token(Cancellable):
+class Token(NotPickled, Cancellable):
     """Token(parent=None, timeout=None, shield=False)
 
     A child of parent (None: the caller's current token; a tuple: of all of them, it fires with the first) that fires
