@@ -598,9 +598,11 @@ TEST(net, a_pipe_has_two_ends) { // I1
   CHECK_EQ(ecru_io_pair(NULL, NULL), ECRU_EINVAL);
 }
 
+static ecru_chan *typed;
 static void type_a_line(void *terminal) {
   await_waiting_goroutines(1);
   CHECK_EQ(write(*(int *)terminal, "ls -l\n", 6), 6);
+  finish(typed);
 }
 static void read_a_line(void *unused) {
   (void)unused;
@@ -609,9 +611,12 @@ static void read_a_line(void *unused) {
   char line[64];
   if (openpty(&keyboard, &screen, NULL, NULL, NULL) != 0) SKIP("no terminals here");
   CHECK_EQ(ecru_io_adopt(&tty, screen, 0), 0);
+  typed = signals();
   go(type_a_line, &keyboard);
   CHECK_EQ(ecru_io_read(tty, line, sizeof line), 6);
   CHECK(memcmp(line, "ls -l\n", 6) == 0);
+  await(typed, 1);
+  ecru_chan_release(typed);
   CHECK_EQ(write(keyboard, "one\ntwo\n", 8), 8);
   expect_text(tty, "one\ntwo\n"); // a read each
   CHECK_EQ(ecru_io_write(tty, "$ ", 2, NULL), 2);
