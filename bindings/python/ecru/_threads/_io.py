@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from _thread import allocate_lock
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import index
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat, TypeAlias, TypeVar
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer, Self
 
 _Seconds: TypeAlias = SupportsFloat | None
+T = TypeVar("T")
+_Bytes: TypeAlias = bytes
 _IO = TypeVar("_IO", bound="IO")
 
 _DIRECTIONS: dict[str, int] = {
@@ -99,8 +101,7 @@ class IO(NotPickled):
 
     def _read(self, most: int, timeout: _Seconds, call: Any, *arguments: Any) -> int:
         """How many bytes; a datagram may be longer than `most`, as with recv(2)."""
-        with _within(timeout):
-            got = wait(call, self._handle, *arguments)
+        got = _within(timeout, wait, call, self._handle, *arguments)
         return most if got == lib.ECRU_EMSGSIZE else _count(got)
 
     def recv(self, bytes: int, timeout: _Seconds = None) -> bytes:
@@ -122,18 +123,19 @@ class IO(NotPickled):
     def send(self, data: Buffer, timeout: _Seconds = None) -> int:
         """What fits, at least one byte."""
         with ffi.from_buffer("char[]", data) as view:
-            with _within(timeout):
-                ready = 0
-                while (sent := lib.ecru_io_try_write(self._handle, view, len(view))) == EAGAIN and ready >= 0:
-                    ready = wait(lib.ecru_io_wait, self._handle, lib.ECRU_IO_WRITE)
-            return _count(min(ready, 0) or sent)
+            return _count(_within(timeout, self._send, view))
+
+    def _send(self, view: Any) -> int:
+        while (sent := lib.ecru_io_try_write(self._handle, view, len(view))) == EAGAIN:
+            ready = wait(lib.ecru_io_wait, self._handle, lib.ECRU_IO_WRITE)
+            if ready < 0:
+                return ready
+        return sent  # type: ignore[no-any-return]
 
     def sendall(self, data: Buffer, timeout: _Seconds = None) -> None:
         """All of it; no other sendall interleaves."""
         with ffi.from_buffer("char[]", data) as view:
-            with _within(timeout):
-                status = self._send_all(view, len(view))
-            _count(status)
+            _count(_within(timeout, self._send_all, view, len(view)))
 
     def _send_all(self, view: Any, left: int) -> int:
         written, begin = ffi.new("size_t *"), 0
@@ -149,17 +151,13 @@ class IO(NotPickled):
     def wait(self, directions: str, timeout: _Seconds = None) -> str:
         """Parks until "r", "w" or one of "rw" is ready; which."""
         bits = _directions(directions)
-        with _within(timeout):
-            ready = wait(lib.ecru_io_wait, self._handle, bits)
-        return _WORDS[_count(ready)]
+        return _WORDS[_count(_within(timeout, wait, lib.ecru_io_wait, self._handle, bits))]
 
     def accept(self, timeout: _Seconds = None, type: type[_IO] | None = None) -> Any:
         """The next connection of a listener, as that type."""
         kind = _kind(type)
         out = ffi.new("ecru_io **")
-        with _within(timeout):
-            status = wait(lib.ecru_accept, self._handle, out, ffi.NULL)
-        _count(status)
+        _count(_within(timeout, wait, lib.ecru_accept, self._handle, out, ffi.NULL))
         return kind._of(out[0])
 
     def set_deadline(self, timeout: _Seconds, directions: str = "rw") -> None:
@@ -202,21 +200,19 @@ class IO(NotPickled):
         return _text(found) if status == 0 else fail(status)
 
 
-@contextmanager
-def _within(timeout: _Seconds) -> Iterator[None]:
-    """The runtime's calls take so long at most. Raises nothing by itself."""
+def _within(timeout: _Seconds, call: Callable[..., T], *arguments: Any) -> T:
+    """call(*arguments), in which the runtime's calls take so long at most. Raises nothing by itself."""
     if timeout is None:
-        yield
-        return
+        return call(*arguments)
     until = instant(timeout)
     if here.home is None:
         enter_by_itself[0]()  # the first has a token of its own
     outer = lib.ecru_token_current()
-    try:
+    try:  # no generator's: one that an error leaves is ended by the collector
         status = lib.ecru_deadline_enter(until)
         if status != 0:
             fail(status)
-        yield
+        return call(*arguments)
     finally:
         try:
             leave_to(outer)
@@ -224,12 +220,10 @@ def _within(timeout: _Seconds) -> Iterator[None]:
             leave_to(outer)
 
 
-@contextmanager
-def _as_timeout(timeout: _Seconds) -> Iterator[None]:
-    """The same for a block that waits several times: that the time is up is a TimeoutError."""
+def _as_timeout(timeout: _Seconds, call: Callable[[], T]) -> T:
+    """The same for what waits several times: that the time is up is a TimeoutError."""
     try:
-        with _within(timeout):
-            yield
+        return _within(timeout, call)
     except Cancelled:
         if timeout is None or lib.ecru_check() != 0:
             raise
@@ -340,11 +334,15 @@ class Stream(IO):
         count, ahead = index(bytes), self._received
         if count < 0:
             raise ValueError("read_exactly: fewer bytes than none")
-        with _as_timeout(timeout), ahead.claimed():
-            while len(ahead.data) < count:
-                if not ahead.fill(self, count - len(ahead.data)):
-                    raise EOFError("the stream ended before so many bytes had come")
-            return ahead.take(count)
+
+        def read() -> _Bytes:
+            with ahead.claimed():
+                while len(ahead.data) < count:
+                    if not ahead.fill(self, count - len(ahead.data)):
+                        raise EOFError("the stream ended before so many bytes had come")
+                return ahead.take(count)
+
+        return _as_timeout(timeout, read)
 
     def read_until(self, separator: bytes, most: int = 65536, timeout: _Seconds = None) -> bytes:
         """Everything up to the separator, with it; b"" at the end.
@@ -356,13 +354,17 @@ class Stream(IO):
         if not 1 <= len(separator) <= index(most):
             raise ValueError("read_until: an empty separator, or one longer than the limit")
         ahead = self._received
-        with _as_timeout(timeout), ahead.claimed():
-            found = ahead.find(self, separator, most)
-            if found is None:
-                raise ValueError(f"no separator within {most} bytes")
-            if found == 0 and ahead.data:
-                raise EOFError("the stream ended before the separator came")
-            return ahead.take(found)
+
+        def read() -> bytes:
+            with ahead.claimed():
+                found = ahead.find(self, separator, most)
+                if found is None:
+                    raise ValueError(f"no separator within {most} bytes")
+                if found == 0 and ahead.data:
+                    raise EOFError("the stream ended before the separator came")
+                return ahead.take(found)
+
+        return _as_timeout(timeout, read)
 
     def read_line(self, most: int | None = None, timeout: _Seconds = None) -> bytes:
         r"""A line with its \n; without it if it is longer than `most` bytes or the stream ends; b"" at the end."""
@@ -370,9 +372,13 @@ class Stream(IO):
         if limit == 0:
             return b""
         ahead = self._received
-        with _as_timeout(timeout), ahead.claimed():
-            found = ahead.find(self, b"\n", 2**62 if limit < 0 else limit)
-            return ahead.take(limit if found is None else found or len(ahead.data))
+
+        def read() -> bytes:
+            with ahead.claimed():
+                found = ahead.find(self, b"\n", 2**62 if limit < 0 else limit)
+                return ahead.take(limit if found is None else found or len(ahead.data))
+
+        return _as_timeout(timeout, read)
 
 
 class DatagramIO(IO):
@@ -395,9 +401,7 @@ class DatagramIO(IO):
         """Sends one datagram to a literal address."""
         to = _parsed(network, address)
         with ffi.from_buffer("char[]", data) as view:
-            with _within(timeout):
-                sent = wait(lib.ecru_send_to, self._handle, view, len(view), to)
-            return _count(sent)
+            return _count(_within(timeout, wait, lib.ecru_send_to, self._handle, view, len(view), to))
 
 
 # ---- addresses -------------------------------------------------------------------------------------------------------
