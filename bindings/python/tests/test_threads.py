@@ -102,6 +102,22 @@ print(said)
     assert in_threads(program) == "[True, 7]\n"
 
 
+def test_what_the_guard_has_lost_sight_of_does_not_outlive_its_home() -> None:
+    """As when a handler of signals raises within it: what is registered has the home's address."""
+    program = """
+from ecru import _native as native
+from ecru._abi import ffi, lib
+from ecru._threads import _home
+native.spawn(int).join()
+guard = _home.here.home.guard
+guard.begin()
+token, guard._registration = guard._token, ffi.NULL
+guard.stop()
+print(lib.ecru_token_err(token) != 0)
+"""
+    assert in_threads(program) == "True\n"
+
+
 # An error is raised where the interpreter calls handlers of signals: at every call, and after every return from C.
 INTERRUPTING = """
 import itertools, sys, threading, ecru

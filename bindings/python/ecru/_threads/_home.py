@@ -88,6 +88,8 @@ class _Guard:
 
     def stop(self) -> None:
         """Nothing runs for it any more."""
+        if self._token != ffi.NULL:  # what a signal's handler raised may have lost the registration: now or never
+            lib.ecru_token_cancel(self._token, 0)
         registration, self._registration = self._registration, ffi.NULL  # once, whatever a signal's handler raises
         if registration != ffi.NULL:
             lib.ecru_token_unregister(registration)
