@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -399,8 +400,20 @@ def test_lines_are_limited() -> None:
 
 def test_one_goroutine_reads_lines_at_a_time() -> None:
     a, b = net.pair()
-    with a, b, running(a.read_line):
-        _native.yield_()
+
+    def read_when_nobody_does() -> None:
+        while True:
+            try:
+                a.read_line()
+            except RuntimeError:  # several workers: the block below was just looking
+                _native.yield_()
+
+    with a, b, running(read_when_nobody_does):
+        with pytest.raises(RuntimeError, match="another goroutine"):
+            while True:
+                with suppress(TimeoutError):
+                    a.recv(1, timeout=0)
+                _native.yield_()
         for read in (a.read_line, lambda: a.recv(1), lambda: a.read_exactly(1), lambda: a.recv_into(bytearray(1))):
             with pytest.raises(RuntimeError, match="another goroutine"):
                 read()
