@@ -538,6 +538,7 @@ static ecru_options our_options(void) {
   ecru_options options = ECRU_OPTIONS;
   options.stack_bytes = STACK;
   options.room_bytes = ROOM;
+  options.flags = ECRU_NO_SIGNAL_HANDLERS; // they are the program's: faulthandler's, a Java machine's
   return options;
 }
 
