@@ -1,4 +1,5 @@
 // tests/death/deadlock.c: the report of D1, and that it never comes when somebody could still wake a goroutine.
+#include "tests/strangers.h"
 #include "tests/test.h"
 
 #include <ecru/ecru.h>
@@ -10,11 +11,6 @@
 #include <unistd.h>
 
 enum { LONG_ENOUGH_MS = 400 }; // an alarm would come after some 30 ms, at the latest one second later
-
-/// Threads that are not ours (a sanitizer's, an emulator's) might wake somebody: there is no alarm then.
-static void only_where_no_strangers_are(void) {
-  if (test_threads() != 1) SKIP("this process has %d threads before it starts any: there is no deadlock report", test_threads());
-}
 
 static ecru_chan *channel(void) {
   ecru_chan *chan;

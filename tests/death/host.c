@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include "goroutines.h"
+#include "tests/strangers.h"
 
 static void exit_from_first(void) {
   CHECK_EQ(ecru_host_enter(NULL), 0);
@@ -46,7 +47,7 @@ static void sleep_in_poller(void) {
   (void)host_sleepers(NULL);
 }
 TEST(host, a_deadlock_is_reported_though_hosts_sleep) { // G15, D1
-  if (test_threads() != 1) SKIP("this process has %d threads before it starts any: there is no deadlock report", test_threads());
+  only_where_no_strangers_are();
   test_death(sleep_on_futexes, 2, "all goroutines are asleep");
   test_death(sleep_on_futexes, 2, "a host: goroutine ");
   test_death(sleep_in_poller, 2, "all goroutines are asleep");

@@ -1,5 +1,6 @@
 // tests/death/io.c: no false alarm (D1) while somebody waits for a descriptor, but one when nobody does.
 #include "tests/goroutines.h"
+#include "tests/strangers.h"
 #include "tests/test.h"
 
 #include <ecru/ecru.h>
@@ -11,10 +12,6 @@
 #include <unistd.h>
 
 enum { LONG_ENOUGH_MS = 400 }; // an alarm would come after some 30 ms, at the latest one second later
-
-static void only_where_no_strangers_are(void) {
-  if (test_threads() != 1) SKIP("this process has %d threads before it starts any: there is no deadlock report", test_threads());
-}
 
 /// Another process, so that no thread of this one could wake anybody: writes a byte after a while.
 static pid_t write_later(int descriptor) {
