@@ -78,9 +78,14 @@ static bool get(series s, uint32_t *coefficient) {
 static uint32_t times(uint32_t a, uint32_t b) { return (uint32_t)((uint64_t)a * b % MODULUS); }
 static uint32_t plus(uint32_t a, uint32_t b) { return (uint32_t)(((uint64_t)a + b) % MODULUS); }
 
+/// The main task may have its coefficients by now, and end all: then what is asked of this one is cancelled.
+static void spawn(ecru_fn fn, node n) {
+  int status = ecru_go_copy(NULL, fn, &n, sizeof n);
+  CHECK(status == 0 || status == ECRU_ESHUTDOWN);
+}
 static series spawn_series(ecru_fn fn, node n) {
   n.result = series_new();
-  CHECK_EQ(ecru_go_copy(NULL, fn, &n, sizeof n), 0);
+  spawn(fn, n);
   return n.result;
 }
 
@@ -125,7 +130,7 @@ static void run_split(void *argument) {
 static void split(series u, series *left, series *right) {
   *left = series_new();
   node n = {.u = u, .v = *left, .result = *right = series_new(), .gate = series_chan(0)};
-  CHECK_EQ(ecru_go_copy(NULL, run_split, &n, sizeof n), 0);
+  spawn(run_split, n);
   ecru_chan_send(n.gate, NULL);
 }
 
