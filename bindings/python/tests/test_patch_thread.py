@@ -72,6 +72,25 @@ def test_a_join_that_is_cancelled_leaves_the_thread_alone():
     assert not thread.is_alive()
 
 
+def test_what_a_signals_handler_raises_in_a_join_takes_no_end_away():
+    body = """
+import ecru; ecru.patch()
+import signal
+from ecru._patch._locks import Sentinel
+def fail(*_): raise InterruptedError
+signal.signal(signal.SIGUSR1, fail)
+sentinel = Sentinel()
+sentinel.acquire()
+def end():
+    sentinel.release()
+    signal.raise_signal(signal.SIGUSR1)  # who is waiting has been given it, and has not come to pass it on
+ecru.go(end)
+try: sentinel.acquire()
+except InterruptedError: print("interrupted", sentinel.acquire(False), sentinel.acquire(timeout=30))
+"""
+    assert run(body) == "interrupted True True\n"
+
+
 @patched
 def test_the_system_knows_a_thread_by_its_identity():
     me = threading.main_thread().ident
@@ -112,6 +131,29 @@ def test_signals_are_the_main_threads():
             executor.submit(signal.set_wakeup_fd, -1).result()
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
     assert ecru.spawn(signal.signal, signal.SIGUSR1, signal.SIG_DFL).result() is signal.SIG_IGN  # no thread's
+
+
+@patched
+def test_signals_are_whose_who_has_forked_also_in_a_thread_of_the_system():
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            try:
+                signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+                os._exit(0)
+            finally:
+                os._exit(99)
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    def start() -> None:
+        thread = threading.Thread(target=fork)
+        thread.start()
+        thread.join()
+
+    codes = []
+    start()
+    ecru.run_blocking(start)
+    assert codes == [0, 0]
 
 
 @patched

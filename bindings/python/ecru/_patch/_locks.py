@@ -6,6 +6,7 @@ import _thread
 import gc
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from types import CellType
 from typing import Any
 
@@ -40,16 +41,22 @@ class Sentinel:
             self._end = _native.Lock()
             self._held = self._end.acquire()
             return True
-        if not self._end.acquire(blocking, timeout):
-            return False
-        self._end.release()
-        return True
+        try:
+            return not self._held or self._end.acquire(blocking, timeout)
+        finally:
+            if not self._held:  # also if the handler of a signal raises something when it has been acquired
+                self._pass_on()
 
     def release(self) -> None:
         """The thread has ended. Nothing by those who waited for that."""
-        if self._held and self._end:
+        if self._held:
             self._held = False
-            self._end.release()
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Frees it for the next, whoever has acquired it: it is over."""
+        with suppress(RuntimeError):  # another one has
+            self._end.release()  # type: ignore[union-attr]
 
     def locked(self) -> bool:
         """Whether the thread runs."""

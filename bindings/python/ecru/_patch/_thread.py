@@ -8,6 +8,7 @@ from __future__ import annotations
 import _thread
 import contextvars
 import functools
+import os
 import signal
 import sys
 import threading
@@ -24,6 +25,7 @@ _native_ident = _thread.get_ident
 _running: set[int] = set()  # identities
 _sentinels: dict[int, _locks.Sentinel] = {}
 _root: _native.Token | None = None
+os.register_at_fork(after_in_child=_running.clear)  # who has forked is the main thread there
 
 
 def _run(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
