@@ -267,12 +267,33 @@ with open(path, "r+b", 0) as both:  # who opens it for both waits for nobody
     with open(path) as reads, open(path, "w", encoding="utf-16") as writes:
         print(reads.name == writes.name == both.name == path, reads.mode, writes.mode, both.mode, writes.encoding)
         print(os.get_inheritable(reads.fileno()), os.get_blocking(reads.fileno()))
+        with open(pathlib.Path(path)) as again: assert again.name == path
     both.write(b"x")
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     print(os.read(fd, 2))
     os.close(fd)
 """
     assert run(FIFO + body) == "True r w rb+ utf-16\nFalse True\nb'x'\n"
+
+
+def test_flags_of_open_are_as_the_originals() -> None:
+    body = """
+class Flags:
+    def __index__(self): return os.O_RDWR
+os.close(os.open(path, Flags()))
+for wrong in "r", 1.5, None:
+    said = []
+    for function in os.open, ecru.get_original("os", "open"):
+        try: function(path, wrong)
+        except TypeError as error: said.append(str(error))
+    print(len(said) == 2 and said[0] == said[1])
+"""
+    assert run(FIFO + body) == "True\n" * 3
+
+
+def test_a_system_without_o_path_opens_files() -> None:
+    body = "import os; del os.O_PATH\n" + FIFO + "os.close(os.open(os.devnull, os.O_RDONLY)); print('opened')"
+    assert run(body) == "opened\n"
 
 
 def test_who_comes_again_within_a_read_is_told() -> None:

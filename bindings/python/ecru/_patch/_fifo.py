@@ -5,6 +5,7 @@ Each has a thread of its own, since the other side may be waiting for one, too.
 
 from __future__ import annotations
 
+import operator
 import os
 import stat
 from typing import Any
@@ -13,6 +14,7 @@ from ecru import _native
 from ecru._blocking import run_apart
 
 original_open = os.open
+_NEVER_WAITS = os.O_NONBLOCK | os.O_DIRECTORY | getattr(os, "O_PATH", 0)  # Linux'
 
 
 def is_fifo(path: Any, dir_fd: int | None = None) -> bool:
@@ -53,10 +55,17 @@ class _Opening:
         os.close(fd)
 
 
+def _may_wait(flags: Any) -> bool:
+    try:
+        number = operator.index(flags)
+    except TypeError:
+        return False  # the call itself says what is wrong
+    return number & os.O_ACCMODE != os.O_RDWR and not number & _NEVER_WAITS
+
+
 def os_open(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
     """As os.open."""
-    waits = flags & os.O_ACCMODE != os.O_RDWR and not flags & (os.O_NONBLOCK | os.O_DIRECTORY | os.O_PATH)
-    if not waits or _native.is_forked() or not is_fifo(path, dir_fd):
+    if not _may_wait(flags) or _native.is_forked() or not is_fifo(path, dir_fd):
         return original_open(path, flags, mode, dir_fd=dir_fd)
     opening = _Opening(path, flags, mode, dir_fd)
     try:

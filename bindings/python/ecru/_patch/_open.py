@@ -63,7 +63,7 @@ def open(
 ) -> Any:
     """As the builtin."""
     if closefd and not {"x", "+"} & set(mode) and is_fifo(file):
-        return _fifo(file, mode, buffering, encoding, errors, newline, opener)
+        return _fifo(os.fspath(file), mode, buffering, encoding, errors, newline, opener)
     if not isinstance(file, int) or not _waits(file):
         return _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
     try:
