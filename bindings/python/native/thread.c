@@ -3,19 +3,28 @@
 #include "native.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 /// Who takes an identity for a pthread_t (faulthandler from 3.14 on, trio, by ctypes) asks the system for the thread's name and the like, and the
 /// system looks for the thread's number behind it. There it finds zeros: the number of no thread. So there are no more identities
-/// than zeros: they repeat after so many goroutines, fewer where addresses are short (RLIMIT_AS). Then two that are alive
+/// than zeros: they repeat after so many goroutines, fewer where addresses are few (RLIMIT_AS: it takes a 16th to a 32nd of them). Then two that are alive
 /// may have the same, if the elder has lived through all those between; only an RLock tells them apart.
 static const size_t identity_bytes = 8, looked_at_bytes = 1 << 16, most_identities = (size_t)1 << 29, fewest_identities = 1 << 16;
 static uintptr_t first_identity; ///< set once
 static size_t identities;        ///< set before it
 
+static size_t identities_at_most(void) {
+  struct rlimit addresses;
+  size_t count = most_identities;
+  if (getrlimit(RLIMIT_AS, &addresses) != 0 || addresses.rlim_cur == RLIM_INFINITY) return count;
+  while (count > fewest_identities && count * identity_bytes > addresses.rlim_cur / 16) count /= 2;
+  return count;
+}
+
 static int reserve_identities(void) {
   if (first_identity) return 0;
   void *zeros = MAP_FAILED;
-  size_t count = most_identities;
+  size_t count = identities_at_most();
   for (; count >= fewest_identities; count /= 2) {
     zeros = mmap(NULL, count * identity_bytes + looked_at_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (zeros != MAP_FAILED) break;
