@@ -72,23 +72,42 @@ def test_a_join_that_is_cancelled_leaves_the_thread_alone():
     assert not thread.is_alive()
 
 
-def test_what_a_signals_handler_raises_in_a_join_takes_no_end_away():
+ENDS = {
+    "sentinel": """
+from ecru._patch._locks import Sentinel
+sentinel = Sentinel()
+sentinel.acquire()
+join, end, is_over = sentinel.acquire, sentinel.release, lambda: sentinel.acquire(False)
+""",
+    "handle": """
+from ecru._patch._joinable import ThreadHandle
+handle = ThreadHandle()
+handle._starting = True
+join, end, is_over = handle.join, handle._set_done, handle.is_done
+""",
+}
+
+
+@pytest.mark.parametrize("kind", ENDS)
+def test_what_a_signals_handler_raises_in_a_join_takes_the_end_from_nobody(kind):
     body = """
 import ecru; ecru.patch()
 import signal
-from ecru._patch._locks import Sentinel
 def fail(*_): raise InterruptedError
 signal.signal(signal.SIGUSR1, fail)
-sentinel = Sentinel()
-sentinel.acquire()
-def end():
-    sentinel.release()
-    signal.raise_signal(signal.SIGUSR1)  # who is waiting has been given it, and has not come to pass it on
-ecru.go(end)
-try: sentinel.acquire()
-except InterruptedError: print("interrupted", sentinel.acquire(False), sentinel.acquire(timeout=30))
+def finish():
+    others.append(ecru.spawn(join))
+    ecru.yield_()
+    end()
+    signal.raise_signal(signal.SIGUSR1)  # the first who waits has been given it, and has not come to pass it on
+others = []
+ecru.go(finish)
+try: join()
+except InterruptedError: print("interrupted")
+with ecru.timeout(30): others[0].join()
+print(is_over())
 """
-    assert run(body) == "interrupted True True\n"
+    assert run(ENDS[kind] + body) == "interrupted\nTrue\n"
 
 
 @patched

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from ecru import _native
@@ -46,7 +47,12 @@ class ThreadHandle:
             return
         self._done = True
         _unfinished.discard(self)
-        self._end.release()
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Frees the end for the next, whoever has acquired it: it is over."""
+        with suppress(RuntimeError):  # another one has
+            self._end.release()
 
     def join(self, timeout: float | None = None) -> None:
         """Parks until it has ended, for timeout seconds at most (None or negative: no limit).
@@ -60,11 +66,13 @@ class ThreadHandle:
         if self.ident == _native.get_ident():
             raise RuntimeError("Cannot join current thread")
         try:
-            if self._end.acquire(True, -1 if timeout is None or timeout < 0 else min(timeout, threading.TIMEOUT_MAX)):
-                self._end.release()
+            self._end.acquire(True, -1 if timeout is None or timeout < 0 else min(timeout, threading.TIMEOUT_MAX))
         except KeyboardInterrupt:
             _unfinished.discard(self)
             raise
+        finally:
+            if self._done:  # also if the handler of a signal raises something when it has been acquired
+                self._pass_on()
 
 
 def _run(function: Callable[[], object], handle: ThreadHandle) -> None:
