@@ -66,7 +66,7 @@ class ThreadHandle:
         if self.ident == _native.get_ident():
             raise RuntimeError("Cannot join current thread")
         try:
-            self._end.acquire(True, -1 if timeout is None or timeout < 0 else min(timeout, threading.TIMEOUT_MAX))
+            self._end.acquire(True, -1 if timeout is None or timeout < 0 else timeout)
         except KeyboardInterrupt:
             _unfinished.discard(self)
             raise
