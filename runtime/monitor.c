@@ -366,12 +366,13 @@ static int64_t first_unkept_timer(void) {
   return ecru__clock_is_virtual() ? ECRU_FOREVER : first;
 }
 
+/// It takes time to look at all of them: who woke meanwhile, and sleeps again, was seen without a timer and then asleep. It shows in the activity.
 static void check_deadlock(void) {
-  if (watch.idle < 2 || !nothing_can_wake()) {
+  uint64_t mark = watch.idle < 2 ? UINT64_MAX : activity();
+  if (watch.idle < 2 || !nothing_can_wake() || activity() != mark) {
     watch.asleep_mark = UINT64_MAX;
     return;
   }
-  uint64_t mark = activity();
   if (watch.asleep_mark == mark) ecru__deadlock(); // twice in a row the very same picture
   watch.asleep_mark = mark;
 }
