@@ -166,7 +166,8 @@ print(waiting.result())
 
 def test_what_runs_in_a_child_before_the_runtime_starts_anew_may_wait():
     """A hook of the program's own, registered before ours; nobody but a plain thread's lock has started the runtime."""
-    ended = processes.run("""
+    ended = processes.run(
+        """
 import os, threading
 seen = []
 def hook():
@@ -188,7 +189,9 @@ if pid == 0:
     print(seen, native.spawn(int).result(), flush=True)
     os._exit(3)
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-""")
+""",
+        flags=("-W", "ignore::DeprecationWarning"),
+    )
     assert (ended.out, ended.code, ended.err) == (
         ["[(False, None, 'w'), (True, True, None), 1002] 0", "3"],
         0,
