@@ -198,6 +198,7 @@ static PyObject *wait_as(PyObject *module, PyObject *const *args, Py_ssize_t cou
   if (count < 2) return PyErr_SetString(PyExc_TypeError, "wait_as: a word and a callable are needed"), NULL;
   const char *what = PyUnicode_AsUTF8(args[0]);
   if (!what) return NULL;
+  (void)ecru_py_waits_here(); // a home's first has a word of its own: it is to begin before
   const char *before = ecru_py_wait_as(what);
   PyObject *result = PyObject_Vectorcall(args[1], args + 2, (size_t)(count - 2), names);
   (void)ecru_waits_for(before);

@@ -77,7 +77,13 @@ static bool is_ready(QueueObject *q) {
   return q->chan != NULL;
 }
 
+/// A home's first goroutine has a word of its own for its waits: it is to begin before the word is said.
+static void may_wait(int64_t instant) {
+  if (instant != AT_ONCE) (void)ecru_py_waits_here();
+}
+
 static PyObject *put(QueueObject *q, PyObject *item, int64_t instant) {
+  may_wait(instant);
   int status = ecru_waitgroup_add(q->unfinished, 1);
   if (status != 0) return ecru_py_raise(status);
   const char *before = ecru_py_wait_as("queue put");
@@ -90,6 +96,7 @@ static PyObject *put(QueueObject *q, PyObject *item, int64_t instant) {
 
 static PyObject *get(QueueObject *q, int64_t instant) {
   PyObject *item;
+  may_wait(instant);
   const char *before = ecru_py_wait_as("queue get");
   int status = ecru_py_chan_get(q->chan, &item, instant);
   (void)ecru_waits_for(before);
@@ -139,6 +146,7 @@ static PyObject *queue_task_done(QueueObject *q, PyObject *unused) {
 static PyObject *queue_join(QueueObject *q, PyObject *unused) {
   (void)unused;
   int status;
+  may_wait(ECRU_FOREVER);
   const char *before = ecru_py_wait_as("queue join");
   ECRU_PY_WAIT(status, ecru_waitgroup_wait(q->unfinished));
   (void)ecru_waits_for(before);

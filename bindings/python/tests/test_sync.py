@@ -7,6 +7,7 @@ import threading
 from collections import Counter, deque
 from typing import Any
 
+import processes
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -567,6 +568,29 @@ def test_g7_dumps_tell_what_is_waited_for(reason: str) -> None:
     assert {line: told[line].rpartition(" [")[2] for line in lines} == {line: f"{reason}]:" for line in lines}
     for task in tasks:
         cancelled(task)
+
+
+@pytest.mark.parametrize(("wait", "reason"), [("event.wait()", "event"), ("queue.get()", "queue get")])
+def test_g7_the_very_first_wait_of_a_program_is_told(wait: str, reason: str) -> None:
+    program = f"""
+import io, threading, ecru
+event, queue = ecru.Event(), ecru.Queue()
+def look():
+    text = ""
+    while "[{reason}]" not in text and "[chan receive]" not in text:
+        out = io.StringIO()
+        ecru.dump(out)
+        text = out.getvalue()
+    print("[{reason}]" in text)
+    event.set()
+    queue.put(None)
+thread = threading.Thread(target=look)
+thread.start()
+{wait}
+thread.join()
+"""
+    ended = processes.run(program)
+    assert (ended.out, ended.code) == (["True"], 0), ended.err
 
 
 def test_g7_a_threads_wait_for_a_lock_is_told() -> None:

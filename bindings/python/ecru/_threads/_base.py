@@ -189,6 +189,8 @@ def wait_as(what: str, f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
     word = _words.get(what)
     if word is None:
         word = _words.setdefault(what, ffi.new("char[]", what.encode()))
+    if here.home is None:
+        enter_by_itself[0]()  # its first has a word of its own
     before = lib.ecru_waits_for(word)
     if before != ffi.NULL:
         lib.ecru_waits_for(before)
