@@ -75,7 +75,7 @@ import faulthandler
 import ecru
 import mmap
 
-most_of_them = mmap.mmap(-1, 2 << 30, prot=mmap.PROT_READ)  # is left to others
+many_of_them = mmap.mmap(-1, 1200 << 20, prot=mmap.PROT_READ)  # are left to others
 
 chan = ecru.Chan()
 task = ecru.spawn(chan.recv)
