@@ -15,7 +15,8 @@ static PyObject *method_of(PyObject *module, PyObject *const *args, Py_ssize_t c
   if (count != 2 || !PyType_Check(args[0]) || !Py_IS_TYPE(args[1], &PyMethodDescr_Type)) return PyErr_SetString(PyExc_TypeError, "method_of(class, method in C)"), NULL;
   PyTypeObject *type = (PyTypeObject *)args[0];
   PyMethodDescrObject *method = (PyMethodDescrObject *)args[1];
-  if (!PyType_IsSubtype(type, method->d_common.d_type)) return PyErr_SetString(PyExc_TypeError, "method_of: of a class that inherits it"), NULL;
+  bool inherited = PyType_IsSubtype(type, method->d_common.d_type) && !(method->d_method->ml_flags & METH_METHOD); // which wants its defining class
+  if (!inherited) return PyErr_SetString(PyExc_TypeError, "method_of: of a class that inherits it"), NULL;
   return PyDescr_NewMethod(type, method->d_method);
 }
 

@@ -9,7 +9,7 @@
 /// system looks for the thread's number behind it. There it finds zeros: the number of no thread. So there are no more identities
 /// than zeros: they repeat after so many goroutines, fewer where addresses are few (RLIMIT_AS: it takes a 16th to a 32nd of them). Then two that are alive
 /// may have the same, if the elder has lived through all those between; only an RLock tells them apart.
-static const size_t identity_bytes = 8, looked_at_bytes = 1 << 16, most_identities = (size_t)1 << 29, fewest_identities = 1 << 16;
+static const size_t looked_at_bytes = 1 << 16, most_identities = (size_t)1 << 32, fewest_identities = 1 << 19; // each one's is a byte
 static uintptr_t first_identity; ///< set once
 static size_t identities;        ///< set before it
 
@@ -17,7 +17,7 @@ static size_t identities_at_most(void) {
   struct rlimit addresses;
   size_t count = most_identities;
   if (getrlimit(RLIMIT_AS, &addresses) != 0 || addresses.rlim_cur == RLIM_INFINITY) return count;
-  while (count > fewest_identities && count * identity_bytes > addresses.rlim_cur / 16) count /= 2;
+  while (count > fewest_identities && count > addresses.rlim_cur / 16) count /= 2;
   return count;
 }
 
@@ -26,7 +26,7 @@ static int reserve_identities(void) {
   void *zeros = MAP_FAILED;
   size_t count = identities_at_most();
   for (; count >= fewest_identities; count /= 2) {
-    zeros = mmap(NULL, count * identity_bytes + looked_at_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    zeros = mmap(NULL, count + looked_at_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (zeros != MAP_FAILED) break;
   }
   if (zeros == MAP_FAILED) return PyErr_NoMemory(), -1;
@@ -35,7 +35,7 @@ static int reserve_identities(void) {
   return 0;
 }
 
-unsigned long ecru_py_identity_of(uint64_t id) { return first_identity + id % identities * identity_bytes; }
+unsigned long ecru_py_identity_of(uint64_t id) { return first_identity + id % identities; }
 
 /// Its id; 0: none but a thread, or its first.
 static uint64_t goroutine(void) {
@@ -76,7 +76,7 @@ static PyObject *thread_of(PyObject *module, PyObject *identity) {
   (void)module;
   unsigned long number = PyLong_AsUnsignedLong(identity);
   if (PyErr_Occurred()) return NULL;
-  if (number - first_identity >= identities * identity_bytes) return Py_NewRef(identity);
+  if (number - first_identity >= identities) return Py_NewRef(identity);
   ecru_py_lock(&ecru_py_homes_lock);
   home *h = ecru_py_homes;
   while (h && !runs_on(h, number)) h = h->next;

@@ -255,7 +255,7 @@ def _sendfile_use_sendfile(self: socket.socket, *args: Any, **kwargs: Any) -> in
 _init = socket.socket.__init__
 _detach = socket.socket.detach
 _sendfile = socket.socket._sendfile_use_sendfile  # type: ignore[attr-defined]
-_ASKED_EACH_TIME = ("fileno", "gettimeout") if _native.implementation == "stacks" else ()
+_ASKED_EACH_TIME = ("fileno", "gettimeout")
 _METHODS = (
     *(
         __init__,
