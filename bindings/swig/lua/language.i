@@ -84,7 +84,10 @@ WAITS(Io::write_on)
   const int64_t until = arg1 < 0 ? ECRU_FOREVER : ecru_after(arg1);
 again:
   lua_settop(L, arguments), SWIG_arg = 0;
-  if (until != ECRU_FOREVER) arg1 = until > ecru_now() ? until - ecru_now() : 0;
+  if (until != ECRU_FOREVER) {
+    const int64_t left = until - ecru_now(); // less than 0 would be for ever
+    arg1 = left > 0 ? left : 0;
+  }
   ecru_lua_before(L, u);
   $action
   ecru_lua_after(L, u);

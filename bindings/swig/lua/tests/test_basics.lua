@@ -128,4 +128,8 @@ test("a scope waits for what was started in it", function()
   end)
 end)
 
+test("the shortest sleeps end", function()
+  for i = 1, 20000 do ecru.sleep(i % 300 * 1e-9) end -- over before they have begun, or just then
+end)
+
 ecru.go(function() ecru.sleep(1000) end) -- the end of the program ends it
