@@ -119,7 +119,7 @@ def test_memory_is_given_back(use: Callable[[], None]) -> None:
         use()
     tracemalloc.start()
     try:
-        kept_by(use, 20)
+        kept_by(use, 1000)  # some of the interpreter's caches fill slowly: 3.12 keeps 17 KB in all
         assert min(kept_by(use, 200) for _ in range(3)) < 200 * 16  # less than any object, each time
     finally:
         tracemalloc.stop()
