@@ -20,23 +20,6 @@
 
 enum {
   POOLED_MAX = sizeof((home *)0)->pool / sizeof(PyThreadState *),
-  // C's: as a thread of the system has on Linux, so that what recurses to the interpreter's limit there does so here. Worst of what is known:
-  // sorted(key=f), 5 KB for each f (list.sort keeps its buffers on the stack): 5 MB up to the limit of 1000, on all versions. Who raises the
-  // limit (sys.setrecursionlimit) gets larger ones, up to what the interpreter then needs at most, or what leaves room for 100 000 of them.
-  STACK = 8 << 20,
-#if PY_VERSION_HEX >= 0x030e0000
-  STACK_MOST = STACK, // it looks at the stack itself
-#elif PY_VERSION_HEX >= 0x030c0000
-  STACK_MOST = 64 << 20, // for 10 000 levels of C, which have a limit of their own
-#else
-  STACK_MOST = 256 << 20,
-#endif
-#if PY_VERSION_HEX >= 0x030c0000
-  LEVEL_WORST = 5200, // bytes of C stack for each Python function that the limit counts
-#else
-  LEVEL_WORST = 2800, // where it counts C's, too
-#endif
-  SPARE = 128 << 10, // the guard, and what no level is
   // The first Python frames of a goroutine lie above its C frames, half a page below the end of a page: both touch one page only, while
   // they need no more than 1 and 2 KB of it.
   ROOM = (12 << 10) + (1 << 10),
@@ -196,53 +179,6 @@ static void look_for_given_back(home *h) { (void)h; }
 static int take_back(home *h) { return (void)h, 0; }
 #endif
 
-// ---- recursion ---------------------------------------------------------------------------------------------------------
-
-static int levels_worst(size_t stack_bytes) { return (int)((stack_bytes - SPARE) / LEVEL_WORST); }
-
-static size_t stack_for(int depth) {
-  size_t bytes = STACK;
-  while (bytes < STACK_MOST && levels_worst(bytes) < depth) bytes *= 2;
-  return bytes;
-}
-
-/// How many levels more than m's stack has room for the interpreter allows. From 3.12 on those of C, which have a limit of their own, and only at
-/// the begin; from 3.14 on it looks at the stack itself.
-static int levels_too_many(const mark *m) {
-#if PY_VERSION_HEX >= 0x030e0000
-  return (void)m, 0;
-#else
-#if PY_VERSION_HEX >= 0x030c0000
-  enum { LEVEL = 1200 }; // bytes of C stack, but for sorted(), which the limit of Python functions ends
-  int more = m->state->c_recursion_remaining - (int)((m->stack_bytes - SPARE) / LEVEL);
-#else
-  int more = Py_GetRecursionLimit() - levels_worst(m->stack_bytes);
-#endif
-  return more > 0 ? more : 0;
-#endif
-}
-
-/// As if m's recursion were so much deeper than it is.
-static void withhold(mark *m, int levels) {
-#if PY_VERSION_HEX < 0x030b0000
-  m->state->recursion_depth += levels - m->withheld;
-#elif PY_VERSION_HEX < 0x030c0000
-  m->state->recursion_remaining -= levels - m->withheld;
-#elif PY_VERSION_HEX < 0x030e0000
-  m->state->c_recursion_remaining -= levels - m->withheld;
-#endif
-  m->withheld = levels;
-}
-
-/// sys.setrecursionlimit may have been called meanwhile. Where nothing was withheld nothing is: it is m's own doing, perhaps, until it sets it back.
-static void withhold_again(mark *m) {
-#if PY_VERSION_HEX < 0x030c0000
-  if (m->withheld) withhold(m, levels_too_many(m));
-#else
-  (void)m;
-#endif
-}
-
 // ---- switching ---------------------------------------------------------------------------------------------------------
 
 /// m's goroutine goes on: makes what is attached what it was when it left.
@@ -272,7 +208,7 @@ static void go_on(home *h, mark *m) {
   announce(m->state); // first: a debug build checks it in what follows
   if (now) (void)PyThreadState_Swap(m->state);
   else PyEval_RestoreThread(m->state);
-  withhold_again(m);
+  if (m->withheld) ecru_py_withhold_again(m);
 }
 
 static void arrive(void *context, void *m) {
@@ -373,17 +309,6 @@ static void lend_room(mark *m) { (void)m; }
 static void take_room_back(const mark *m) { (void)m; }
 #endif
 
-/// From 3.14 on the interpreter goes by where the stack pointer is, and would otherwise look for the thread's own stack at each new state.
-static void say_where_the_stack_is(mark *m) {
-#if PY_VERSION_HEX >= 0x030e0100
-  enum { ABOVE = 64 << 10, BELOW = 128 << 10 }; // at the top, and where it ends with what no check comes before
-  char *end = (char *)m - STACK + ABOVE + BELOW;
-  (void)PyUnstable_ThreadState_SetStackProtection(m->state, end, (size_t)((char *)m - end));
-#else
-  (void)m;
-#endif
-}
-
 static PyThreadState *take_state(home *h) { return h->pooled > 0 ? h->pool[--h->pooled] : new_state(); }
 
 /// Empties what its goroutine left behind. returns: false: it cannot be used again.
@@ -414,10 +339,10 @@ int ecru_py_begin(home *h, mark *m) {
   if (!m->state) return -1;
   lend_room(m);
   m->id = ecru_id();
-  say_where_the_stack_is(m);
+  ecru_py_say_where_the_stack_is(m);
   (void)ecru_host_set_mark(m);
   go_on(h, m);
-  withhold(m, levels_too_many(m));
+  ecru_py_withhold(m);
   m->state->thread_id = ecru_py_identity_of(m->id); // tells goroutines apart in sys._current_frames
   ecru_py_lock(&h->lock);
   m->next = h->first.next;
@@ -441,7 +366,7 @@ void ecru_py_end(home *h, mark *m) {
   bool good = clean(state) && h->pooled < POOLED_MAX;
   if (!good) PyThreadState_Clear(state); // runs destructors: the goroutine is still the one that runs
   take_room_back(m);
-  withhold(m, 0);
+  ecru_py_withhold_nothing(m);
   ecru_py_lock(&h->lock);
   m->next->previous = m->previous;
   m->previous->next = m->next;
@@ -536,7 +461,7 @@ static void follow_forks(void) {
 
 static ecru_options our_options(void) {
   ecru_options options = ECRU_OPTIONS;
-  options.stack_bytes = STACK;
+  options.stack_bytes = ECRU_PY_STACK;
   options.room_bytes = ROOM;
   options.flags = ECRU_NO_SIGNAL_HANDLERS; // they are the program's: faulthandler's, a Java machine's
   return options;
@@ -552,8 +477,7 @@ int ecru_py_start_runtime(uint64_t seed) {
   return status == ECRU_EBUSY ? 0 : status;
 }
 
-size_t ecru_py_stack_bytes(void) { return stack_for(Py_GetRecursionLimit()); }
-size_t ecru_py_stack_option(size_t bytes) { return bytes == STACK && runtime_is_ours ? 0 : bytes; }
+size_t ecru_py_stack_option(size_t bytes) { return bytes == ECRU_PY_STACK && runtime_is_ours ? 0 : bytes; }
 
 static home *new_home(void) {
   home *h = PyMem_RawCalloc(1, sizeof *h);
