@@ -148,12 +148,7 @@ static PyObject *crew_wait(CrewObject *c, PyObject *unused) {
     if (status != 0) return ecru_py_raise(status);
     ecru_py_find_lost();
   }
-  PyObject *failed;
-  Py_BEGIN_CRITICAL_SECTION(c);
-  failed = c->failed;
-  c->failed = NULL;
-  Py_END_CRITICAL_SECTION();
-  Py_XDECREF(failed);
+  ecru_py_clear((PyObject *)c, &c->failed);
   Py_RETURN_NONE;
 }
 

@@ -37,6 +37,16 @@ static inline void ecru_py_count(Py_ssize_t *place, int change) { *place += chan
 #define Py_BEGIN_CRITICAL_SECTION(object) {
 #define Py_END_CRITICAL_SECTION() }
 #endif
+/// Py_CLEAR of what owner holds at place.
+static inline void ecru_py_clear(PyObject *owner, PyObject **place) {
+  PyObject *held;
+  Py_BEGIN_CRITICAL_SECTION(owner);
+  held = *place;
+  *place = NULL;
+  Py_END_CRITICAL_SECTION();
+  (void)owner;
+  Py_XDECREF(held);
+}
 
 /// What the arrive hook is given: one to a goroutine, on its own stack.
 typedef struct mark {

@@ -142,12 +142,7 @@ static PyObject *token_cause(TokenObject *t, void *unused) {
 
 static PyObject *token_forget_cause(TokenObject *t, PyObject *unused) {
   (void)unused;
-  PyObject *cause;
-  Py_BEGIN_CRITICAL_SECTION(t);
-  cause = t->cause;
-  t->cause = NULL;
-  Py_END_CRITICAL_SECTION();
-  Py_XDECREF(cause);
+  ecru_py_clear((PyObject *)t, &t->cause);
   Py_RETURN_NONE;
 }
 
