@@ -15,6 +15,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from ecru._finding import found_by_others, run_by
+
 _ASKED_BY_IMPORTS = frozenset({"__class__", "__name__", "__spec__"})
 
 
@@ -31,28 +33,6 @@ class _OnDemand(ModuleType):
         ModuleType.__setattr__(self, name, value)
 
 
-class _Loader:
-    """The loader that was found, which other modules may share, but for where it has the module run."""
-
-    def __init__(self, found: Any, waiting: dict[str, _OnDemand]) -> None:
-        self._found = found
-        self._waiting = waiting
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._found, name)
-
-    def exec_module(self, made: Any) -> None:
-        """From here on the module is its own loader's."""
-        name = made.__name__
-        made.__loader__ = made.__spec__.loader = self._found
-        module = self._waiting[name]
-        ModuleType.__getattribute__(module, "__dict__").update(vars(made))
-        sys.modules[name] = module
-        self._found.exec_module(module)
-        ModuleType.__setattr__(module, "__class__", ModuleType)
-        del self._waiting[name]
-
-
 class _Finder(importlib.abc.MetaPathFinder):
     """Finds what the others find, and has it run in the object that waits for it."""
 
@@ -60,15 +40,19 @@ class _Finder(importlib.abc.MetaPathFinder):
         self.waiting: dict[str, _OnDemand] = {}
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name not in self.waiting:
-            return None
-        others = (finder for finder in sys.meta_path if finder is not self)
-        found = (one.find_spec(name, path, target) for one in others if hasattr(one, "find_spec"))  # older have none
-        spec = next((one for one in found if one is not None), None)
-        if spec is not None and spec.loader is not None:
-            loader: Any = _Loader(spec.loader, self.waiting)
-            spec.loader = loader
+        spec = found_by_others(self, name, path, target) if name in self.waiting else None
+        if spec is not None:
+            run_by(spec, self._run)
         return spec
+
+    def _run(self, loader: Any, made: ModuleType) -> None:
+        name = made.__name__
+        module = self.waiting[name]
+        ModuleType.__getattribute__(module, "__dict__").update(vars(made))
+        sys.modules[name] = module
+        loader.exec_module(module)
+        ModuleType.__setattr__(module, "__class__", ModuleType)
+        del self.waiting[name]
 
 
 _finder = _Finder()

@@ -168,9 +168,8 @@ print("good")
 
 
 def test_modules_are_loaded_on_demand() -> None:
-    command = [sys.executable, "-c", ON_DEMAND]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert done.stdout == "good\n", done.stderr
+    ended = processes.run(ON_DEMAND)
+    assert ended.out == ["good"], ended.err
 
 
 PACKED = """
@@ -192,9 +191,36 @@ print("good")
 
 
 def test_modules_on_demand_leave_a_loader_that_others_share_as_it_is(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", PACKED, str(tmp_path / "packed.zip")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert done.stdout == "good\n", done.stderr
+    ended = processes.run(PACKED, str(tmp_path / "packed.zip"))
+    assert ended.out == ["good"], ended.err
+
+
+PATCHED_WHEN_IMPORTED = """
+import sys, types, zipfile, zipimport
+with zipfile.ZipFile(sys.argv[1], "w") as archive:
+    archive.writestr("packed/__init__.py", "")
+    archive.writestr("packed/asked.py", "import packed.sibling")
+    archive.writestr("packed/sibling.py", "")
+    archive.writestr("packed/later.py", "")
+sys.path.insert(0, sys.argv[1])
+from ecru._patch import _imports
+class Old:
+    def find_module(self, name, path=None): return None
+installed = []
+_imports.at_next_import("packed.asked", lambda module: installed.append(module.__name__))
+sys.meta_path.insert(1, Old())
+import packed.asked
+del sys.meta_path[1]
+import packed.later
+assert installed == ["packed.asked"], installed
+assert type(packed.asked.__loader__) is type(packed.asked.__spec__.loader) is zipimport.zipimporter
+print("good")
+"""
+
+
+def test_what_is_patched_when_it_is_imported_leaves_a_loader_that_others_share_as_it_is(tmp_path: Path) -> None:
+    ended = processes.run(PATCHED_WHEN_IMPORTED, str(tmp_path / "packed.zip"))
+    assert ended.out == ["good"], ended.err
 
 
 OLD_FINDER = """
@@ -209,9 +235,8 @@ print("good")
 
 
 def test_modules_on_demand_are_found_beside_finders_of_the_old_kind() -> None:
-    command = [sys.executable, "-c", OLD_FINDER]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert done.stdout == "good\n", done.stderr
+    ended = processes.run(OLD_FINDER)
+    assert ended.out == ["good"], ended.err
 
 
 def public_classes() -> Iterator[type]:

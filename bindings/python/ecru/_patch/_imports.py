@@ -9,17 +9,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from ecru._finding import found_by_others, run_by
 from ecru._patch._registry import Registry
-
-
-class _Loader:
-    """A loader of one module, as another that is a class and loads many."""
-
-    def __init__(self, loader: Any) -> None:
-        self._loader = loader
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loader, name)
 
 
 class _Finder(importlib.abc.MetaPathFinder):
@@ -29,30 +20,21 @@ class _Finder(importlib.abc.MetaPathFinder):
         self.installs: dict[str, Callable[[ModuleType], None]] = {}
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name not in self.installs:
-            return None
-        others = (finder for finder in sys.meta_path if finder is not self)
-        found = (finder.find_spec(name, path, target) for finder in others)
-        spec = next((one for one in found if one is not None), None)
+        spec = found_by_others(self, name, path, target) if name in self.installs else None
         if spec is not None:
             self.follow(name, spec)
         return spec
 
     def follow(self, name: str, spec: ModuleSpec) -> None:
         """Has it patched after it ran."""
-        if spec.loader is None:
-            return
-        loader: Any = _Loader(spec.loader) if isinstance(spec.loader, type) else spec.loader
-        execute = loader.exec_module
 
-        def exec_module(module: ModuleType) -> None:
-            execute(module)
+        def run(loader: Any, module: ModuleType) -> None:
+            loader.exec_module(module)
             install = self.installs.pop(name, None)  # not before: who finds a module need not import it
             if install is not None:
                 install(module)
 
-        loader.exec_module = exec_module
-        spec.loader = loader
+        run_by(spec, run)
 
 
 _finder = _Finder()
