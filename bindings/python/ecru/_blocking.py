@@ -103,16 +103,19 @@ def run_blocking(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     does. At most 64 run at once; more wait for their turn.
     """
     plain(f)
-    return _run(_Job(lambda: f(*args, **kwargs)), _pool.submit)
+    job = _Job(lambda: f(*args, **kwargs))
+    _pool.submit(job)
+    return _result_of(job)
 
 
 def run_apart(f: Callable[[], T]) -> T:
     """The same in a thread that ends with it, whatever the others do: for what may wait for another such call."""
-    return _run(_Job(f), lambda job: _start_thread(job.run, ()))
+    job = _Job(f)
+    _start_thread(job.run, ())
+    return _result_of(job)
 
 
-def _run(job: _Job[T], submit: Callable[[_Job[T]], object]) -> T:
-    submit(job)
+def _result_of(job: _Job[T]) -> T:
     try:
         job.ended.recv2()
     except BaseException:

@@ -33,7 +33,7 @@ def found_by_others(
     """What those after and before it in sys.meta_path find."""
     others = (
         other for other in sys.meta_path if other is not finder and hasattr(other, "find_spec")
-    )  # older have none
+    )  # old ones have not
     found = (other.find_spec(name, path, target) for other in others)
     return next((spec for spec in found if spec is not None), None)
 

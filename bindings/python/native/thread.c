@@ -16,7 +16,7 @@ static size_t identities;        ///< set before it
 static size_t identities_at_most(void) {
   struct rlimit addresses;
   size_t count = most_identities;
-  if (getrlimit(RLIMIT_AS, &addresses) != 0 || addresses.rlim_cur == RLIM_INFINITY) return count;
+  if (getrlimit(RLIMIT_AS, &addresses) != 0) return count;
   while (count > fewest_identities && count > addresses.rlim_cur / 16) count /= 2;
   return count;
 }

@@ -7,10 +7,10 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from ecru import _native
+from ecru._patch import _locks
 from ecru._patch import _thread as _start
 from ecru._patch._registry import Registry
 
@@ -28,7 +28,7 @@ class ThreadHandle:
         self._starting = False
         self._done = False
         self._process = os.getpid()
-        self._end = _native.Lock()  # held until the thread ends
+        self._end = _locks.Sentinel()
         self._end.acquire()
 
     def is_done(self) -> bool:
@@ -47,12 +47,7 @@ class ThreadHandle:
             return
         self._done = True
         _unfinished.discard(self)
-        self._pass_on()
-
-    def _pass_on(self) -> None:
-        """Frees the end for the next, whoever has acquired it: it is over."""
-        with suppress(RuntimeError):  # another one has
-            self._end.release()
+        self._end.release()
 
     def join(self, timeout: float | None = None) -> None:
         """Parks until it has ended, for timeout seconds at most (None or negative: no limit).
@@ -70,9 +65,6 @@ class ThreadHandle:
         except KeyboardInterrupt:
             _unfinished.discard(self)
             raise
-        finally:
-            if self._done:  # also if the handler of a signal raises something when it has been acquired
-                self._pass_on()
 
 
 def _run(function: Callable[[], object], handle: ThreadHandle) -> None:

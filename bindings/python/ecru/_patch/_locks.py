@@ -19,7 +19,7 @@ _LOCK, _RLOCK = type(_thread.allocate_lock()), _thread.RLock
 
 
 class Sentinel:
-    """Up to 3.12, what threading takes for a lock that a thread holds while it runs.
+    """What stands for a thread's end; up to 3.12 threading takes it for a lock that the thread holds while it runs.
 
     Any number may wait for the end at once. A lock would be in the next one's hands by the time the first looks whether
     it is free.
@@ -69,7 +69,6 @@ def install(registry: Registry) -> None:
     One that is taken stays: its owner lets go of it.
     """
     _replace_free()
-    _replace_main()
     for thread in threading.enumerate():
         _follow_end(thread)
 
@@ -133,13 +132,17 @@ def _follow(condition: threading.Condition) -> None:
 
 
 def _follow_end(thread: Any) -> None:
-    """A thread of the system that runs already, up to 3.12: a lock that goroutines may wait for follows its own."""
+    """A thread of the system that runs already, up to 3.12: a lock that goroutines may wait for follows its own, or,
+    of the main thread, takes its place.
+    """
     old = getattr(thread, "_tstate_lock", None)
     if type(old) is not _LOCK:
         return
     new = thread._tstate_lock = Sentinel()
     new.acquire()
     _swap(threading._shutdown_locks, old, new)  # type: ignore[attr-defined]
+    if thread is threading.main_thread():  # threading itself lets go of it
+        return
 
     def follow() -> None:
         old.acquire()
@@ -152,14 +155,3 @@ def _swap(locks: set[Any], old: Any, new: Any) -> None:
     if old in locks:
         locks.discard(old)
         locks.add(new)
-
-
-def _replace_main() -> None:
-    """Up to 3.12 a lock says that the main thread runs, which goroutines may wait for."""
-    main: Any = threading.main_thread()
-    old = getattr(main, "_tstate_lock", None)
-    if type(old) is not _LOCK:
-        return
-    main._tstate_lock = Sentinel()
-    main._tstate_lock.acquire()
-    _swap(threading._shutdown_locks, old, main._tstate_lock)  # type: ignore[attr-defined]

@@ -13,9 +13,7 @@ from ecru._threads._base import (
     ETIMEDOUT,
     FOREVER,
     NotPickled,
-    enter_by_itself,
     fail,
-    here,
     leave_to,
     wait,
     wait_as,
@@ -69,8 +67,6 @@ def take(semaphore: Any, blocking: bool, seconds: float, what: str = "lock") -> 
     """A permit, in so many seconds (< 0: no limit). False: not in time. Raises Cancelled. what: what it is one of."""
     status = lib.ecru_semaphore_try_acquire(semaphore, 1)
     if status == EAGAIN and blocking and seconds != 0:
-        if here.home is None:
-            enter_by_itself[0]()  # before there is a token
         if seconds < 0:
             status = wait_as(what, wait, lib.ecru_semaphore_acquire, semaphore, 1)
         else:
