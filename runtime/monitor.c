@@ -368,13 +368,10 @@ static int64_t first_unkept_timer(void) {
 
 /// It takes time to look at all of them: who woke meanwhile, and sleeps again, was seen without a timer and then asleep. It shows in the activity.
 static void check_deadlock(void) {
-  uint64_t mark = watch.idle < 2 ? UINT64_MAX : activity();
-  if (watch.idle < 2 || !nothing_can_wake() || activity() != mark) {
-    watch.asleep_mark = UINT64_MAX;
-    return;
-  }
-  if (watch.asleep_mark == mark) ecru__deadlock(); // twice in a row the very same picture
-  watch.asleep_mark = mark;
+  uint64_t mark = activity();
+  bool asleep = watch.idle >= 2 && nothing_can_wake() && activity() == mark;
+  if (asleep && watch.asleep_mark == mark) ecru__deadlock(); // twice in a row the very same picture
+  watch.asleep_mark = asleep ? mark : UINT64_MAX;
 }
 
 /// Sleeps until somebody wakes a worker: nothing runs. The last look comes after the flag is up.
