@@ -122,12 +122,29 @@ def instant(seconds: SupportsFloat | None) -> int:
     return now
 
 
-def leave_to(token: Any) -> None:
-    """Ends the caller's scopes that have begun since this was its current token.
+def in_scope(enter: Callable[[int], int], until: int, call: Callable[..., T], *arguments: Any) -> T:
+    """call(*arguments) in a scope of the caller's, which enter(until) begins. Whatever is raised, it has ended.
 
-    What begins one takes the current token before, and leaves to it whatever happens: the handler of a signal may raise
-    when the scope has begun, and the call that began it has not returned. Or in here: so it is called twice.
+    The handler of a signal may raise when the scope has begun, and the call that began it has not returned: so what is
+    left to is the token that was current before.
     """
+    if here.home is None:
+        enter_by_itself[0]()  # the first has a token of its own
+    outer = lib.ecru_token_current()
+    try:  # no generator's: one that an error leaves is ended by the collector
+        status = enter(until)
+        if status != 0:
+            fail(status)
+        return call(*arguments)
+    finally:
+        try:
+            _leave_to(outer)
+        finally:
+            _leave_to(outer)  # the handler may have raised in the other
+
+
+def _leave_to(token: Any) -> None:
+    """Ends the caller's scopes that have begun since this was its current token."""
     while lib.ecru_token_current() != token and lib.ecru_token_leave() == 0:
         pass
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ecru._abi import ffi, lib
-from ecru._threads._base import FOREVER, NotPickled, fail, leave_to, wait
+from ecru._threads._base import FOREVER, NotPickled, fail, in_scope, wait
 from ecru._threads._lock import Mutex
 from ecru._threads._task import Task, new_task, start_task, tell_unraisable
 from ecru._threads._token import Token
@@ -103,18 +103,13 @@ class Crew(NotPickled):
 
         Raises what a signal handler does.
         """
-        outer = lib.ecru_token_current()
-        try:
-            lib.ecru_shield_enter(FOREVER)
-            while not self._end():
-                for handle in list(self._running.values()):
-                    self._join(handle)
-        finally:
-            try:
-                leave_to(outer)
-            finally:
-                leave_to(outer)
+        in_scope(lib.ecru_shield_enter, FOREVER, self._join_all)
         self._failed = None
+
+    def _join_all(self) -> None:
+        while not self._end():
+            for handle in list(self._running.values()):
+                self._join(handle)
 
     @staticmethod
     def _join(handle: Any) -> None:

@@ -16,11 +16,9 @@ from ecru._threads._base import (
     ETIMEDOUT,
     Cancelled,
     NotPickled,
-    enter_by_itself,
     fail,
-    here,
+    in_scope,
     instant,
-    leave_to,
     wait,
     wait_for_effect,
 )
@@ -204,20 +202,7 @@ def _within(timeout: _Seconds, call: Callable[..., T], *arguments: Any) -> T:
     """call(*arguments), in which the runtime's calls take so long at most. Raises nothing by itself."""
     if timeout is None:
         return call(*arguments)
-    until = instant(timeout)
-    if here.home is None:
-        enter_by_itself[0]()  # the first has a token of its own
-    outer = lib.ecru_token_current()
-    try:  # no generator's: one that an error leaves is ended by the collector
-        status = lib.ecru_deadline_enter(until)
-        if status != 0:
-            fail(status)
-        return call(*arguments)
-    finally:
-        try:
-            leave_to(outer)
-        finally:
-            leave_to(outer)
+    return in_scope(lib.ecru_deadline_enter, instant(timeout), call, *arguments)
 
 
 def _as_timeout(timeout: _Seconds, call: Callable[[], T]) -> T:

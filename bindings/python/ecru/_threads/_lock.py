@@ -14,7 +14,7 @@ from ecru._threads._base import (
     FOREVER,
     NotPickled,
     fail,
-    leave_to,
+    in_scope,
     wait,
     wait_as,
 )
@@ -45,21 +45,11 @@ def limit_of(blocking: bool, timeout: float | None) -> float:
     return seconds
 
 
-def _take_within(semaphore: Any, seconds: float) -> int:
-    """A status; EAGAIN: not in time."""
-    outer = lib.ecru_token_current()
-    try:
-        status: int = lib.ecru_deadline_enter(lib.ecru_after(int(seconds * 1e9)))
-        if status != 0:
-            return status
-        status = wait(lib.ecru_semaphore_acquire, semaphore, 1)
-        mine = lib.ecru_token_current()
-        expired = status == ETIMEDOUT and lib.ecru_token_origin(mine) == lib.ecru_token_id(mine)
-    finally:
-        try:
-            leave_to(outer)
-        finally:
-            leave_to(outer)
+def _take_in_time(semaphore: Any) -> int:
+    """A status, in a scope with a deadline of its own; EAGAIN: it was that."""
+    status = wait(lib.ecru_semaphore_acquire, semaphore, 1)
+    scope = lib.ecru_token_current()
+    expired = status == ETIMEDOUT and lib.ecru_token_origin(scope) == lib.ecru_token_id(scope)
     return EAGAIN if expired else status
 
 
@@ -70,7 +60,8 @@ def take(semaphore: Any, blocking: bool, seconds: float, what: str = "lock") -> 
         if seconds < 0:
             status = wait_as(what, wait, lib.ecru_semaphore_acquire, semaphore, 1)
         else:
-            status = wait_as(what, _take_within, semaphore, seconds)
+            until = lib.ecru_after(int(seconds * 1e9))
+            status = wait_as(what, in_scope, lib.ecru_deadline_enter, until, _take_in_time, semaphore)
     if status not in (0, EAGAIN):
         fail(status)
     return status == 0  # type: ignore[no-any-return]
@@ -78,24 +69,20 @@ def take(semaphore: Any, blocking: bool, seconds: float, what: str = "lock") -> 
 
 def _take_shielded(semaphore: Any) -> None:
     """Whatever happens to the current token. What the handler of a signal raises comes with the permit."""
-    if take(semaphore, False, 0):
-        return
+    if not take(semaphore, False, 0):
+        in_scope(lib.ecru_shield_enter, FOREVER, _insist, semaphore)
+
+
+def _insist(semaphore: Any) -> None:
+    """Takes a permit, then raises what a handler has raised meanwhile."""
     raised: BaseException | None = None
-    outer = lib.ecru_token_current()
     try:
-        lib.ecru_shield_enter(FOREVER)
         while True:
             try:
                 take(semaphore, True, -1)
                 break
             except BaseException as error:
                 raised = error
-    finally:
-        try:
-            leave_to(outer)
-        finally:
-            leave_to(outer)
-    try:
         if raised is not None:
             raise raised
     finally:
