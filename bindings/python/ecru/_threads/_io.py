@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from _thread import allocate_lock
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from operator import index
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat, TypeAlias, TypeVar
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 _Seconds: TypeAlias = SupportsFloat | None
 T = TypeVar("T")
-_Bytes: TypeAlias = bytes
 _IO = TypeVar("_IO", bound="IO")
 
 _DIRECTIONS: dict[str, int] = {
@@ -241,13 +239,12 @@ class _Ahead:
         self.data = bytearray()
         self.reader = allocate_lock()
 
-    @contextmanager
-    def claimed(self) -> Iterator[None]:
-        """One goroutine reads at a time, since the data is shared."""
+    def alone(self, read: Callable[..., T], *arguments: Any) -> T:
+        """read(*arguments), by one goroutine at a time, since the data is shared."""
         if not self.reader.acquire(False):
             raise RuntimeError("another goroutine is reading this stream")
         try:
-            yield
+            return read(*arguments)
         finally:
             self.reader.release()
 
@@ -275,6 +272,39 @@ class _Ahead:
             if not self.fill(io, 1):
                 return 0
 
+    # What the methods of Stream do, alone.
+
+    def some(self, io: IO, count: int, timeout: _Seconds) -> bytes:
+        return self.take(_bytes(count, "recv")) if self.data else IO.recv(io, count, timeout)
+
+    def some_into(self, io: IO, buffer: Buffer, count: int, timeout: _Seconds) -> int:
+        if not self.data:
+            return IO.recv_into(io, buffer, count, timeout)
+        with ffi.from_buffer("char[]", buffer, require_writable=True) as room:
+            if not 0 <= index(count) <= len(room):
+                raise ValueError("recv_into: more bytes than the buffer has, or fewer than none")
+            data = self.take(count or len(room))
+            ffi.memmove(room, data, len(data))
+            return len(data)
+
+    def exactly(self, io: IO, count: int) -> bytes:
+        while len(self.data) < count:
+            if not self.fill(io, count - len(self.data)):
+                raise EOFError("the stream ended before so many bytes had come")
+        return self.take(count)
+
+    def until(self, io: IO, separator: bytes, most: int) -> bytes:
+        found = self.find(io, separator, most)
+        if found is None:
+            raise ValueError(f"no separator within {most} bytes")
+        if found == 0 and self.data:
+            raise EOFError("the stream ended before the separator came")
+        return self.take(found)
+
+    def line(self, io: IO, limit: int) -> bytes:
+        found = self.find(io, b"\n", 2**62 if limit < 0 else limit)
+        return self.take(limit if found is None else found or len(self.data))
+
 
 class Stream(IO):
     """Stream(fd, keep_open=False)
@@ -298,36 +328,19 @@ class Stream(IO):
     def recv(self, bytes: int, timeout: _Seconds = None) -> bytes:
         """What is there, at least one byte; b"" at the end."""
         ahead = self._received
-        with ahead.claimed():
-            return ahead.take(_bytes(bytes, "recv")) if ahead.data else IO.recv(self, bytes, timeout)
+        return ahead.alone(ahead.some, self, bytes, timeout)
 
     def recv_into(self, buffer: Buffer, bytes: int = 0, timeout: _Seconds = None) -> int:
         """As recv; 0 at the end."""
         ahead = self._received
-        with ahead.claimed():
-            if not ahead.data:
-                return IO.recv_into(self, buffer, bytes, timeout)
-            with ffi.from_buffer("char[]", buffer, require_writable=True) as room:
-                if not 0 <= index(bytes) <= len(room):
-                    raise ValueError("recv_into: more bytes than the buffer has, or fewer than none")
-                data = ahead.take(bytes or len(room))
-                ffi.memmove(room, data, len(data))
-                return len(data)
+        return ahead.alone(ahead.some_into, self, buffer, bytes, timeout)
 
     def read_exactly(self, bytes: int, timeout: _Seconds = None) -> bytes:
         """So many. EOFError: the stream ends before; what came stays to be read."""
         count, ahead = index(bytes), self._received
         if count < 0:
             raise ValueError("read_exactly: fewer bytes than none")
-
-        def read() -> _Bytes:
-            with ahead.claimed():
-                while len(ahead.data) < count:
-                    if not ahead.fill(self, count - len(ahead.data)):
-                        raise EOFError("the stream ended before so many bytes had come")
-                return ahead.take(count)
-
-        return _as_timeout(timeout, read)
+        return _as_timeout(timeout, lambda: ahead.alone(ahead.exactly, self, count))
 
     def read_until(self, separator: bytes, most: int = 65536, timeout: _Seconds = None) -> bytes:
         """Everything up to the separator, with it; b"" at the end.
@@ -339,17 +352,7 @@ class Stream(IO):
         if not 1 <= len(separator) <= index(most):
             raise ValueError("read_until: an empty separator, or one longer than the limit")
         ahead = self._received
-
-        def read() -> bytes:
-            with ahead.claimed():
-                found = ahead.find(self, separator, most)
-                if found is None:
-                    raise ValueError(f"no separator within {most} bytes")
-                if found == 0 and ahead.data:
-                    raise EOFError("the stream ended before the separator came")
-                return ahead.take(found)
-
-        return _as_timeout(timeout, read)
+        return _as_timeout(timeout, lambda: ahead.alone(ahead.until, self, separator, most))
 
     def read_line(self, most: int | None = None, timeout: _Seconds = None) -> bytes:
         r"""A line with its \n; without it if it is longer than `most` bytes or the stream ends; b"" at the end."""
@@ -357,13 +360,7 @@ class Stream(IO):
         if limit == 0:
             return b""
         ahead = self._received
-
-        def read() -> bytes:
-            with ahead.claimed():
-                found = ahead.find(self, b"\n", 2**62 if limit < 0 else limit)
-                return ahead.take(limit if found is None else found or len(ahead.data))
-
-        return _as_timeout(timeout, read)
+        return _as_timeout(timeout, lambda: ahead.alone(ahead.line, self, limit))
 
 
 class DatagramIO(IO):
