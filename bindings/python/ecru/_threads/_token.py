@@ -99,13 +99,10 @@ class Token(NotPickled, Cancellable):
             above = _handles_of(parent)
         elif here.home is None:
             enter_by_itself[0]()  # the first has a token of its own
-        token = object.__new__(cls)
-        token._cause = None
-        token._handle = token_of([lib.ecru_token_background()] if shield else above, deadline)
-        return token
+        return cls.of_handle(token_of([lib.ecru_token_background()] if shield else above, deadline))
 
     @classmethod
-    def of_handle(cls, handle: Any) -> Token:
+    def of_handle(cls, handle: Any) -> Self:
         """One for a handle that gives itself back."""
         token = object.__new__(cls)
         token._cause = None
