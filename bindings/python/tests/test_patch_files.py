@@ -275,6 +275,19 @@ with open(path, "r+b", 0) as both:  # who opens it for both waits for nobody
     assert run(FIFO + body) == "True r w rb+ utf-16\nFalse True\nb'x'\n"
 
 
+def test_what_is_no_mode_is_refused_as_by_the_builtin() -> None:
+    body = """
+for wrong in 5, b"r", ["r"], None:
+    for place in path, os.devnull:
+        said = []
+        for function in open, ecru.get_original("io", "open"):
+            try: function(place, wrong)
+            except TypeError as error: said.append(str(error))
+        print(len(said) == 2 and said[0] == said[1])
+"""
+    assert run(FIFO + body) == "True\n" * 8
+
+
 def test_flags_of_open_are_as_the_originals() -> None:
     body = """
 class Flags:

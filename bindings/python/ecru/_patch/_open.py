@@ -62,7 +62,7 @@ def open(
     opener: Any = None,
 ) -> Any:
     """As the builtin."""
-    if closefd and not {"x", "+"} & set(mode) and is_fifo(file):
+    if closefd and isinstance(mode, str) and "x" not in mode and "+" not in mode and is_fifo(file):
         return _fifo(os.fspath(file), mode, buffering, encoding, errors, newline, opener)
     if not isinstance(file, int) or not _waits(file):
         return _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
