@@ -386,6 +386,11 @@ size_t ecru_chan_cap(ecru_chan *chan) {
   return chan->unbounded ? SIZE_MAX : chan->capacity;
 }
 
+size_t ecru_chan_element_bytes(ecru_chan *chan) {
+  ECRU__CHECK_HANDLE(chan);
+  return chan ? chan->element_bytes : 0;
+}
+
 int ecru_chan_is_closed(ecru_chan *chan) {
   ECRU__CHECK_HANDLE(chan);
   return chan ? ecru__chan_closed(chan) : 1;

@@ -67,8 +67,9 @@ static inline int64_t Chan_retain(Chan *self, int *status) {
   return address;
 }
 static inline Chan *Chan_at(int64_t address, bool of_bytes, int *status) {
-  *status = address ? 0 : ECRU_EINVAL;
-  return Chan_of((ecru_chan *)(intptr_t)address, of_bytes, status);
+  ecru_chan *chan = (ecru_chan *)(intptr_t)address;
+  *status = ecru_chan_element_bytes(chan) == (of_bytes ? sizeof(bytes) : sizeof(int64_t)) ? 0 : ECRU_EINVAL;
+  return Chan_of(chan, of_bytes, status);
 }
 
 /// The channel for one call, if its elements are of that kind.

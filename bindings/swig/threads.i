@@ -15,7 +15,7 @@ struct Chan {
     /// capacity: 0: sender and receiver meet; negative: no end. full: what a full one does with one more: FULL_WAIT, ...; name: for dumps, or none.
     Chan(int64_t capacity, bool of_bytes, int full, const char *name, int *status);
     ~Chan();
-    /// A channel whose reference C code gives away.
+    /// A channel whose reference C code gives away. Fails, and takes none, if its elements have another size.
     static Chan *at(int64_t address, bool of_bytes, int *status);
     /// A reference for C code, which releases it (ecru_chan_release).
     int64_t retain(int *status);

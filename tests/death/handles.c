@@ -219,6 +219,7 @@ static void go_under(ecru_token *parent) {
   X(end_chan, ecru_chan_close_with, ecru_chan_close_with(chan, ECRU_EPIPE))     \
   X(end_chan, ecru_chan_len, ecru_chan_len(chan))                               \
   X(end_chan, ecru_chan_cap, ecru_chan_cap(chan))                               \
+  X(end_chan, ecru_chan_element_bytes, ecru_chan_element_bytes(chan))           \
   X(end_chan, ecru_chan_is_closed, ecru_chan_is_closed(chan))                   \
   X(end_chan, ecru_tx_open, ecru_tx_open(&tx, chan))                            \
   X(end_chan, ecru_rx_open, ecru_rx_open(&rx, chan))                            \

@@ -95,6 +95,7 @@ TEST(chan, refuses_null) { // C1
   CHECK_EQ(ecru_chan_close_with(NULL, ECRU_EIO), ECRU_EINVAL);
   CHECK_EQ(ecru_chan_len(NULL), 0);
   CHECK_EQ(ecru_chan_cap(NULL), 0);
+  CHECK_EQ(ecru_chan_element_bytes(NULL), 0);
   CHECK_EQ(ecru_chan_is_closed(NULL), 1);
   CHECK(ecru_chan_retain(NULL) == NULL);
   ecru_chan_release(NULL);
@@ -116,6 +117,7 @@ TEST(chan, options_of_an_older_caller_are_shorter) { // C1
   ecru_chan *chan;
   CHECK_EQ(ecru_chan_create_with(&chan, 8, 3, &options), 0);
   CHECK_EQ(ecru_chan_cap(chan), 3);
+  CHECK_EQ(ecru_chan_element_bytes(chan), 8);
   CHECK_STR(chan->name, "a name that is longer than the ");
   ecru_chan_release(chan);
 }

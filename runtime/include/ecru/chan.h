@@ -71,6 +71,9 @@ ECRU_API size_t ecru_chan_len(ecru_chan *chan);
 ECRU_API int ecru_chan_each(ecru_chan *chan, int (*see)(void *context, const void *element), void *context);
 /// Capacity (C7); SIZE_MAX if unbounded; 0 for NULL. effects: any thread; never parks. since: 0.1
 ECRU_API size_t ecru_chan_cap(ecru_chan *chan);
+/// Bytes of an element, as it was created; 0 for NULL: who is handed a channel can see whether it is of the kind that he expects.
+/// effects: any thread; never parks. since: 0.1
+ECRU_API size_t ecru_chan_element_bytes(ecru_chan *chan);
 /// 1 if closed, else 0; 1 for NULL. effects: any thread; never parks. since: 0.1
 ECRU_API int ecru_chan_is_closed(ecru_chan *chan);
 

@@ -107,6 +107,11 @@ public static class Tests {
     Program.Throws<EcruException>(() => new Semaphore(0), Core.EINVAL);
     Program.Throws<EcruException>(() => new Cond().Wait(null), Core.EINVAL);
     Program.Throws<EcruException>(() => LongChan.At(0), Core.EINVAL);
+    long bytes = new ByteChan(1).Retain(), numbers = new LongChan(1).Retain();
+    Program.Throws<EcruException>(() => LongChan.At(bytes), Core.EINVAL);
+    Program.Throws<EcruException>(() => ByteChan.At(numbers), Core.EINVAL);
+    ByteChan.At(bytes).Close(); // references that were not taken
+    LongChan.At(numbers).Close();
     Program.Throws<ArgumentNullException>(() => new ByteChan(1).Send(null));
     Program.Throws<ArgumentNullException>(() => Goroutine.Start((Action)null));
     Program.Throws<ArgumentNullException>(() => Scope.Under(null));

@@ -97,6 +97,15 @@ class TestObjects < Minitest::Test
     assert_empty chan.objects
   end
 
+  def test_a_channel_of_other_elements_is_not_taken
+    bytes, numbers = Ecru::ByteChan.new(1).retain, Ecru::IntChan.new(1).retain
+    raises(Ecru::InvalidArgument, Ecru::EINVAL) { Ecru::IntChan.at(bytes) }
+    raises(Ecru::InvalidArgument, Ecru::EINVAL) { Ecru::ByteChan.at(numbers) }
+    raises(Ecru::InvalidArgument, Ecru::EINVAL) { Ecru::IntChan.at(0) }
+    Ecru::ByteChan.at(bytes).close
+    Ecru::IntChan.at(numbers).close
+  end
+
   def test_wrong_arguments
     chan = Ecru::Chan.new
     [-> { Ecru::Chan.new(-1) }, -> { Ecru::Chan.new("x") }, -> { Ecru::Chan.new(1, full: :what) }, -> { Ecru::Chan.new(2**64) },

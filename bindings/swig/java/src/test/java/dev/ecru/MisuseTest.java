@@ -52,6 +52,12 @@ class MisuseTest {
     assertCode(Ecru.EINVAL, () -> new Group(null, -1, false));
     assertCode(Ecru.EINVAL, () -> Ecru.joinAny(List.of()));
     assertCode(Ecru.EINVAL, () -> LongChan.at(0));
+    long bytes = new ByteChan(1).retain();
+    assertCode(Ecru.EINVAL, () -> LongChan.at(bytes));
+    long numbers = new LongChan(1).retain();
+    assertCode(Ecru.EINVAL, () -> ByteChan.at(numbers));
+    ByteChan.at(bytes).close(); // references that were not taken
+    LongChan.at(numbers).close();
     assertCode(Ecru.EPERM, () -> new Mutex().unlock());
     assertThrows(NullPointerException.class, () -> Ecru.go(null));
     assertThrows(NullPointerException.class, () -> Scope.under(null));
