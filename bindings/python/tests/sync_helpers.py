@@ -1,5 +1,6 @@
 """What tests of locks and their like share."""
 
+import io
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -36,6 +37,17 @@ def parked(f: Callable[[], Any]) -> ecru.Task[Any]:
     ecru.yield_()
     assert not task.done
     return task
+
+
+def dump_with(*goroutines: str) -> str:
+    """The first dump that tells of all of them; others run meanwhile."""
+    while True:
+        text = io.StringIO()
+        ecru.dump(text)
+        heads = [line for line in text.getvalue().splitlines() if not line.startswith(" ")]  # not the call of this
+        if all(any(words in head for head in heads) for words in goroutines):
+            return text.getvalue()
+        ecru.yield_()
 
 
 def cancelled(task: ecru.Task[Any]) -> None:

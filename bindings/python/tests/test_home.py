@@ -7,6 +7,7 @@ import threading
 
 import processes
 import pytest
+from sync_helpers import dump_with
 
 import ecru
 from ecru import _native as native
@@ -541,11 +542,7 @@ def test_dump_shows_threads_and_what_begins():
     thread.start()
     up.recv()
     native.go(chan.recv)
-    text = io.StringIO()
-    while "waiter (for" not in text.getvalue():
-        text = io.StringIO()
-        ecru.dump(text)
-    assert "in wait_in_a_thread" in text.getvalue()
+    assert "in wait_in_a_thread" in dump_with("waiter (for")
     chan.send(1)
     chan.send(1)
     thread.join()

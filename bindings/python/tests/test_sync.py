@@ -1,6 +1,5 @@
 """Locks and their like, rules L1, L2: goroutines and OS threads at once; a cancelled waiter loses nothing."""
 
-import io
 import random
 import sys
 import threading
@@ -11,7 +10,7 @@ import processes
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sync_helpers import LONG, cancelled, from_both, in_thread, parked
+from sync_helpers import LONG, cancelled, dump_with, from_both, in_thread, parked
 
 import ecru
 
@@ -559,12 +558,8 @@ def test_g7_dumps_tell_what_is_waited_for(reason: str) -> None:
     for number, task in enumerate(tasks):
         task.name = f"{reason.replace(' ', '-')}-{number}"
     lines = [f"{task.name} (for " for task in tasks]
-    text = io.StringIO()
-    while not all(line in text.getvalue() for line in lines):  # all have come so far
-        ecru.yield_()
-        text = io.StringIO()
-        ecru.dump(text)
-    told = {line: told for told in text.getvalue().splitlines() for line in lines if line in told}
+    text = dump_with(*lines)  # all have come so far
+    told = {line: told for told in text.splitlines() for line in lines if line in told}
     assert {line: told[line].rpartition(" [")[2] for line in lines} == {line: f"{reason}]:" for line in lines}
     for task in tasks:
         cancelled(task)
@@ -597,11 +592,7 @@ def test_g7_a_threads_wait_for_a_lock_is_told() -> None:
     lock = taken(ecru.Lock())
     thread = threading.Thread(target=lock.acquire, name="patient")
     thread.start()
-    text = io.StringIO()
-    while "patient (for" not in text.getvalue():
-        ecru.yield_()
-        text = io.StringIO()
-        ecru.dump(text)
-    assert any(line.startswith("patient (for") and line.endswith(" [lock]:") for line in text.getvalue().splitlines())
+    text = dump_with("patient (for")
+    assert any(line.startswith("patient (for") and line.endswith(" [lock]:") for line in text.splitlines())
     lock.release()
     thread.join()
