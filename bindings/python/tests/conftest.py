@@ -4,7 +4,9 @@ Where goroutines are threads the tests of threads_known.toml are left out, and e
 installed.
 """
 
+import gc
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
@@ -68,6 +70,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=WITHOUT))
     if ecru.implementation == "threads":
         skip_known(items)
+
+
+@pytest.fixture
+def without_collections() -> Iterator[None]:
+    """The collector runs when it is asked to."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 if ecru.implementation == "threads":

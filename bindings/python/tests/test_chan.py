@@ -383,18 +383,14 @@ def test_c8_a_loop_that_waits_ends_with_the_channel_after_its_end_is_closed() ->
     assert looping.result() == []
 
 
+@pytest.mark.usefixtures("without_collections")
 def test_c8_ends_and_channels_go_without_the_collector() -> None:
-    gc.collect()
-    gc.disable()
-    try:
-        chan: ecru.Chan[object] = ecru.Chan(1)
-        sender, receiver = chan.tx(), chan.rx()
-        gone = weakref.ref(chan)
-        sender.close()
-        del chan, sender, receiver
-        assert gone() is None
-    finally:
-        gc.enable()
+    chan: ecru.Chan[object] = ecru.Chan(1)
+    sender, receiver = chan.tx(), chan.rx()
+    gone = weakref.ref(chan)
+    sender.close()
+    del chan, sender, receiver
+    assert gone() is None
 
 
 def test_c11_a_cancelled_wait_took_nothing() -> None:

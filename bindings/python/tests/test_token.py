@@ -4,7 +4,6 @@ import gc
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -62,14 +61,6 @@ def test_k2_the_error_says_whose_token_fired() -> None:
 
 class Cause:
     """Any object."""
-
-
-@pytest.fixture
-def without_collections() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def waiting(token: ecru.Token, told: ecru.Chan[ecru.Cancelled]) -> None:
@@ -164,7 +155,8 @@ def test_t4_a_groups_cause_comes_to_all() -> None:
     assert error.cause is cause
 
 
-def test_k1_a_cause_goes_with_its_token(without_collections: None) -> None:
+@pytest.mark.usefixtures("without_collections")
+def test_k1_a_cause_goes_with_its_token() -> None:
     cause = Cause()
     there, before = weakref.ref(cause), sys.getrefcount(cause) if hasattr(sys, "getrefcount") else None
     token = ecru.Token()
@@ -184,7 +176,8 @@ def test_k1_a_cause_goes_with_its_token(without_collections: None) -> None:
     assert there() is None
 
 
-def test_k1_a_cycle_through_a_cause_is_collected(without_collections: None) -> None:
+@pytest.mark.usefixtures("without_collections")
+def test_k1_a_cycle_through_a_cause_is_collected() -> None:
     def fail() -> None:
         token, task = ecru.Token(), ecru.spawn(ecru.sleep, LONG)
         try:
