@@ -3,9 +3,9 @@
 `for batch in ops.batch(ops.map(parse, lines), 100, 0.5): ...`. A stream ends when its source does (a channel: when it
 is closed and drained). An error of the source, or of a function, is raised where the stream is consumed, after what
 came before it. When a consumer stops early (close(), or it drops the generator) what the operator had started is
-cancelled and has ended; so also when a signal's handler raises something while it waits: then what a batch had taken
-is lost. An operator that has to listen to its source while its consumer works (buffer; merge, batch, zip over what is
-no channel) starts a goroutine for it, at the first next().
+cancelled and has ended; so also when a signal's handler raises something while it waits. An operator that has to listen
+to its source while its consumer works (buffer; merge, batch, zip over what is no channel) starts a goroutine for it, at
+the first next().
 """
 
 from __future__ import annotations
@@ -168,7 +168,8 @@ def _buffer(source: Iterable[T], size: int) -> Stream[T]:
 def batch(source: Iterable[T], size: int, seconds: float | None = None) -> Stream[list[T]]:
     """Lists of `size` values; of fewer at the end, and when `seconds` have passed since the list's first came.
 
-    ValueError if size < 1, or seconds is negative.
+    What a signal's handler raises in the wait for more comes after the list, as the source's errors do; instead of it,
+    whose values are lost, what is no Exception (KeyboardInterrupt). ValueError if size < 1, or seconds is negative.
     """
     most = _arguments.whole("size", size, 1)
     return _batch(source, most) if seconds is None else _timed_batch(source, most, _not_negative(seconds))
@@ -196,24 +197,26 @@ def _batch(source: Iterable[T], size: int) -> Stream[list[T]]:
 
 def _timed_batch(source: Iterable[T], size: int, seconds: float) -> Stream[list[T]]:
     crew = Crew()
+    failure: Exception | None = None
     try:
         values = _Input(crew, source)
-        while (received := values.chan.recv2())[1]:
+        while failure is None and (received := values.chan.recv2())[1]:
             some = [received[0]]
             until = now() + seconds
             while len(some) < size:
-                chan = values.chan
                 try:
-                    picked = _native.select((chan,), timeout=until - now())
+                    picked = _native.select((values.chan,), timeout=until - now())
                 except Exception as error:
-                    if error is not chan._error:  # a signal's handler has raised it
-                        raise
-                    break  # the channel raises it again when it is asked next
+                    failure = error
+                    break
                 if picked is None or not picked[2]:
                     break
                 some.append(picked[1])
             yield some
+        if failure is not None:
+            raise failure
     finally:
+        del failure  # no cycle through the traceback
         crew.stop()
 
 

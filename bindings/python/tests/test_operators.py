@@ -231,13 +231,40 @@ def slowly(n: int) -> int:
     return n
 
 
-@pytest.mark.parametrize("operate", [lambda s: ops.map(slowly, s, limit=2), lambda s: ops.batch(s, 5, 0.2)])
-def test_what_a_signals_handler_raises_is_no_error_of_the_source(operate: Callable[[Iterable[int]], Any]) -> None:
+def test_what_a_signals_handler_raises_is_no_error_of_the_source() -> None:
     chan: ecru.Chan[int] = ecru.Chan(1)
     chan.send(1)
     ecru.go(_native.interrupt_first, LookupError("handler"))  # as what a handler raises while the first waits
     with pytest.raises(LookupError, match="handler"):
-        next(operate(chan))
+        next(ops.map(slowly, chan, limit=2))
+
+
+def interrupted(error: BaseException) -> ecru.Chan[int]:
+    """A channel of one value, after which a signal's handler raises it in who waits."""
+    chan: ecru.Chan[int] = ecru.Chan(1)
+    chan.send(1)
+
+    def interrupt() -> None:
+        while len(chan):
+            ecru.yield_()
+        _native.interrupt_first(error)
+
+    ecru.go(interrupt)
+    return chan
+
+
+@pytest.mark.parametrize("seconds", [None, LONG])
+def test_what_a_signals_handler_raises_takes_nothing_from_a_batch(seconds: float | None) -> None:
+    stream = ops.batch(interrupted(LookupError("handler")), 5, seconds)
+    assert next(stream) == [1]
+    with pytest.raises(LookupError, match="handler"):
+        next(stream)
+
+
+@pytest.mark.parametrize("seconds", [None, LONG])
+def test_what_is_to_end_the_program_does_not_wait_for_a_batch_to_be_consumed(seconds: float | None) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        next(ops.batch(interrupted(KeyboardInterrupt()), 5, seconds))
 
 
 @pytest.mark.parametrize("operate", OPERATORS)
