@@ -19,6 +19,7 @@ from pathlib import Path
 import processes
 import pytest
 from patched import patched, run
+from sync_helpers import dump_with
 
 import ecru
 
@@ -268,6 +269,25 @@ def test_condition_event_barrier_and_semaphore_follow():
     assert max(most) == 2
     assert not items
     assert not barrier.broken
+
+
+@patched
+def test_g7_dumps_tell_a_wait_for_a_condition_from_one_for_a_lock():
+    condition, event, items, lock = threading.Condition(), threading.Event(), queue.Queue(), threading.Lock()
+
+    def wait() -> None:
+        with condition:
+            condition.wait()
+
+    lock.acquire()
+    waits = {wait: "condition", event.wait: "condition", items.get: "condition", lock.acquire: "lock"}
+    tasks = [ecru.spawn(target) for target in waits]
+    for number, task in enumerate(tasks):
+        task.name = f"waiter-{number}"
+    for task, reason in zip(tasks, waits.values(), strict=True):
+        head = dump_with(f"{task.name} (for").partition(f"{task.name} (for")[2].partition("\n")[0]
+        assert head.endswith(f" [{reason}]:")
+        task.cancel()
 
 
 @patched

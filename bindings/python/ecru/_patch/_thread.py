@@ -167,6 +167,16 @@ def _without_cancelled(
     return make_invoke_excepthook
 
 
+def _as_condition(original: Callable[..., bool]) -> Callable[..., bool]:
+    """Dumps would say that it waits for a lock, of which nobody has heard."""
+
+    @functools.wraps(original)
+    def wait(self: threading.Condition, timeout: float | None = None) -> bool:
+        return _native.wait_as("condition", original, self, timeout)
+
+    return wait
+
+
 def _of_the_thread(original: Callable[..., Any]) -> Callable[..., Any]:
     """For what asks the system about a thread: of a goroutine it is the one that runs it."""
 
@@ -214,6 +224,7 @@ def install(registry: Registry) -> None:
     make: Any = threading._make_invoke_excepthook  # type: ignore[attr-defined]
     registry.replace(threading, "_make_invoke_excepthook", _without_cancelled(make))
     registry.replace(threading.Thread, "start", _start(threading.Thread.start))
+    registry.replace(threading.Condition, "wait", _as_condition(threading.Condition.wait))
     if not hasattr(threading, "_DeleteDummyThreadOnDel"):
         init = _dummy_init(threading._DummyThread.__init__)
         registry.replace(threading._DummyThread, "__init__", init)
