@@ -386,8 +386,18 @@ print("ok")
     assert run(body) == "ok\n"
 
 
+PATCH_AND_TELL = """
+import warnings, ecru
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    ecru.patch()
+for warning in caught:
+    assert warning.category is ecru.EarlyImportWarning
+    print(warning.message)
+"""
+
 EARLY = """
-import functools, queue, select, time, warnings
+import functools, queue, select, time
 def nap(sleep=time.sleep): sleep(0)
 def keyword(*, sleep=time.sleep): sleep(0)
 def closing():
@@ -404,13 +414,6 @@ vars(has_many).update({str(number): number for number in range(100)}, sleep=time
 table, listed, part = {"sleep": time.sleep}, [time.sleep, select.select], functools.partial(time.sleep, 0)
 class Derived(queue.SimpleQueue): pass
 made = queue.SimpleQueue()
-import ecru
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    ecru.patch()
-for warning in caught:
-    assert warning.category is ecru.EarlyImportWarning
-    print(warning.message)
 """
 
 
@@ -432,7 +435,7 @@ def test_what_cannot_be_changed_is_reported():
         "a _queue.SimpleQueue was made",
         "an object of __main__.Has has sleep as its sleep",
     ]
-    assert_reported(EARLY, places)
+    assert_reported(EARLY + PATCH_AND_TELL, places)
 
 
 LAZY = """
@@ -452,7 +455,7 @@ def test_lazy_objects_are_left_alone():
     assert run(LAZY) == ""
 
 
-LAZY_MODULES = """
+LAZILY = """
 import importlib.util, sys, time
 def lazily(name):
     spec = importlib.util.find_spec(name)
@@ -462,11 +465,8 @@ def lazily(name):
     return module
 wave, sqlite3, greenlet = lazily("wave"), lazily("sqlite3"), lazily("greenlet")
 wave.nap, wave.naps = time.sleep, [time.sleep]
-import warnings, ecru
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    ecru.patch()
-for warning in caught: print(warning.message)
+"""
+OF_LAZY_MODULES = """
 print({type(module).__name__ for module in (wave, sqlite3, greenlet)})
 print(wave.Wave_read.__name__, wave.nap is time.sleep)
 print(sqlite3.Connection.__module__ == "sqlite3", sqlite3.connect(":memory:").execute("select 1").fetchone())
@@ -476,13 +476,13 @@ print(greenlet.getcurrent() is not None, type(greenlet).__name__)
 
 
 def test_lazy_modules_are_looked_into_and_patched_without_being_loaded():
-    said = run(LAZY_MODULES).splitlines()
+    said = run(LAZILY + PATCH_AND_TELL + OF_LAZY_MODULES).splitlines()
     assert said[:2] == ["wave.naps has sleep: patch before it is imported", "{'_LazyModule'}"]
     assert said[2:] == ["Wave_read True", "False (1,)", "True", "True module"]
 
 
 REFUSING = """
-import threading, time, warnings
+import threading, time
 def refuse(*asked): raise RuntimeError(asked[1:])
 class Refusing(type): __getattr__ = refuse
 class RefusingAll(type): __getattribute__ = refuse
@@ -504,12 +504,6 @@ holders = [Slotted(), NoDict(), Strange(), grows := Grows()]
 for holder in holders: holder.nap, holder.lock = time.sleep, threading.Lock()
 grows.other = grows.__dict__["another"] = time.sleep
 unhashable = Derived()
-import ecru
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    ecru.patch()
-for warning in caught: print(warning.message)
-assert type(grows.lock) is threading.Lock
 """
 
 
@@ -521,7 +515,7 @@ def test_objects_that_refuse_to_be_asked_do_not_end_the_search():
         "an object of growing.Grows has sleep as its nap",
         "an object of growing.Grows has sleep as its other",
     ]
-    assert_reported(REFUSING, places)
+    assert_reported(REFUSING + PATCH_AND_TELL + "assert type(grows.lock) is threading.Lock", places)
 
 
 WALKS = """
