@@ -131,7 +131,8 @@ def _picture() -> str:
     known = {goroutine[0]: goroutine for goroutine in _native.goroutines()}
     firsts = {thread_id: (id, frame) for id, thread_id, task, frame in known.values() if task is None}
     frames = sys._current_frames()
-    threads = {thread.native_id: thread for thread in threading.enumerate()}
+    running = reversed(threading.enumerate())  # the first of those with the same: others run on it
+    threads = {thread.native_id: thread for thread in running}
     groups: dict[tuple[str, str], list[str]] = {}
 
     def add(name: str, state: dict[str, Any], frame: FrameType | None) -> None:

@@ -291,6 +291,15 @@ def test_g7_dumps_tell_a_wait_for_a_condition_from_one_for_a_lock():
 
 
 @patched
+def test_g7_dumps_call_the_first_as_its_own_thread():
+    event = threading.Event()
+    threading.Thread(target=event.wait, name="other").start()
+    heads = [line for line in dump_with("first of ").splitlines() if line.startswith("first of ")]
+    assert heads == ["first of MainThread [running]:"]
+    event.set()
+
+
+@patched
 def test_queues_hand_over_between_threads():
     for made in (queue.Queue(2), queue.SimpleQueue()):
         results: list[int] = []
