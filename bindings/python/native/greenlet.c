@@ -19,7 +19,7 @@ bool ecru_py_in_greenlet(void) {
   return inside;
 }
 
-bool ecru_py_is_refused(void) {
+bool ecru_py_refuse(void) {
   if (!ecru_py_in_greenlet()) return false;
   PyErr_SetString(PyExc_RuntimeError, "a goroutine cannot wait inside a greenlet");
   return true;

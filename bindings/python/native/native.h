@@ -103,7 +103,10 @@ bool ecru_py_give_up_stale(int fd);
 /// greenlet's function that says which greenlet runs; NULL: it has not been imported. relaxed: set once
 extern _Atomic(PyObject *(*)(void)) ecru_py_current_greenlet;
 bool ecru_py_in_greenlet(void); ///< where no goroutine may park
-bool ecru_py_is_refused(void);  ///< the same, with an exception
+bool ecru_py_refuse(void);      ///< the same, with an exception
+static inline bool ecru_py_is_refused(void) { // as above
+  return atomic_load_explicit(&ecru_py_current_greenlet, memory_order_relaxed) && ecru_py_refuse();
+}
 bool ecru_py_has_shut(void); ///< the interpreter is ending: there are no goroutines any more
 /// The calling thread is being ended though there are goroutines on it. Returns unless it is the interpreter that ends it.
 void ecru_py_stay(void);

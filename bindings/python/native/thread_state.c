@@ -78,10 +78,8 @@ static void hand_on(PyThreadState *from, PyThreadState *to) { (void)from, (void)
 #endif
 
 // relaxed, as all to `pending`: whoever has set it wakes the first
-bool ecru_py_is_to_raise(void) {
-  const home *h = here;
-  return h && h->last == &h->first && atomic_load_explicit(&h->pending, memory_order_relaxed);
-}
+static inline bool is_to_raise(const home *h) { return h && atomic_load_explicit(&h->pending, memory_order_relaxed) && h->last == &h->first; }
+bool ecru_py_is_to_raise(void) { return is_to_raise(here); }
 
 static int raise_pending(void *unused) {
   (void)unused;
@@ -621,31 +619,26 @@ home *ecru_py_ensure_home(void) {
   return enter_by_itself() == 0 ? here : NULL;
 }
 
-bool ecru_py_waits_here(void) {
-  if (ecru_py_forked()) return false;
-  if (here) {
-    look_for_given_back(here); // it may not have to wait, nor to let others run, for long
-    return true;
-  }
+static bool waits_from_now_on(void) {
   if (ecru_py_has_shut() || !is_main_thread()) return false;
   if (enter_by_itself() == 0) return true;
   PyErr_Clear(); // a forked child, or no memory: the call itself says so
   return false;
 }
 
-static ecru_py_way find_way_to_wait(void) {
-  if (ecru_py_is_to_raise()) return ECRU_PY_NOT;
-  if (!ecru_py_waits_here()) return ECRU_PY_WITHOUT_GIL;
-  return ecru_py_is_refused() ? ECRU_PY_NOT : ECRU_PY_HERE;
+static inline bool waits(home *h) {
+  if (ecru_py_forked()) return false;
+  if (!h) return waits_from_now_on();
+  look_for_given_back(h); // it may not have to wait, nor to let others run, for long
+  return true;
 }
+bool ecru_py_waits_here(void) { return waits(here); }
 
 ecru_py_way ecru_py_way_to_wait(void) {
   home *h = here;
-  bool plain = h && !atomic_load_explicit(&h->pending, memory_order_relaxed) && !ecru_py_forked() &&
-               !atomic_load_explicit(&ecru_py_current_greenlet, memory_order_relaxed);
-  if (!plain) return find_way_to_wait();
-  look_for_given_back(h);
-  return ECRU_PY_HERE;
+  if (is_to_raise(h)) return ECRU_PY_NOT;
+  if (!waits(h)) return ECRU_PY_WITHOUT_GIL;
+  return ecru_py_is_refused() ? ECRU_PY_NOT : ECRU_PY_HERE;
 }
 
 int ecru_py_interrupted(void) {
