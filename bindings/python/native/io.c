@@ -89,46 +89,22 @@ Py_ssize_t ecru_py_parse_recv(PyObject *const *given, Py_ssize_t count, PyObject
   return most < 0 ? -1 : most;
 }
 
-static int64_t note_how_much(IOObject *io, int64_t got) {
-  enum { MUCH = 8192 }; // bytes that are dearer to copy than room for them is to be had and cut
-  atomic_store_explicit(&io->much, got >= MUCH, memory_order_relaxed);
-  return got;
-}
-
-/// Through what all reads of the thread have in common: while one waits it has no room of its own, and the bytes object is as large as what came.
-static PyObject *recv_little(IOObject *io, home *h, Py_ssize_t most, const limit *l) {
-  int64_t got;
-  ECRU_PY_WAIT(got, ecru_io_read(io->io, h->read, (size_t)most));
-  if (got == ECRU_EMSGSIZE) got = most; // a datagram's beginning, as recv(2)
-  PyObject *data = got < 0 ? NULL : PyBytes_FromStringAndSize(h->read, (Py_ssize_t)note_how_much(io, got)); // before anybody else reads
-  ecru_py_end_limit(l);
-  return got < 0 ? ecru_py_io_failed(got) : data;
-}
-
-static PyObject *recv_much(IOObject *io, Py_ssize_t most, const limit *l) {
-  PyObject *data = PyBytes_FromStringAndSize(NULL, most);
-  int64_t got = ECRU_ENOMEM;
-  if (data) ECRU_PY_WAIT(got, ecru_io_read(io->io, PyBytes_AS_STRING(data), (size_t)most));
-  ecru_py_end_limit(l);
-  if (!data) return NULL;
-  if (got == ECRU_EMSGSIZE) got = most;
-  if (got < 0) {
-    Py_DECREF(data);
-    return ecru_py_io_failed(got);
-  }
-  if (note_how_much(io, got) != most) (void)_PyBytes_Resize(&data, (Py_ssize_t)got);
-  return data;
-}
-
 PyObject *ecru_py_io_recv(IOObject *io, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {
   PyObject *timeout;
   Py_ssize_t most = ecru_py_parse_recv(given, count, keywords, &timeout);
   if (most < 0) return NULL;
   limit l;
   if (ecru_py_begin_limit(&l, timeout) < 0) return NULL;
+  PyObject *own;
   bool little = most <= ECRU_PY_READ_BYTES && !atomic_load_explicit(&io->much, memory_order_relaxed);
-  home *h = little ? ecru_py_home() : NULL;
-  return h ? recv_little(io, h, most, &l) : recv_much(io, most, &l);
+  char *room = ecru_py_room_for(most, little, &own);
+  int64_t got = ECRU_EINTR; // an exception is set
+  if (room) ECRU_PY_WAIT(got, ecru_io_read(io->io, room, (size_t)most));
+  if (got == ECRU_EMSGSIZE) got = most; // a datagram's beginning, as recv(2)
+  if (got >= 0) atomic_store_explicit(&io->much, got >= ECRU_PY_LITTLE_BYTES, memory_order_relaxed);
+  PyObject *data = ecru_py_received(room, most, own, got);
+  ecru_py_end_limit(&l);
+  return got < 0 ? ecru_py_io_failed(got) : data;
 }
 
 int ecru_py_parse_recv_into(PyObject *const *given, Py_ssize_t count, PyObject *keywords, Py_buffer *view, PyObject **timeout) {

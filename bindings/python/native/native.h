@@ -298,6 +298,21 @@ int ecru_py_begin_limit(limit *l, PyObject *timeout);
 int ecru_py_limit_until(limit *l, int64_t instant); ///< runs no Python code
 void ecru_py_end_limit(const limit *l);
 PyObject *ecru_py_io_failed(int64_t status); ///< a limit's own expiry, which has ended, and that of a deadline, is a TimeoutError
+enum { ECRU_PY_LITTLE_BYTES = 8192 }; // more is dearer to copy than room for it is to be had and cut
+/// Where recv puts up to `most` bytes. little: if it can be, what all reads of the thread have in common (at most ECRU_PY_READ_BYTES): who waits has no
+/// room of its own then, and the bytes object is as large as what came. *own: else, a bytes object; NULL. returns: NULL with an exception.
+static inline char *ecru_py_room_for(Py_ssize_t most, bool little, PyObject **own) {
+  home *h = little ? ecru_py_home() : NULL;
+  *own = h ? NULL : PyBytes_FromStringAndSize(NULL, most);
+  return h ? h->read : *own ? PyBytes_AS_STRING(*own) : NULL;
+}
+/// To be called before anybody else reads. got: how many bytes; < 0: none, the read has failed. returns: they; NULL; NULL with MemoryError.
+static inline PyObject *ecru_py_received(const char *room, Py_ssize_t most, PyObject *own, int64_t got) {
+  if (!own) return got < 0 ? NULL : PyBytes_FromStringAndSize(room, (Py_ssize_t)got);
+  if (got < 0) Py_CLEAR(own);
+  else if (got != most) (void)_PyBytes_Resize(&own, (Py_ssize_t)got);
+  return own;
+}
 /// recv's and recv_into's arguments. returns: how many bytes, and 0 with so long a view; -1 with an exception.
 Py_ssize_t ecru_py_parse_recv(PyObject *const *given, Py_ssize_t count, PyObject *keywords, PyObject **timeout);
 int ecru_py_parse_recv_into(PyObject *const *given, Py_ssize_t count, PyObject *keywords, Py_buffer *view, PyObject **timeout);

@@ -19,10 +19,7 @@ static ecru_py_mutex places_lock;
 static place *places;
 static int places_count;
 
-enum {
-  IN_A_ROW_MAX = 64,  // operations before others have their turn
-  LITTLE_BYTES = 8192 // more is dearer to copy than room for it is to be had and cut
-};
+enum { IN_A_ROW_MAX = 64 }; // operations before others have their turn
 
 // ---- handles -----------------------------------------------------------------------------------------------------------
 
@@ -234,24 +231,6 @@ static int64_t receive(int fd, void *buffer, size_t most, int flags, const patie
   return receive_directly(fd, buffer, most, flags, l);
 }
 
-/// As ecru_py_io_recv does, through what all reads of the thread have in common.
-static PyObject *recv_little(int fd, home *h, Py_ssize_t most, int flags, const patience *l) {
-  int64_t got = receive(fd, h->read, (size_t)most, flags, l);
-  return got < 0 ? raise_status(l, got) : PyBytes_FromStringAndSize(h->read, (Py_ssize_t)got); // before anybody else reads
-}
-
-static PyObject *recv_much(int fd, Py_ssize_t most, int flags, const patience *l) {
-  PyObject *data = PyBytes_FromStringAndSize(NULL, most);
-  if (!data) return NULL;
-  int64_t got = receive(fd, PyBytes_AS_STRING(data), (size_t)most, flags, l);
-  if (got < 0) {
-    Py_DECREF(data);
-    return raise_status(l, got);
-  }
-  if (got != most) (void)_PyBytes_Resize(&data, (Py_ssize_t)got);
-  return data;
-}
-
 static PyObject *socket_recv(PyObject *module, PyObject *const *args, Py_ssize_t count) {
   (void)module;
   int fd, flags;
@@ -260,8 +239,13 @@ static PyObject *socket_recv(PyObject *module, PyObject *const *args, Py_ssize_t
   if (!has_all(count, 4) || parse_int(args[0], &fd) < 0 || parse_size(args[1], &most) < 0 || parse_int(args[3], &flags) < 0) return NULL;
   if (parse_patience(&l, args[2], flags) < 0) return NULL;
   if (most < 0) return PyErr_SetString(PyExc_ValueError, "negative buffersize in recv"), NULL;
-  home *h = most <= LITTLE_BYTES && flags == 0 ? ecru_py_home() : NULL; // with MSG_TRUNC more than that is said to have come
-  return h ? recv_little(fd, h, most, flags, &l) : recv_much(fd, most, flags, &l);
+  PyObject *own;
+  bool little = most <= ECRU_PY_LITTLE_BYTES && flags == 0; // with MSG_TRUNC more than that is said to have come
+  char *room = ecru_py_room_for(most, little, &own);
+  if (!room) return NULL;
+  int64_t got = receive(fd, room, (size_t)most, flags, &l);
+  PyObject *data = ecru_py_received(room, most, own, got);
+  return got < 0 ? raise_status(&l, got) : data;
 }
 
 static int parse_room(PyObject *buffer, Py_buffer *view) {
