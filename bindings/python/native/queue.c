@@ -77,18 +77,22 @@ static bool is_ready(QueueObject *q) {
   return q->chan != NULL;
 }
 
-/// A home's first goroutine has a word of its own for its waits: it is to begin before the word is said.
-static void may_wait(int64_t instant) {
-  if (instant != AT_ONCE) (void)ecru_py_waits_here();
+/// Says what the caller waits for, unless it does not. returns: for end_wait.
+static const char *begin_wait(int64_t instant, const char *what) {
+  if (instant == AT_ONCE) return NULL;
+  (void)ecru_py_waits_here(); // a home's first goroutine, which has a word of its own for its waits, is to begin before this one is said
+  return ecru_py_wait_as(what);
+}
+static void end_wait(int64_t instant, const char *before) {
+  if (instant != AT_ONCE) (void)ecru_waits_for(before);
 }
 
 static PyObject *put(QueueObject *q, PyObject *item, int64_t instant) {
-  may_wait(instant);
   int status = ecru_waitgroup_add(q->unfinished, 1);
   if (status != 0) return ecru_py_raise(status);
-  const char *before = ecru_py_wait_as("queue put");
+  const char *before = begin_wait(instant, "queue put");
   status = ecru_py_chan_put(q->chan, item, instant);
-  (void)ecru_waits_for(before);
+  end_wait(instant, before);
   if (status == 0) Py_RETURN_NONE;
   (void)ecru_waitgroup_done(q->unfinished);
   return fail(status, "Full");
@@ -96,10 +100,9 @@ static PyObject *put(QueueObject *q, PyObject *item, int64_t instant) {
 
 static PyObject *get(QueueObject *q, int64_t instant) {
   PyObject *item;
-  may_wait(instant);
-  const char *before = ecru_py_wait_as("queue get");
+  const char *before = begin_wait(instant, "queue get");
   int status = ecru_py_chan_get(q->chan, &item, instant);
-  (void)ecru_waits_for(before);
+  end_wait(instant, before);
   return status == 0 ? item : fail(status, "Empty");
 }
 
@@ -143,13 +146,17 @@ static PyObject *queue_task_done(QueueObject *q, PyObject *unused) {
   return ecru_py_raise(status);
 }
 
+static int await_all(ecru_waitgroup *unfinished) {
+  const char *before = ecru_py_wait_as("queue join");
+  int status = ecru_waitgroup_wait(unfinished);
+  (void)ecru_waits_for(before);
+  return status;
+}
+
 static PyObject *queue_join(QueueObject *q, PyObject *unused) {
   (void)unused;
   int status;
-  may_wait(ECRU_FOREVER);
-  const char *before = ecru_py_wait_as("queue join");
-  ECRU_PY_WAIT(status, ecru_waitgroup_wait(q->unfinished));
-  (void)ecru_waits_for(before);
+  ECRU_PY_WAIT(status, await_all(q->unfinished));
   return status == 0 ? Py_NewRef(Py_None) : ecru_py_raise(status);
 }
 
