@@ -232,15 +232,15 @@ int ecru_py_chan_put(ChanObject *c, PyObject *value, int64_t instant);
 int ecru_py_chan_get(ChanObject *c, PyObject **value, int64_t instant);
 /// Of a channel that is closed and drained: whether it was closed with an error, which then is raised.
 bool ecru_py_chan_raises(ChanObject *c);
+/// What a Token and a Task begin with. cause: what cancel was given, or NULL.
+typedef struct HolderObject { PyObject_HEAD PyObject *cause; } HolderObject;
 /// entered: its scopes that have not ended. Atomic: any goroutine may begin one; relaxed: that none has is all it is asked for, by who ends the object.
-/// cause: what cancel was given, or NULL.
-typedef struct TokenObject { PyObject_HEAD ecru_token *token; _Atomic int entered; PyObject *cause, *weakrefs; } TokenObject;
-/// Fires the token. place: the holder's, a Token's or a Task's, for the cause, which those who are raised Cancelled find as long as the holder is
-/// there; the first that is given stays. cause: NULL or None: there is none. returns: None; NULL with an exception.
-PyObject *ecru_py_cancel_with(PyObject *holder, ecru_token *token, PyObject **place, PyObject *cause);
+typedef struct TokenObject { HolderObject holder; ecru_token *token; _Atomic int entered; PyObject *weakrefs; } TokenObject;
+/// Fires the holder's token. Those who are raised Cancelled find the cause as long as the holder is there; the first that is given stays.
+/// cause: NULL or None: there is none. returns: None; NULL with an exception.
+PyObject *ecru_py_cancel_with(HolderObject *holder, ecru_token *token, PyObject *cause);
 /// By the id of the token that fired. returns: a new reference, to None if there is none; NULL with an exception.
 PyObject *ecru_py_cause_of(uint64_t origin);
-PyObject *ecru_py_task_cause(PyObject *task); ///< borrowed, or NULL
 typedef struct IOObject { PyObject_HEAD ecru_io *io; _Atomic bool much; } IOObject; // relaxed, a hint: the last recv got much
 extern PyTypeObject *ecru_py_chan_type, *ecru_py_task_type, *ecru_py_token_type, *ecru_py_io_type;
 ecru_task *ecru_py_task_of(PyObject *task);

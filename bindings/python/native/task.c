@@ -6,11 +6,10 @@
 #include <unistd.h>
 
 struct TaskObject {
-  PyObject_HEAD
+  HolderObject holder;
   ecru_task *task;       // NULL: not started, or started by go without a handle of its own
   PyObject *fn, *args, *names, *context; // until it begins: a vectorcall's
   PyObject *result, *error;              // once done
-  PyObject *cause;                       // what cancel was given, or NULL
   PyObject *name, *weakrefs;
   CrewObject *crew;                      // until it ends; NULL: none
   TaskObject *lost;                      // home.lost: the next one
@@ -202,7 +201,7 @@ static TaskObject *create(PyObject *const *args, Py_ssize_t count, PyObject *nam
   TaskObject *t = PyObject_GC_New(TaskObject, ecru_py_task_type);
   if (!t) return NULL;
   t->task = NULL;
-  t->names = t->result = t->error = t->cause = t->name = t->weakrefs = NULL;
+  t->names = t->result = t->error = t->holder.cause = t->name = t->weakrefs = NULL;
   t->lost = NULL;
   t->crew = NULL;
   t->id = 0;
@@ -316,14 +315,12 @@ static PyObject *task_exception(TaskObject *t, PyObject *unused) {
   return Py_NewRef(t->error ? t->error : Py_None);
 }
 
-PyObject *ecru_py_task_cause(PyObject *task) { return ((TaskObject *)task)->cause; }
-
 static PyObject *task_cancel(TaskObject *t, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {
   static const char *const names[] = {"cause", NULL};
   PyObject *args[1] = {NULL};
   if ((count > 0 || keywords) && ecru_py_arguments(args, names, 0, given, count, keywords) < 0) return NULL;
   if (!t->task) return ecru_py_raise(ECRU_EINVAL);
-  if (args[0] && args[0] != Py_None && !t->done) return ecru_py_cancel_with((PyObject *)t, ecru_task_token(t->task), &t->cause, args[0]);
+  if (args[0] && args[0] != Py_None && !t->done) return ecru_py_cancel_with(&t->holder, ecru_task_token(t->task), args[0]);
   (void)ecru_task_cancel(t->task, 0);
   Py_RETURN_NONE;
 }
@@ -372,7 +369,7 @@ static int task_traverse(TaskObject *t, visitproc visit, void *arg) {
   Py_VISIT(t->context);
   Py_VISIT(t->result);
   Py_VISIT(t->error);
-  Py_VISIT(t->cause);
+  Py_VISIT(t->holder.cause);
   Py_VISIT(t->name);
   Py_VISIT(t->crew);
   return 0;
@@ -384,7 +381,7 @@ static int task_clear(TaskObject *t) {
   Py_CLEAR(t->context);
   Py_CLEAR(t->result);
   Py_CLEAR(t->error);
-  Py_CLEAR(t->cause);
+  Py_CLEAR(t->holder.cause);
   Py_CLEAR(t->name);
   Py_CLEAR(t->crew);
   return 0;

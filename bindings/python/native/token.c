@@ -68,11 +68,11 @@ static void abandon(TokenObject *t) {
 
 static int token_traverse(TokenObject *t, visitproc visit, void *arg) {
   Py_VISIT(Py_TYPE(t));
-  Py_VISIT(t->cause);
+  Py_VISIT(t->holder.cause);
   return 0;
 }
 static int token_clear(TokenObject *t) {
-  Py_CLEAR(t->cause);
+  Py_CLEAR(t->holder.cause);
   return 0;
 }
 static void token_dealloc(TokenObject *t) {
@@ -91,31 +91,29 @@ static void token_dealloc(TokenObject *t) {
 static PyObject *causes; // a WeakValueDictionary: who has one, a Token or a Task, by the id of the token
 static _Atomic bool some_given; // relaxed: who is cancelled comes after it
 
-static int note_cause(PyObject *holder, ecru_token *token, PyObject **place, PyObject *cause) {
+static int note_cause(HolderObject *holder, ecru_token *token, PyObject *cause) {
   PyObject *id = PyLong_FromUnsignedLongLong(ecru_token_id(token));
-  int status = id ? PyObject_SetItem(causes, id, holder) : -1;
+  int status = id ? PyObject_SetItem(causes, id, (PyObject *)holder) : -1;
   Py_XDECREF(id);
   if (status < 0) return -1;
   atomic_store_explicit(&some_given, true, memory_order_relaxed);
   Py_BEGIN_CRITICAL_SECTION(holder);
-  if (!*place) *place = Py_NewRef(cause);
+  if (!holder->cause) holder->cause = Py_NewRef(cause);
   Py_END_CRITICAL_SECTION();
   return 0;
 }
 
-PyObject *ecru_py_cancel_with(PyObject *holder, ecru_token *token, PyObject **place, PyObject *cause) {
+PyObject *ecru_py_cancel_with(HolderObject *holder, ecru_token *token, PyObject *cause) {
   bool first = cause && cause != Py_None && ecru_token_err(token) == 0;
-  if (first && note_cause(holder, token, place, cause) < 0) return NULL;
+  if (first && note_cause(holder, token, cause) < 0) return NULL;
   (void)ecru_token_cancel(token, 0);
   Py_RETURN_NONE;
 }
 
-static PyObject *cause_in(PyObject *holder) {
-  PyObject *cause = NULL;
+static PyObject *cause_in(HolderObject *holder) {
+  PyObject *cause;
   Py_BEGIN_CRITICAL_SECTION(holder);
-  if (PyObject_TypeCheck(holder, ecru_py_token_type)) cause = ((TokenObject *)holder)->cause;
-  else if (holder != Py_None) cause = ecru_py_task_cause(holder);
-  cause = Py_NewRef(cause ? cause : Py_None);
+  cause = Py_NewRef(holder->cause ? holder->cause : Py_None);
   Py_END_CRITICAL_SECTION();
   return cause;
 }
@@ -123,8 +121,9 @@ static PyObject *cause_in(PyObject *holder) {
 PyObject *ecru_py_cause_of(uint64_t origin) {
   if (origin == 0 || !atomic_load_explicit(&some_given, memory_order_relaxed)) return Py_NewRef(Py_None);
   PyObject *holder = PyObject_CallMethod(causes, "get", "K", (unsigned long long)origin);
-  PyObject *cause = holder ? cause_in(holder) : NULL;
-  Py_XDECREF(holder);
+  if (!holder || holder == Py_None) return holder;
+  PyObject *cause = cause_in((HolderObject *)holder);
+  Py_DECREF(holder);
   return cause;
 }
 
@@ -132,7 +131,7 @@ static PyObject *token_cancel(TokenObject *t, PyObject *const *given, Py_ssize_t
   static const char *const names[] = {"cause", NULL};
   PyObject *args[1] = {NULL};
   if ((count > 0 || keywords) && ecru_py_arguments(args, names, 0, given, count, keywords) < 0) return NULL;
-  return ecru_py_cancel_with((PyObject *)t, t->token, &t->cause, args[0]);
+  return ecru_py_cancel_with(&t->holder, t->token, args[0]);
 }
 
 static PyObject *token_cause(TokenObject *t, void *unused) {
@@ -142,7 +141,7 @@ static PyObject *token_cause(TokenObject *t, void *unused) {
 
 static PyObject *token_forget_cause(TokenObject *t, PyObject *unused) {
   (void)unused;
-  ecru_py_clear((PyObject *)t, &t->cause);
+  ecru_py_clear((PyObject *)t, &t->holder.cause);
   Py_RETURN_NONE;
 }
 
