@@ -237,9 +237,9 @@ static PyObject *chan_try_recv(ChanObject *c, PyObject *unused) {
 
 static PyObject *chan_close(ChanObject *c, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {
   static const char *const names[] = {"error", NULL};
-  PyObject *args[1] = {NULL};
-  if ((count > 0 || keywords) && ecru_py_arguments(args, names, 0, given, count, keywords) < 0) return NULL;
-  PyObject *error = args[0] == Py_None ? NULL : args[0];
+  PyObject *error;
+  if (ecru_py_arguments(&error, names, 0, given, count, keywords) < 0) return NULL;
+  if (error == Py_None) error = NULL;
   if (error && !PyObject_TypeCheck(error, (PyTypeObject *)PyExc_Exception))
     return PyErr_Format(PyExc_TypeError, "error: an Exception, or None, not %R", error), NULL;
   int status = ECRU_ECLOSED;

@@ -317,10 +317,10 @@ static PyObject *task_exception(TaskObject *t, PyObject *unused) {
 
 static PyObject *task_cancel(TaskObject *t, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {
   static const char *const names[] = {"cause", NULL};
-  PyObject *args[1] = {NULL};
-  if ((count > 0 || keywords) && ecru_py_arguments(args, names, 0, given, count, keywords) < 0) return NULL;
+  PyObject *cause;
+  if (ecru_py_arguments(&cause, names, 0, given, count, keywords) < 0) return NULL;
   if (!t->task) return ecru_py_raise(ECRU_EINVAL);
-  if (args[0] && args[0] != Py_None && !t->done) return ecru_py_cancel_with(&t->holder, ecru_task_token(t->task), args[0]);
+  if (cause && cause != Py_None && !t->done) return ecru_py_cancel_with(&t->holder, ecru_task_token(t->task), cause);
   (void)ecru_task_cancel(t->task, 0);
   Py_RETURN_NONE;
 }

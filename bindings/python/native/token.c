@@ -129,9 +129,9 @@ PyObject *ecru_py_cause_of(uint64_t origin) {
 
 static PyObject *token_cancel(TokenObject *t, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {
   static const char *const names[] = {"cause", NULL};
-  PyObject *args[1] = {NULL};
-  if ((count > 0 || keywords) && ecru_py_arguments(args, names, 0, given, count, keywords) < 0) return NULL;
-  return ecru_py_cancel_with(&t->holder, t->token, args[0]);
+  PyObject *cause;
+  if (ecru_py_arguments(&cause, names, 0, given, count, keywords) < 0) return NULL;
+  return ecru_py_cancel_with(&t->holder, t->token, cause);
 }
 
 static PyObject *token_cause(TokenObject *t, void *unused) {
