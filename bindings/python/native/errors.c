@@ -6,16 +6,15 @@
 PyObject *ecru_py_cancelled, *ecru_py_closed, *ecru_py_error;
 
 /// Cancelled's origin: whose token fired; None: not the caller's current one.
-static int set_origin(PyObject *error) {
-  uint64_t id = ecru_token_origin(ecru_token_current());
+static int set_origin(PyObject *error, uint64_t id) {
   PyObject *origin = id ? PyLong_FromUnsignedLongLong(id) : Py_NewRef(Py_None);
   int status = origin ? PyObject_SetAttrString(error, "origin", origin) : -1;
   Py_XDECREF(origin);
   return status;
 }
 
-static int set_cause(PyObject *error) {
-  PyObject *cause = ecru_py_cause_of(ecru_token_origin(ecru_token_current()));
+static int set_cause(PyObject *error, uint64_t origin) {
+  PyObject *cause = ecru_py_cause_of(origin);
   if (!cause || cause == Py_None) return Py_XDECREF(cause), cause ? 0 : -1;
   int status = PyObject_SetAttrString(error, "cause", cause);
   if (PyExceptionInstance_Check(cause)) PyException_SetCause(error, Py_NewRef(cause));
@@ -28,8 +27,9 @@ static PyObject *raise_cancelled(int status) {
   PyObject *reason = PyUnicode_FromString(status == ECRU_ETIMEDOUT ? "deadline" : "cancelled");
   if (!reason) return NULL;
   PyObject *error = PyObject_CallOneArg(ecru_py_cancelled, reason);
-  bool whole = error && PyObject_SetAttrString(error, "reason", reason) == 0 && set_origin(error) == 0;
-  if (whole && (status == ECRU_ETIMEDOUT || set_cause(error) == 0)) PyErr_SetObject(ecru_py_cancelled, error);
+  uint64_t origin = ecru_token_origin(ecru_token_current());
+  bool whole = error && PyObject_SetAttrString(error, "reason", reason) == 0 && set_origin(error, origin) == 0;
+  if (whole && (status == ECRU_ETIMEDOUT || set_cause(error, origin) == 0)) PyErr_SetObject(ecru_py_cancelled, error);
   Py_XDECREF(error);
   Py_DECREF(reason);
   return NULL;
