@@ -17,12 +17,12 @@ enum {
   SPARE = 128 << 10, // the guard, and what no level is
 };
 
-static int levels_worst(size_t stack_bytes) { return (int)((stack_bytes - SPARE) / LEVEL_WORST); }
+static int levels_in(size_t stack_bytes, size_t level) { return (int)((stack_bytes - SPARE) / level); }
 
 size_t ecru_py_stack_bytes(void) {
   int depth = Py_GetRecursionLimit();
   size_t bytes = ECRU_PY_STACK;
-  while (bytes < STACK_MOST && levels_worst(bytes) < depth) bytes *= 2;
+  while (bytes < STACK_MOST && levels_in(bytes, LEVEL_WORST) < depth) bytes *= 2;
   return bytes;
 }
 
@@ -34,9 +34,9 @@ static int levels_too_many(const mark *m) {
 #else
 #if PY_VERSION_HEX >= 0x030c0000
   enum { LEVEL = 1200 }; // bytes of C stack, but for sorted(), which the limit of Python functions ends
-  int more = m->state->c_recursion_remaining - (int)((m->stack_bytes - SPARE) / LEVEL);
+  int more = m->state->c_recursion_remaining - levels_in(m->stack_bytes, LEVEL);
 #else
-  int more = Py_GetRecursionLimit() - levels_worst(m->stack_bytes);
+  int more = Py_GetRecursionLimit() - levels_in(m->stack_bytes, LEVEL_WORST);
 #endif
   return more > 0 ? more : 0;
 #endif
