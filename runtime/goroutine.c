@@ -338,7 +338,7 @@ static int take_options(ecru_go_options *full, const ecru_go_options *given) {
 }
 
 static inline bool is_sowable(const ecru__worker *w, const ecru__spawn_spec *spec, const ecru_go_options *full) {
-  return w->processor && !full->stack_bytes && !(full->flags & ~(unsigned)ECRU_HOSTED) && !full->name && !w->self->scoped &&
+  return w->processor && is_default(full->stack_bytes) && !(full->flags & ~(unsigned)ECRU_HOSTED) && !full->name && !w->self->scoped &&
          spec->copy_bytes <= ECRU__SEED_COPY;
 }
 
