@@ -140,7 +140,6 @@ int ecru_py_add_workers(PyObject *module);
 
 /// The stack that a goroutine of Python code gets: for recursion as deep as the interpreter now allows.
 size_t ecru_py_stack_bytes(void);
-size_t ecru_py_stack_option(size_t bytes); ///< returns: for ecru_go_options
 
 /// In a forked child, perhaps: the runtime starts anew at the next use. A goroutine that forked is the child's first then.
 void ecru_py_after_fork(void);

@@ -232,8 +232,7 @@ TaskObject *ecru_py_new_task(PyObject *const *args, Py_ssize_t count, PyObject *
 static ecru_go_options hosted(TaskObject *t, const home *h, const home *where, ecru_token *token) {
   ecru_go_options options = ECRU_GO_OPTIONS;
   options.flags = ECRU_HOSTED;
-  t->stack_bytes = ecru_py_stack_bytes();
-  options.stack_bytes = ecru_py_stack_option(t->stack_bytes);
+  options.stack_bytes = t->stack_bytes = ecru_py_stack_bytes();
   options.token = token;
   if (where != h) options.host = where->host;
   return options;

@@ -475,8 +475,6 @@ int ecru_py_start_runtime(uint64_t seed) {
   return status == ECRU_EBUSY ? 0 : status;
 }
 
-size_t ecru_py_stack_option(size_t bytes) { return bytes == ECRU_PY_STACK && runtime_is_ours ? 0 : bytes; }
-
 static home *new_home(void) {
   home *h = PyMem_RawCalloc(1, sizeof *h);
   if (!h) {
