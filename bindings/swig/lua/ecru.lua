@@ -108,7 +108,8 @@ end
 local function is_cancellation(problem) return core.is_error(problem) and problem.code == ecru.ECANCELED end
 
 local function run_in(group, f, ...)
-  group.members[core.goroutine_id()] = true
+  local me = core.goroutine_id()
+  group.members[me] = true
   local function ended(ok, ...)
     if group.slots then group.slots:release() end
     if not ok then
@@ -120,7 +121,7 @@ local function run_in(group, f, ...)
         group.gave_up = group.gave_up or problem
       end
     end
-    group.members[core.goroutine_id()] = nil
+    group.members[me] = nil
     group.running:done()
   end
   ended(xpcall(core.under, core.trace, group.token, f, ...))
