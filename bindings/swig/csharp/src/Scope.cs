@@ -7,13 +7,14 @@ namespace Ecru {
   /// in another one after an await is not under it, and disposing of it there, or before one in it, is refused (EPERM).
   /// </summary>
   /// C knows scopes of threads, and an async method that waits gives its thread to others. The flow of such a method has its innermost scope in an
-  /// AsyncLocal, which tells when a thread changes to another flow: the scopes of the one are left and those of the other entered then.
+  /// AsyncLocal, which tells when a thread changes to another flow: the scopes of the one are left and those of the other entered then. What is thrown there
+  /// ends the process: what cannot be left, or entered, is not entered any more, which its Dispose says.
   public sealed class Scope : IDisposable {
     private static readonly AsyncLocal<Scope> innermost = new AsyncLocal<Scope>(FlowChanged);
     [ThreadStatic] private static Scope entered; // the innermost that is entered now in the thread
     private readonly Thread owner = Thread.CurrentThread;
     private readonly Scope outer = innermost.Value; // of the same flow; perhaps another thread's, or left meanwhile
-    private Token token;                            // while it is not entered
+    private Token token;                            // while it is not entered; null: it cannot be again
     private bool left;
 
     /// What it is about has been entered.
@@ -35,8 +36,9 @@ namespace Ecru {
       if (!change.ThreadContextChanged) return;
       Scope now = Here(change.CurrentValue);
       while (entered != null && !IsAround(entered, now)) {
-        entered.token = Token.Current();
-        Core.LeaveScope();
+        Token token = null;
+        Try(() => token = Token.Current());
+        entered.token = Try(Core.LeaveScope) ? token : null;
         entered = Here(entered.outer);
       }
       Enter(now);
@@ -44,9 +46,18 @@ namespace Ecru {
 
     private static void Enter(Scope scope) {
       if (scope == entered) return;
-      Enter(Here(scope.outer));
-      scope.token.Enter();
-      entered = scope;
+      Scope around = Here(scope.outer);
+      Enter(around);
+      if (entered == around && scope.token != null && Try(scope.token.Enter)) entered = scope;
+    }
+
+    private static bool Try(Action action) {
+      try {
+        action();
+        return true;
+      } catch (Exception e) when (e is IEcruError) {
+        return false;
+      }
     }
 
     /// <summary>It ends once the token fires.</summary>

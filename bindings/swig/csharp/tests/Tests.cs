@@ -245,6 +245,26 @@ public static class Tests {
     Goroutine.Check();
   }
 
+  private static async Task Under_a_scope_left_by_hand(Task gate) {
+    using (Scope.Timeout(TimeSpan.FromSeconds(100)))
+    using (Scope.Timeout(TimeSpan.FromSeconds(100))) {
+      Core.LeaveScope();
+      await gate;
+    }
+  }
+
+  public static void What_cannot_be_left_at_an_await_is_refused_when_it_is_disposed_of() {
+    var gates = new[] { new TaskCompletionSource<int>(), new TaskCompletionSource<int>() };
+    Task wrong = Under_a_scope_left_by_hand(gates[0].Task);
+    Task scoped = Under_a_scope(gates[1].Task);
+    foreach (var gate in gates) gate.SetResult(1); // both go on here
+    var thrown = Program.Throws<AggregateException>(wrong.Wait).InnerException as EcruException;
+    Program.Check(thrown != null && thrown.Code == Core.EPERM, "not refused");
+    scoped.Wait();
+    Goroutine.Check();
+    Program.Throws<EcruException>(Core.LeaveScope, Core.EPERM); // none is left entered
+  }
+
   public static void A_scope_is_its_threads_and_left_inside_out() {
     Exception other = null;
     var outer = Scope.Timeout(TimeSpan.Zero);
