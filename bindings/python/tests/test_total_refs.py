@@ -1,6 +1,11 @@
-"""No operation leaves references behind: sys.gettotalrefcount, which debug builds have, counts all there are."""
+"""No operation leaves references behind: sys.gettotalrefcount, which debug builds have, counts all there are.
+
+Each is looked at in a process of its own: another test may have loaded a module that is not built for counting, greenlet's
+say. What that gives away is missed in the sum once we give it back.
+"""
 
 import gc
+import subprocess
 import sys
 from functools import partial
 
@@ -144,16 +149,23 @@ def growth(operation, rounds):
     return count_references() - before
 
 
+def least_growth(operation):
+    """Of three times, since a cache may have grown once; the one nearest to none."""
+    return min((growth(operation, ROUNDS) for _ in range(3)), key=abs)
+
+
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.__name__)
 @pytest.mark.timeout(300)
 def test_leaves_no_references(operation):
-    for _ in range(3):  # a cache may have grown once
-        grown = growth(operation, ROUNDS)
-        if abs(grown) < ROUNDS // 4:  # less: the module does not count as the interpreter does
-            return
-    assert abs(grown) < ROUNDS // 4, f"{grown} references after {ROUNDS} rounds"
+    command = [sys.executable, __file__, operation.__name__]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=280)
+    assert abs(int(done.stdout)) < ROUNDS // 4, f"{done.stdout} references after {ROUNDS} rounds"
 
 
 def test_a_leak_would_be_seen():
     kept = []
     assert growth(lambda: kept.append(object()), ROUNDS) >= ROUNDS
+
+
+if __name__ == "__main__":
+    print(least_growth(globals()[sys.argv[1]]))
