@@ -118,9 +118,9 @@ print(lib.ecru_token_err(token) != 0)
     assert in_threads(program) == "True\n"
 
 
-# An error is raised where the interpreter calls handlers of signals: at every call, and after every return from C. Not after
-# that of what `with` enters: up to 3.13 none is called between it and the block (nor is its return told of), and 3.14 does so
-# by a defect of its own (gh-148874): no __exit__ follows, whatever lock it took, threading's too, stays taken.
+# An error is raised where the interpreter calls handlers of signals: at every call, and after every return from C. Not
+# after that of what `with` enters: up to 3.13 none is called between it and the block (nor is its return told of), and
+# 3.14 does so by a defect of its own (gh-148874): no __exit__ follows, and any lock it took stays taken.
 INTERRUPTING = """
 import itertools, sys, threading, ecru
 from ecru import _native as native

@@ -1,7 +1,7 @@
 """No operation leaves references behind: sys.gettotalrefcount, which debug builds have, counts all there are.
 
-Each is looked at in a process of its own: another test may have loaded a module that is not built for counting, greenlet's
-say. What that gives away is missed in the sum once we give it back.
+Each is looked at in a process of its own: another test may have loaded a module that is not built for counting, as
+greenlet's wheel. A reference that it gives is not counted, but is once we give it back.
 """
 
 import gc
