@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TextIO, TypeVar
 
@@ -131,8 +131,9 @@ def _picture() -> str:
     known = {goroutine[0]: goroutine for goroutine in _native.goroutines()}
     firsts = {thread_id: (id, frame) for id, thread_id, task, frame in known.values() if task is None}
     frames = sys._current_frames()
-    running = reversed(threading.enumerate())  # the first of those with the same: others run on it
-    threads = {thread.native_id: thread for thread in running}
+    on_goroutines = threads_of(known)
+    hidden = set(on_goroutines.values())
+    threads = {thread.native_id: thread for thread in threading.enumerate() if thread not in hidden}
     groups: dict[tuple[str, str], list[str]] = {}
 
     def add(name: str, state: dict[str, Any], frame: FrameType | None) -> None:
@@ -141,7 +142,8 @@ def _picture() -> str:
 
     for state in states["goroutines"]:
         _, _, task, frame = known.get(state["id"], (0, 0, None, None))
-        add(f"{task.name}" if task else f"goroutine {state['id']} {state['name']}".rstrip(), state, frame)
+        name = name_of(task, on_goroutines.get(state["id"])) if task else f"goroutine {state['id']} {state['name']}"
+        add(name.rstrip(), state, frame)
     for state in states["threads"]:
         thread = threads.get(state["thread"])
         name = thread.name if thread else f"thread {state['thread']}"
@@ -150,6 +152,18 @@ def _picture() -> str:
             name, frame = f"first of {name}", firsts[state["thread"]][1]
         add(name, state, frame)
     return "\n".join(f"{', '.join(names)} [{reason}]:\n{text}" for (reason, text), names in groups.items())
+
+
+def threads_of(ids: Iterable[int]) -> dict[int, threading.Thread]:
+    """What threading knows of goroutines, under ecru.patch(), by their ids."""
+    threads = {thread.ident: thread for thread in threading.enumerate()}
+    known = {id: threads.get(_native.identity_of(id)) for id in ids}
+    return {id: thread for id, thread in known.items() if thread is not None}
+
+
+def name_of(task: Task[Any], thread: threading.Thread | None) -> str:
+    """A goroutine's: its thread's, if the program has started it as one."""
+    return task.name if thread is None or isinstance(thread, threading._DummyThread) else thread.name
 
 
 def _since(state: dict[str, Any]) -> str:

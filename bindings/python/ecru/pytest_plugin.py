@@ -194,11 +194,13 @@ def _fail_of_leaks(before: set[int]) -> None:
 
 def _pictures(left: dict[int, tuple[_native.Task[Any], FrameType | None]]) -> str:
     states = {state["id"]: state for state in _home._states()["goroutines"]}
+    threads = _home.threads_of(left)
     pictures = []
     for number, (task, frame) in left.items():
         state = states.get(number, {})
         stack = "".join(traceback.format_stack(frame)).rstrip() if frame is not None else "  in no function of Python's"
-        pictures.append(f"{task.name} [{state.get('reason', state.get('state', 'it runs'))}]:\n{stack}")
+        name = _home.name_of(task, threads.get(number))
+        pictures.append(f"{name} [{state.get('reason', state.get('state', 'it runs'))}]:\n{stack}")
     return "\n".join(pictures)
 
 

@@ -292,11 +292,44 @@ def test_g7_dumps_tell_a_wait_for_a_condition_from_one_for_a_lock():
 
 @patched
 def test_g7_dumps_call_the_first_as_its_own_thread():
-    event = threading.Event()
+    event, again = threading.Event(), threading.Event()
     threading.Thread(target=event.wait, name="other").start()
-    heads = [line for line in dump_with("first of ").splitlines() if line.startswith("first of ")]
+    task = ecru.spawn(lambda: (threading.current_thread(), again.wait()))  # threading knows it as a dummy
+    heads = [line for line in dump_with("first of ", "task-").splitlines() if line.startswith("first of ")]
     assert heads == ["first of MainThread [running]:"]
     event.set()
+    again.set()
+    task.join()
+
+
+@patched
+def test_g7_dumps_call_threads_by_their_names_of_then():
+    event = threading.Event()
+    thread = threading.Thread(target=event.wait, name="before")
+    thread.start()
+    dump_with("before (for ")
+    thread.name = "after"
+    text = dump_with("after (for ")
+    assert not any(line.startswith("before ") for line in text.splitlines())
+    event.set()
+    thread.join()
+
+
+DEADLOCK = """
+import ecru; ecru.patch()
+import threading
+lock = threading.Lock()
+lock.acquire()
+threading.Thread(target=lock.acquire, name="other", daemon=True).start()
+try: lock.acquire()
+except ecru.DeadlockError as error:
+    print(*sorted(line.partition(" (")[0] for line in str(error).splitlines() if " (for " in line), sep="\\n")
+    lock.release()
+"""
+
+
+def test_a_deadlock_is_told_with_the_names_of_threads():
+    assert run(DEADLOCK).splitlines() == ["first of MainThread", "other"]
 
 
 @patched
