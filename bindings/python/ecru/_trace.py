@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import ecru
 from ecru import _group, _native
 
+_RUNS_THREADS = "ecru._patch._thread"
+_OURS = (_group.__name__, _RUNS_THREADS, "ecru._patch._joinable")
 _began = time.monotonic()
 
 
@@ -21,10 +24,20 @@ def _tell(text: str) -> None:
 
 
 def _name(function: Callable[..., object], args: tuple[Any, ...]) -> str:
-    """The program's: what a group runs stands before what it is to run."""
-    while getattr(function, "__module__", None) == _group.__name__ and args and callable(args[0]):
-        function, args = args[0], args[1:]
+    """The program's: what a group or a thread runs stands before what it is to run."""
+    while getattr(function, "__module__", None) in _OURS and args and callable(args[0]):
+        function, args = args[0], args[1] if function.__module__ == _RUNS_THREADS else args[1:]
+    function = _of_thread(function)
     return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', function)}"
+
+
+def _of_thread(function: Callable[..., object]) -> Callable[..., object]:
+    """What a threading.Thread is to run, of its own function that does so."""
+    thread = getattr(function, "__self__", None)
+    if not isinstance(thread, threading.Thread) or function.__name__ != "_bootstrap":
+        return function
+    target: Callable[..., object] | None = getattr(thread, "_target", None)
+    return target or type(thread).run
 
 
 def _traced(function: Callable[..., object], /, *args: Any, **kwargs: Any) -> object:

@@ -104,11 +104,30 @@ def test_its_exit_code_is_the_programs(tmp_path):
     assert python_m_ecru().returncode == 2
 
 
-def test_trace_tells_of_goroutines(program):
-    done = python_m_ecru("--trace", str(program), given="line\n")
-    begins, ends = (line for line in done.stderr.splitlines() if "_run" in line)
-    assert " begins: ecru._patch._thread._run" in begins
-    assert " ends: ecru._patch._thread._run returned after " in ends
+THREADS = """
+import threading
+def f(*given): pass
+class Own(threading.Thread):
+    def run(self): pass
+{starts}
+"""
+
+
+@pytest.mark.parametrize(
+    ("starts", "name"),
+    [
+        ("threading.Thread(target=f, args=(max,)).start()", "__main__.f"),
+        ("threading.Thread(target=max, args=(1, 2)).start()", "builtins.max"),
+        ("Own().start()", "__main__.Own.run"),
+        ("threading.Timer(0, f).start()", "threading.Timer.run"),
+        ("import _thread, time; _thread.start_new_thread(f, (max,)); time.sleep(0.001)", "__main__.f"),
+    ],
+)
+def test_trace_tells_of_threads_by_what_the_program_has_them_run(starts, name):
+    done = python_m_ecru("--trace", "-c", THREADS.format(starts=starts))
+    begins, ends = (line for line in done.stderr.splitlines() if f"s: {name}" in line)
+    assert begins.endswith(f" begins: {name}")
+    assert f" ends: {name} returned after " in ends
 
 
 def test_trace_tells_of_what_the_program_starts():
