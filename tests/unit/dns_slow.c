@@ -122,7 +122,7 @@ static void stop_with_grace(void *unused) {
 
 TEST(dns_slow, a_stop_leaves_behind_what_does_not_end) { // G13
   ecru_options options = ECRU_OPTIONS;
-  options.grace_ns = 20 * ECRU_MILLISECOND;
+  options.grace_ns = ECRU_SECOND; // it is waited for in vain; the goroutine that calls needs some of it to end, on a busy machine
   CHECK_EQ(resolve("quick"), 1);
   CHECK_EQ(ecru_stop(), 0);
   int before = test_threads(); // libuv's pool stays

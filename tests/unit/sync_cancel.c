@@ -204,7 +204,7 @@ static void for_each(void (*body)(void)) {
 /// Starts b behind a, both parked.
 static void a_then_b(ecru_token *token) {
   start_under(token, wait_as_a, NULL);
-  CHECK_EQ(ecru_yield(), 0);
+  all_others_parked();
   start(wait_as_b, NULL);
   all_others_parked();
   CHECK_STATUS(status_a, 77);
@@ -215,7 +215,7 @@ static void fired_before(void) {
   ecru_token *token = token_until(ECRU_FOREVER);
   cancel(token);
   start_under(token, wait_as_a, NULL); // would have to wait
-  CHECK_EQ(ecru_yield(), 0);
+  while (status_a == 77) CHECK_EQ(ecru_yield(), 0); // a single yield need not be its turn; while any can run, no time passes
   CHECK_STATUS(status_a, ECRU_ECANCELED);
   status_a = 77;
   operation->unblock();
