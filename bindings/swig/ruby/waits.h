@@ -8,8 +8,11 @@
 #define ECRU_RUBY_WAITS_H
 #include <ecru/ecru.h>
 #include <ruby.h>
+#include <ruby/io.h>
 #include <ruby/thread.h>
+#include <ruby/version.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 typedef struct waiting {
   void (*run)(void *call); // the rest: set once
@@ -34,11 +37,28 @@ static void ecru_ruby_unblock(void *argument) {
   atomic_store_explicit(&w->interrupted, true, memory_order_relaxed);
   (void)ecru_token_cancel(w->token, ECRU_EINTR);
 }
-/// A thread that sleeps in Ruby: Ruby has signals seen by one that does. While all others wait here no signal would reach the
-/// main thread, or Ruby would start a thread for each of its waits.
+/// Where Ruby has a thread see that there is a signal; -1: it has one of its own for that (3.3), or none was to be had. A process has this descriptor
+/// from its beginning, or from the fork that made it, and it is the first that Ruby opens for itself there, so the least.
+static int signal_descriptor(void) {
+#if RUBY_API_VERSION_CODE < 30300
+  enum { MOST = 1 << 20 };
+  long limit = sysconf(_SC_OPEN_MAX);
+  int end = limit > 0 && limit < MOST ? (int)limit : MOST;
+  for (int descriptor = 0; descriptor < end; descriptor++)
+    if (rb_reserved_fd_p(descriptor)) return descriptor;
+#endif
+  return -1;
+}
+/// A thread that waits for signals in Ruby. While all others wait here none would reach the main thread, or Ruby would start a thread for each of
+/// its waits.
+///
+/// It waits for the descriptor, as it must not only sleep: Ruby has signals seen by one of those who sleep, the others wait on conditions meanwhile, and
+/// when that one goes on none of them takes its place. Who waits for a descriptor takes the place if it is free, and learns of signals in any case.
 static VALUE signal_watcher = Qnil;
 static VALUE watch_signals(void *unused) {
   (void)unused;
+  int descriptor = signal_descriptor();
+  while (descriptor >= 0 && rb_wait_for_single_fd(descriptor, RB_WAITFD_IN, NULL) >= 0) continue;
   for (;;) rb_thread_sleep_forever();
   return Qnil;
 }

@@ -1,5 +1,6 @@
 # What Ruby ends a wait for: Thread#raise, Thread#kill, Timeout, signals; and that others run meanwhile.
 require "ecru"
+require "io/wait"
 require "minitest/autorun"
 require "timeout"
 
@@ -79,6 +80,34 @@ class TestWaits < Minitest::Test
   def test_an_interrupt_of_the_main_thread
     code = 'require "ecru"; Thread.new { Process.kill("INT", Process.pid) }; begin; Ecru.sleep; rescue Interrupt; puts "ended"; end'
     assert_equal "ended\n", IO.popen([RbConfig.ruby, *$LOAD_PATH.flat_map { |path| ["-I", path] }, "-e", code], &:read)
+  end
+
+  # Another thread sleeps in Ruby when the main thread first waits, and goes on after that. The signal comes from outside: Ruby hands its own over itself.
+  def test_a_signal_reaches_a_main_thread_that_waits_longer_than_who_slept_before_it
+    code = <<~RUBY
+      require "ecru"
+      $stdout.sync = true
+      gate, main = Queue.new, Thread.current
+      asleep = ->(thread) { thread&.status == "sleep" }
+      sleeper = Thread.new { gate.pop }
+      Thread.pass until asleep.(sleeper)
+      Thread.new do
+        Thread.pass until asleep.(main) && asleep.(Thread.list.find { |thread| thread.name == "ecru: signals" })
+        gate << 1
+        sleeper.join
+        puts "alone"
+      end
+      Ecru::Chan.new.recv
+    RUBY
+    3.times do
+      IO.popen([RbConfig.ruby, *$LOAD_PATH.flat_map { |path| ["-I", path] }, "-e", code]) do |program|
+        assert_equal "alone\n", program.gets
+        Process.kill("TERM", program.pid)
+        assert program.wait_readable(60), "the signal was lost"
+      ensure
+        Process.kill("KILL", program.pid)
+      end
+    end
   end
 
   def test_the_end_of_the_program_ends_who_waits
