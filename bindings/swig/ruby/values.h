@@ -12,6 +12,11 @@ static Chan *chan_of(VALUE native) {
   if (!SWIG_IsOK(SWIG_ConvertPtr(native, &chan, SWIGTYPE_p_Chan, 0)) || !chan) ecru_ruby_raise(ECRU_EINVAL, "a channel was expected");
   return chan;
 }
+/// The Hash of a channel's object; nil: whose initialize did not run.
+static VALUE hash_of(VALUE objects) {
+  if (!RB_TYPE_P(objects, T_HASH)) ecru_ruby_raise(ECRU_EINVAL, "a channel was expected: does its class's initialize call super?");
+  return objects;
+}
 static void forget_pushed_out(VALUE objects) {
   int64_t ticket = Chan_pushed_out();
   if (ticket) rb_hash_delete(objects, LL2NUM(ticket));
@@ -42,7 +47,7 @@ static VALUE end_sending(VALUE argument) {
   return Qnil;
 }
 static VALUE send_object(VALUE native, VALUE objects, VALUE object, bool try_only) {
-  object_sending s = {native, objects, LL2NUM(last_ticket + 1), ++last_ticket, try_only, false, 0};
+  object_sending s = {native, hash_of(objects), LL2NUM(last_ticket + 1), ++last_ticket, try_only, false, 0};
   rb_hash_aset(objects, s.ticket, object);
   rb_ensure(send_ticket, (VALUE)&s, end_sending, (VALUE)&s);
   if (s.status < 0) ecru_ruby_raise(s.status, NULL);
@@ -62,6 +67,7 @@ static VALUE core_try_send_object(VALUE self, VALUE native, VALUE objects, VALUE
 /// Core.recv_object(native, objects, ended, waits): `ended` instead of an error at the channel's end, or if nothing is there (not waits).
 static VALUE core_recv_object(VALUE self, VALUE native, VALUE objects, VALUE ended, VALUE waits) {
   (void)self;
+  (void)hash_of(objects);
   int64_t ticket = 0;
   int status = RTEST(waits) ? ecru_check() : 0;
   Chan *chan = chan_of(native);
@@ -81,7 +87,7 @@ static VALUE core_recv_object(VALUE self, VALUE native, VALUE objects, VALUE end
 static VALUE core_hold(VALUE self, VALUE objects, VALUE object) {
   (void)self;
   VALUE ticket = LL2NUM(++last_ticket);
-  rb_hash_aset(objects, ticket, object);
+  rb_hash_aset(hash_of(objects), ticket, object);
   return ticket;
 }
 

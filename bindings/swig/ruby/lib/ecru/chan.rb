@@ -7,16 +7,17 @@ module Ecru
     POLICIES = {wait: Core::FULL_WAIT, drop_newest: Core::FULL_DROP_NEWEST, drop_oldest: Core::FULL_DROP_OLDEST, fail: Core::FULL_FAIL}.freeze
     ENDED = Object.new.freeze
     private_constant :POLICIES, :ENDED
-    attr_reader :native # :nodoc:
+    # What C has of it.
+    def native = @native || raise(Ecru.error(Core::EINVAL, "a channel was expected: does its class's initialize call super?")) # :nodoc:
 
     # Closes: what is in it can still be received. cause: what receivers get after that, a negative status; nil: ECLOSED.
-    def close(cause = nil) = @native.close(cause)
-    def closed? = @native.is_closed
+    def close(cause = nil) = native.close(cause)
+    def closed? = native.is_closed
     # How many are in it.
-    def length = @native.len
+    def length = native.len
     alias size length
     # nil: no end.
-    def capacity = @native.cap.then { |n| n.negative? ? nil : n }
+    def capacity = native.cap.then { |n| n.negative? ? nil : n }
     # Sends, and gives the channel.
     def <<(value)
       send(value)
@@ -85,12 +86,12 @@ module Ecru
     # A channel of int64_t whose reference (an address of C's, of an ecru_chan) C code gives away.
     def self.at(address) = allocate.tap { |chan| chan.instance_variable_set(:@native, Core::NativeChan.at(address, false)) }
     # The address of a reference for C code, which releases it.
-    def retain = @native.retain
+    def retain = native.retain
 
-    def send(number) = @native.send(number)
-    def try_send(number) = @native.try_send(number)
-    def recv = @native.recv
-    def try_recv(none = nil) = @native.try_recv.then { |there, number| there ? number : none }
+    def send(number) = native.send(number)
+    def try_send(number) = native.try_send(number)
+    def recv = native.recv
+    def try_recv(none = nil) = native.try_recv.then { |there, number| there ? number : none }
 
     def hold(number) = number # :nodoc:
     def release(_) = nil # :nodoc:
@@ -98,7 +99,7 @@ module Ecru
 
     private
 
-    def receive(ended) = @native.next.then { |there, number| there ? number : ended }
+    def receive(ended) = native.next.then { |there, number| there ? number : ended }
   end
 
   # A channel of Strings of bytes, by copy, which goroutines of C can share.
@@ -110,17 +111,17 @@ module Ecru
     # As IntChan.at: elements are {char *data; size_t length}, of malloc, freed by who has received them.
     def self.at(address) = allocate.tap { |chan| chan.instance_variable_set(:@native, Core::NativeChan.at(address, true)) }
     # As IntChan#retain.
-    def retain = @native.retain
+    def retain = native.retain
 
-    def send(bytes) = @native.send_bytes(bytes)
-    def try_send(bytes) = @native.try_send_bytes(bytes)
-    def recv = @native.recv_bytes
-    def try_recv(none = nil) = @native.try_recv_bytes || none
+    def send(bytes) = native.send_bytes(bytes)
+    def try_send(bytes) = native.try_send_bytes(bytes)
+    def recv = native.recv_bytes
+    def try_recv(none = nil) = native.try_recv_bytes || none
     def value_of(selection) = selection.value_bytes # :nodoc:
 
     private
 
-    def receive(ended) = @native.next_bytes || ended
+    def receive(ended) = native.next_bytes || ended
   end
 
   class AnyChan
