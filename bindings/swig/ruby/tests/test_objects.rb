@@ -116,11 +116,37 @@ class TestObjects < Minitest::Test
      -> { Ecru.go(name: 5) { flunk } }, -> { Ecru.go(name: "a\0b") { flunk } }, -> { Ecru.go(name: "a".encode("UTF-16LE")) { flunk } },
      -> { Ecru::ByteChan.new(1).send(5) }, -> { chan.close(5) }, -> { Ecru.dial("tcp", nil) }, -> { Ecru.dial("tcp", "a\0b") },
      -> { Ecru::Limiter.new("x", 1) }, -> { Ecru::Core.send_object(5, {}, 1) }, -> { Ecru::Core.between(:no, nil, nil) {} },
-     -> { Ecru::Core.between(:hold, Ecru::Mutex.new, 1) {} }, -> { Ecru::Mutex.new.synchronize }].each do |wrong|
-      raises(Ecru::Error) { wrong.call }
+     -> { Ecru::Core.between(:hold, Ecru::Mutex.new, 1) {} }, -> { Ecru::Mutex.new.synchronize }, -> { Ecru.select(chan, timeout: "x") },
+     -> { Ecru.join_any(1) }, -> { Ecru.join_all(1) }, -> { Ecru.join_all([nil]) }, -> { Ecru.scope }, -> { Ecru.go(token: 5) { flunk } }].each do |wrong|
+      raises(Ecru::InvalidArgument, Ecru::EINVAL) { wrong.call }
     end
     assert_raises(ArgumentError) { Ecru::Mutex.new(1) }
     raises(Ecru::InvalidArgument, Ecru::EINVAL) { Ecru::Mutex.allocate.lock }
+  end
+
+  # Of a class whose initialize does not call super, or by allocate.
+  def test_what_is_not_initialized_is_told
+    [Ecru::Chan, Ecru::IntChan, Ecru::ByteChan].each do |type|
+      bare = Class.new(type) { def initialize = nil }.new
+      [-> { bare << "text" }, -> { bare.send(1) }, -> { bare.try_send(1) }, -> { bare.recv }, -> { bare.try_recv }, -> { bare.each { flunk } }, -> { bare.close },
+       -> { bare.length }, -> { Ecru.select(bare) }, -> { Ecru.select(bare.sending(1)) }].each { |use| raises(Ecru::InvalidArgument, Ecru::EINVAL) { use.call } }
+    end
+    [:join, :cancel, :done?, :id].each { |method| raises(Ecru::InvalidArgument, Ecru::EINVAL) { Ecru::Task.allocate.public_send(method) } }
+    raises(Ecru::InvalidArgument, Ecru::EINVAL) { Ecru.select(Ecru::Task.allocate) }
+    native = Ecru::Chan.new(1).native
+    [-> { Ecru::Core.send_object(native, nil, 1) }, -> { Ecru::Core.try_send_object(native, 5, 1) }, -> { Ecru::Core.recv_object(native, nil, nil, true) },
+     -> { Ecru::Core.hold(nil, 1) }].each { |use| raises(Ecru::InvalidArgument, Ecru::EINVAL) { use.call } }
+  end
+
+  def test_an_error_of_the_programs_has_its_class_code
+    {Ecru::Closed => Ecru::ECLOSED, Ecru::Cancelled => Ecru::ECANCELED, Ecru::DeadlineExceeded => Ecru::ETIMEDOUT, Ecru::InvalidArgument => Ecru::EINVAL,
+     Class.new(Ecru::Closed) => Ecru::ECLOSED, Ecru::Error => Ecru::EUNKNOWN}.each do |type, code|
+      raises(type, code) { raise type }
+      raises(type, code) { raise type, "my words" }
+      assert_equal "my words", type.new("my words").message
+      assert_equal Ecru::Core.status_text(code), type.new.message
+    end
+    assert_equal [Ecru::EPIPE, "my words"], Ecru::Error.new(Ecru::EPIPE, "my words").then { |error| [error.code, error.message] }
   end
 
   def test_use_after_close

@@ -101,6 +101,7 @@ module Ecru
   # The block gets a group, which is waited for in the end, also after `break`, `return` and `throw`; an error in the block and Thread#kill
   # cancel it. returns: what the block gives.
   def self.scope(limit: nil, supervisor: false, token: nil)
+    raise error(Core::EINVAL, "a block was expected") unless block_given?
     group = Group.new(limit: limit, supervisor: supervisor, token: token)
     begin
       yield group

@@ -1,7 +1,8 @@
 module Ecru
   # A thread that can be waited for, many times and from many places. It runs under a token of its own, a child of its starter's.
   class Task
-    attr_reader :native # :nodoc:
+    # What C has of it.
+    def native = @native || raise(Ecru.error(Core::EINVAL, "a task was expected: does its class's initialize call super?")) # :nodoc:
     # Fires when it is cancelled; the task's own.
     attr_reader :token
 
@@ -23,14 +24,14 @@ module Ecru
     alias value join
 
     # The end of what it waits for, from now on. cause: a negative status.
-    def cancel(cause = nil) = @native.cancel(cause)
-    def done? = @native.state != Core::TASK_RUNNING
-    def id = @native.id
+    def cancel(cause = nil) = native.cancel(cause)
+    def done? = native.state != Core::TASK_RUNNING
+    def id = native.id
 
     # Waits for its end. returns: what its block gave, what its block raised; raises what ends the caller's wait only.
     def outcome # :nodoc:
       raise Ecru.error(Core::EDEADLK) if Thread.current.thread_variable_get(:ecru_task).equal?(self)
-      status = @native.join
+      status = native.join
       observe
       [@value, @error || (Ecru.error(status) if status.negative?)] # no error of its own: killed
     end
@@ -103,7 +104,7 @@ module Ecru
 
     # Waits for all. returns: what each gave, in order; raises what the first in order that failed has raised, after all have ended.
     def join_all(*tasks)
-      tasks = tasks.flatten
+      tasks = tasks_of(tasks)
       failed = nil
       values = tasks.map do |task|
         value, problem = task.outcome
@@ -116,7 +117,7 @@ module Ecru
 
     # The first to succeed; the rest are cancelled and waited for. returns: its index and its value.
     def join_any(*tasks)
-      left = tasks.flatten
+      left = tasks_of(tasks)
       raise Ecru.error(Core::EINVAL, "join_any of no task") if left.empty?
       failed = nil
       while left.any?
@@ -133,6 +134,10 @@ module Ecru
     end
 
     private
+
+    def tasks_of(list)
+      list.flatten.each { |task| raise error(Core::EINVAL, "no task: #{task.inspect}") unless task.is_a?(Task) }
+    end
 
     def wait_for_loser(task)
       task.outcome
