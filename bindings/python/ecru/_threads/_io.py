@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock
 from collections.abc import Callable, Sequence
 from operator import index
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat, TypeAlias, TypeVar
@@ -20,7 +21,6 @@ from ecru._threads._base import (
     wait,
     wait_for_effect,
 )
-from ecru._threads._lock import Mutex
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer, Self
@@ -237,7 +237,7 @@ class _Ahead:
 
     def __init__(self) -> None:
         self.data = bytearray()
-        self.reader = Mutex()
+        self.reader = allocate_lock()
 
     def alone(self, read: Callable[..., T], *arguments: Any) -> T:
         """read(*arguments), by one goroutine at a time, since the data is shared."""

@@ -105,10 +105,21 @@ class _Single(NotPickled):
         self._semaphore = _handle()
 
 
-# Guards a few statements that never park. Taking it is no cancellation point: what it guards must be done also by who
-# is cancelled. The interpreter's own takes and gives it in one step: an error that the handler of a signal raises
-# leaves it neither held nor free where it should not be.
-Mutex = allocate_lock
+class Mutex:
+    """Mutex()
+
+    Guards a few statements that never park. Taking it is no cancellation point: what it guards must be done also by who
+    is cancelled.
+
+    A lock of the interpreter's own, which takes and gives it in one step: an error that the handler of a signal raises
+    leaves it neither held nor free where it should not be.
+    """
+
+    __module__ = "ecru"
+    __slots__ = ()
+
+    def __new__(cls) -> Any:
+        return allocate_lock()
 
 
 class Acquired:
