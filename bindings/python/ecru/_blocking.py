@@ -103,20 +103,17 @@ def run_blocking(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     does. At most 64 run at once; more wait for their turn.
     """
     plain(f)
-    job = _Job(lambda: f(*args, **kwargs))
-    _pool.submit(job)
-    return _result_of(job)
+    return _result_of(_Job(lambda: f(*args, **kwargs)), _pool.submit)
 
 
 def run_apart(f: Callable[[], T]) -> T:
     """The same in a thread that ends with it, whatever the others do: for what may wait for another such call."""
-    job = _Job(f)
-    _start_thread(job.run, ())
-    return _result_of(job)
+    return _result_of(_Job(f), lambda job: _start_thread(job.run, ()))
 
 
-def _result_of(job: _Job[T]) -> T:
+def _result_of(job: _Job[T], start: Callable[[_Job[T]], object]) -> T:
     try:
+        start(job)
         job.ended.recv2()
     except BaseException:
         job.token.cancel()

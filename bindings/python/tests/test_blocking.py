@@ -113,6 +113,20 @@ def test_g3_an_interrupted_caller_cancels_it_too() -> None:
     assert work.said.recv() is ecru.Cancelled
 
 
+def test_g3_a_caller_that_is_interrupted_before_it_waits_cancels_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    work, submit = Waiting(), _blocking._Pool.submit
+
+    def submit_and_fail(pool: _blocking._Pool, job: _blocking._Job[None]) -> None:
+        submit(pool, job)
+        work.began.wait()
+        raise KeyError("stands for Ctrl-C")
+
+    monkeypatch.setattr(_blocking._Pool, "submit", submit_and_fail)
+    with pytest.raises(KeyError):
+        ecru.run_blocking(work)
+    assert work.said.recv() is ecru.Cancelled
+
+
 def test_g3_a_job_that_comes_as_an_idle_worker_gives_up_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_blocking, "select", lambda *_, **__: None)  # the time is up
     pool, job = _blocking._Pool(), _blocking._Job(int)
