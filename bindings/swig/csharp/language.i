@@ -131,6 +131,15 @@ ECRU_CSHARP_EXPORT void ECRU_CSHARP_CALL ecru_csharp_start(ecru_csharp_failed_fn
   set_language((language_functions){NULL, NULL});
   (void)ecru_set_default_options(&options);
 }
+static void *ecru_csharp_stop(void *unused) {
+  (void)ecru_stop();
+  return unused;
+}
+/// The process ends: whoever waits is cancelled, without the caller's waiting for that.
+ECRU_CSHARP_EXPORT void ECRU_CSHARP_CALL ecru_csharp_end(void) {
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, ecru_csharp_stop, NULL) == 0) (void)pthread_detach(thread);
+}
 ECRU_CSHARP_EXPORT void ECRU_CSHARP_CALL ecru_csharp_drop(void *object) { handle_drop(object); }
 ECRU_CSHARP_EXPORT void ECRU_CSHARP_CALL ecru_csharp_free(void *block) { free(block); }
 %}

@@ -1,5 +1,6 @@
 using System;
 using System.Runtime.InteropServices;
+using System.Threading;
 
 namespace Ecru {
   /// <summary>What all of ecru's exceptions have: a negative status and its name, such as "ECRU_ECLOSED".</summary>
@@ -37,17 +38,32 @@ namespace Ecru {
   public static class Errors {
     private delegate void Failed(int status);
     private static readonly Failed failed = Fail; // C has it as long as the process lives
+    private static volatile Thread leaver;        // which ends the process, on Mono
 
     [DllImport("ecrusharp")]
     private static extern void ecru_csharp_start(Failed failed);
 
+    [DllImport("ecrusharp")]
+    private static extern void ecru_csharp_end();
+
     internal static bool Start() {
       ecru_csharp_start(failed);
+      if (Type.GetType("Mono.Runtime") != null) AppDomain.CurrentDomain.ProcessExit += (sender, arguments) => Leave();
       return true;
     }
 
+    /// Mono, unlike .NET, aborts what runs in the background, and waits until it has ended. A thread that waits in C notices only when it is woken.
+    private static void Leave() {
+      leaver = Thread.CurrentThread;
+      ecru_csharp_end();
+    }
+
     /// Called by C in the thread of a call; what it makes is thrown when that has returned: no exception crosses C's frames.
-    private static void Fail(int status) { CorePINVOKE.SWIGPendingException.Set(Of(status)); }
+    private static void Fail(int status) {
+      Thread ends = leaver;
+      if (ends != null && ends != Thread.CurrentThread) Thread.Sleep(Timeout.Infinite); // it is aborted here
+      CorePINVOKE.SWIGPendingException.Set(Of(status));
+    }
 
     /// <summary>The exception of a status.</summary>
     public static Exception Of(int status) {
@@ -60,7 +76,7 @@ namespace Ecru {
     internal static int StatusOf(Exception exception) {
       IEcruError error = exception as IEcruError;
       if (error != null) return error.Code;
-      if (exception is OperationCanceledException) return Core.ECANCELED;
+      if (exception is OperationCanceledException || exception is ThreadAbortException) return Core.ECANCELED;
       return exception is TimeoutException ? Core.ETIMEDOUT : Core.EPANIC;
     }
   }

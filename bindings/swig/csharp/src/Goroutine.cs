@@ -107,6 +107,7 @@ namespace Ecru {
 
     /// <summary>Waits for all. Throws what the first in order that failed has thrown, after all have ended.</summary>
     public static void JoinAll(params IGoroutine[] tasks) {
+      CheckAll(tasks);
       ExceptionDispatchInfo failed = null;
       foreach (IGoroutine task in tasks) {
         try {
@@ -121,6 +122,7 @@ namespace Ecru {
 
     /// <summary>The index of the first to succeed; the rest are cancelled and waited for.</summary>
     public static int JoinAny(params IGoroutine[] tasks) {
+      CheckAll(tasks);
       if (tasks.Length == 0) throw Errors.Of(Core.EINVAL);
       IGoroutine[] left = (IGoroutine[])tasks.Clone();
       ExceptionDispatchInfo failed = null;
@@ -144,6 +146,10 @@ namespace Ecru {
       }
       failed.Throw();
       return -1;
+    }
+
+    private static void CheckAll(IGoroutine[] tasks) {
+      if (tasks == null || Array.IndexOf(tasks, null) >= 0) throw new ArgumentNullException("tasks");
     }
 
     private static void End(IEnumerable<IGoroutine> left) {

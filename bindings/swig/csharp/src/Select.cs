@@ -29,7 +29,8 @@ namespace Ecru {
     private readonly List<Case> cases = new List<Case>();
     private bool priority;
 
-    private Select Add(Action<NativeSelect> add) {
+    private Select Add(object waited, string name, Action<NativeSelect> add) {
+      if (waited == null) throw new ArgumentNullException(name);
       cases.Add(new Case { Add = add });
       return this;
     }
@@ -51,16 +52,16 @@ namespace Ecru {
       return this;
     }
 
-    public Select Send(LongChan chan, long value) { return Add(select => select.AddSend(chan.Native, value)); }
-    public Select Send(ByteChan chan, byte[] value) { return Add(select => select.AddSendBytes(chan.Native, value)); }
-    public Select Token(Token token) { return Add(select => select.AddToken(token)); }
+    public Select Send(LongChan chan, long value) { return Add(chan, "chan", select => select.AddSend(chan.Native, value)); }
+    public Select Send(ByteChan chan, byte[] value) { return Add(chan, "chan", select => select.AddSendBytes(chan.Native, value)); }
+    public Select Token(Token token) { return Add(token, "token", select => select.AddToken(token)); }
     /// <summary>Once it has ended.</summary>
-    public Select Task(IGoroutine task) { return Add(select => select.AddTask(task.Native())); }
-    public Select Timer(Timer timer) { return Add(select => select.AddTimer(timer)); }
-    public Select Readable(Io io) { return Add(select => select.AddRead(io)); }
-    public Select Writable(Io io) { return Add(select => select.AddWrite(io)); }
+    public Select Task(IGoroutine task) { return Add(task, "task", select => select.AddTask(task.Native())); }
+    public Select Timer(Timer timer) { return Add(timer, "timer", select => select.AddTimer(timer)); }
+    public Select Readable(Io io) { return Add(io, "io", select => select.AddRead(io)); }
+    public Select Writable(Io io) { return Add(io, "io", select => select.AddWrite(io)); }
     /// <summary>A case that keeps its place and never happens.</summary>
-    public Select Never() { return Add(select => select.AddNever()); }
+    public Select Never() { return Add(this, null, select => select.AddNever()); }
     /// <summary>Of several cases that can the first happens.</summary>
     public Select Priority() {
       priority = true;

@@ -50,9 +50,32 @@ internal static class Program {
     }
   }
 
+  /// The program ends whatever still waits in the background, or, if it is ended by force, anywhere.
+  private static void Leave(bool byForce) {
+    var jobs = new Chan<int>();
+    var started = new WaitGroup();
+    Action[] waits = {
+      () => Goroutine.Sleep(null), () => Goroutine.Sleep(TimeSpan.FromHours(1)), () => jobs.Recv(), () => { foreach (int unused in jobs) {} },
+      () => { using (Scope.Timeout(TimeSpan.FromHours(1))) jobs.Recv(); }, () => new Select().Recv(jobs).Wait(),
+    };
+    started.Add(2 * waits.Length);
+    foreach (Action wait in waits) {
+      Action body = () => { started.Done(); wait(); };
+      Goroutine.Start(body);
+      new Thread(() => body()) { IsBackground = !byForce }.Start();
+    }
+    started.Wait();
+    Thread.Sleep(50); // most of them wait by now; those that have yet to are no different
+  }
+
   private static void Main(string[] arguments) {
     if (arguments[0] == "handoff") {
       Handoff.Run(arguments.Length > 1 ? int.Parse(arguments[1]) : 20000);
+      return;
+    }
+    if (arguments[0] == "leave") {
+      Leave(arguments.Length > 1);
+      if (arguments.Length > 1) Environment.Exit(int.Parse(arguments[1]));
       return;
     }
     if (arguments[0] == "peer") {
@@ -113,6 +136,11 @@ public static class Tests {
     ByteChan.At(bytes).Close(); // references that were not taken
     LongChan.At(numbers).Close();
     Program.Throws<ArgumentNullException>(() => new ByteChan(1).Send(null));
+    Program.Throws<ArgumentNullException>(() => new Select().Send((LongChan)null, 1));
+    Program.Throws<ArgumentNullException>(() => new Select().Token(null));
+    Program.Throws<ArgumentNullException>(() => new Select().Readable(null));
+    Program.Throws<ArgumentNullException>(() => Goroutine.JoinAll(null));
+    Program.Throws<ArgumentNullException>(() => Goroutine.JoinAny(Goroutine.Start(() => { throw new Exception("not awaited"); }), null));
     Program.Throws<ArgumentNullException>(() => Goroutine.Start((Action)null));
     Program.Throws<ArgumentNullException>(() => Scope.Under(null));
     Program.Throws<EcruException>(() => Goroutine.JoinAny(), Core.EINVAL);
