@@ -140,7 +140,9 @@ public static class Tests {
     Program.Throws<ArgumentNullException>(() => new Select().Token(null));
     Program.Throws<ArgumentNullException>(() => new Select().Readable(null));
     Program.Throws<ArgumentNullException>(() => Goroutine.JoinAll(null));
-    Program.Throws<ArgumentNullException>(() => Goroutine.JoinAny(Goroutine.Start(() => { throw new Exception("not awaited"); }), null));
+    var failed = Goroutine.Start(() => { throw new InvalidOperationException(); });
+    Program.Throws<ArgumentNullException>(() => Goroutine.JoinAny(failed, null));
+    Program.Throws<InvalidOperationException>(() => failed.Join());
     Program.Throws<ArgumentNullException>(() => Goroutine.Start((Action)null));
     Program.Throws<ArgumentNullException>(() => Scope.Under(null));
     Program.Throws<EcruException>(() => Goroutine.JoinAny(), Core.EINVAL);
