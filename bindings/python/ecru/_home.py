@@ -156,6 +156,8 @@ def _picture() -> str:
 
 def threads_of(ids: Iterable[int]) -> dict[int, threading.Thread]:
     """What threading knows of goroutines, under ecru.patch(), by their ids."""
+    if _native.implementation == "threads":
+        return {}  # nothing is patched
     threads = {thread.ident: thread for thread in threading.enumerate()}
     known = {id: threads.get(_native.identity_of(id)) for id in ids}
     return {id: thread for id, thread in known.items() if thread is not None}
