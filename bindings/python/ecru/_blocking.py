@@ -7,11 +7,14 @@ threading. A worker that had nothing to do for a while ends.
 from __future__ import annotations
 
 import _thread
+import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
+from ecru import _home
 from ecru._arguments import plain
 from ecru._native import Cancelled, Chan, Mutex, Token, check, select
 
@@ -21,6 +24,13 @@ P = ParamSpec("P")
 _start_thread = _thread.start_new_thread
 THREADS_MAX = 64
 IDLE_SECONDS = 10.0
+
+
+def _end_child(error: BaseException | None) -> None:
+    """In a child that the job has forked, where nobody waits for it: with it ends the program, as with a goroutine."""
+    if error is not None and not isinstance(error, SystemExit):
+        sys.excepthook(type(error), error, error.__traceback__)
+    _home._end_child(error)
 
 
 class _Job(Generic[T]):
@@ -39,18 +49,34 @@ class _Job(Generic[T]):
         try:
             with self.token:
                 check()  # nobody waits for it any more
-                self.result = self.context.run(self.call)
+                self._call()
         except BaseException as error:
             self.error = error
         self.ended.close()
 
+    def _call(self) -> None:
+        process = os.getpid()
+        try:
+            self.result = self.context.run(self.call)
+        except BaseException as error:
+            self.error = error
+        if os.getpid() != process:
+            _end_child(self.error)
+
 
 class _Pool:
+    _jobs: Chan[_Job[Any]]
+    _mutex: Mutex
+    _threads: int
+    _idle: int  # workers that wait, less the jobs on their way to them
+
     def __init__(self) -> None:
-        self._jobs: Chan[_Job[Any]] = Chan(None)
-        self._mutex = Mutex()
-        self._threads = 0
-        self._idle = 0  # workers that wait, less the jobs on their way to them
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """Also in a forked child, where no thread is left but who has forked, perhaps in the middle of a job."""
+        self._jobs, self._mutex = Chan(None), Mutex()
+        self._threads = self._idle = 0
 
     def submit(self, job: _Job[Any]) -> None:
         with self._mutex:
@@ -92,6 +118,7 @@ class _Pool:
 
 
 _pool = _Pool()
+os.register_at_fork(after_in_child=_pool.start_anew)
 
 
 def run_blocking(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -247,6 +247,61 @@ wait_for(pid)
     assert (ended.out, ended.code, ended.err) == (["interrupted", "3"], 0, "")
 
 
+@pytest.mark.parametrize(
+    "call",
+    ["ecru.run_blocking(len, (1, 2))", "(ecru.patch(), len(socket.getaddrinfo('localhost', 80)[:2]))[1]"],
+    ids=["run_blocking", "patched getaddrinfo"],
+)
+def test_threads_for_what_blocks_are_the_childs_own(call):
+    ended = forked(f"""
+import socket
+def call(): return {call}
+begun, going_on = threading.Event(), threading.Event()
+native.go(ecru.run_blocking, lambda: (begun.set(), going_on.wait()))
+while not begun.is_set(): native.sleep(0.001)
+print(call()) # an idle thread is left, and one that is in a call
+while not ecru._blocking._pool._idle: native.sleep(0.001)
+pid = os.fork()
+if pid == 0:
+    native.go(native.sleep, 100)
+    print(call(), native.spawn(call).result(), flush=True)
+    os._exit(3)
+wait_for(pid)
+print(call())
+going_on.set()
+""")
+    expected = str(ended.out[0])
+    assert (ended.out, ended.code, ended.err) == ([expected, f"{expected} {expected}", "3", expected], 0, "")
+
+
+def test_a_child_forked_in_a_call_that_blocks_has_threads_for_others():
+    ended = forked("""
+def f():
+    pid = os.fork()
+    if pid: return wait_for(pid)
+    live()
+    print(ecru.run_blocking(pow, 2, 3), native.spawn(ecru.run_blocking, pow, 2, 4).result(), flush=True)
+    os._exit(3)
+ecru.run_blocking(f)
+""")
+    assert (ended.out, ended.code, ended.err) == (["lived True", "8 16", "3"], 0, "")
+
+
+def test_a_call_that_blocks_and_has_forked_ends_with_its_child():
+    ended = forked("""
+def f(how):
+    pid = os.fork()
+    if pid: return wait_for(pid)
+    how()
+ecru.run_blocking(f, lambda: None)
+ecru.run_blocking(f, lambda: sys.exit(3))
+ecru.run_blocking(f, lambda: 1 / 0)
+ecru.run_blocking(f, lambda: ecru.go(int))
+""")
+    assert (ended.out, ended.code) == (["0", "3", "1", "0"], 0), ended
+    assert ended.err.endswith("ZeroDivisionError: division by zero\n")
+
+
 def double(x):
     return native.spawn(lambda: 2 * x).result()
 

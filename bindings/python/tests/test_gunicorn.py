@@ -40,8 +40,8 @@ def app(environ, start_response):
 class Gunicorn:
     """A gunicorn and what it has said."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
-        (directory / "served.py").write_text(PROGRAM)
+    def __init__(self, directory: Path, *options: str, program: str) -> None:
+        (directory / "served.py").write_text(program)
         self.log = directory / "log"
         command = [
             sys.executable,
@@ -83,8 +83,8 @@ def ask(conn: net.Conn, path: str = "/", *fields: str) -> tuple[int, str]:
 
 
 @contextmanager
-def gunicorn(directory: Path, *options: str) -> Iterator[Gunicorn]:
-    running = Gunicorn(directory, *options)
+def gunicorn(directory: Path, *options: str, program: str = PROGRAM) -> Iterator[Gunicorn]:
+    running = Gunicorn(directory, *options, program=program)
     try:
         yield running
         running.process.terminate()
@@ -185,3 +185,22 @@ def test_a_worker_that_is_told_to_end_before_it_serves_does(tmp_path: Path) -> N
         running.wait_for("Worker exiting")
         running.wait_for("Booting worker", 2)
         assert running.get()[1] == "http False"
+
+
+PRELOADED = """
+import socket
+
+import ecru
+
+ecru.patch()
+socket.getaddrinfo("localhost", 80)
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [str(len(socket.getaddrinfo("localhost", 80)) > 0).encode()]
+"""
+
+
+def test_workers_of_a_preloaded_application_look_names_up(tmp_path: Path) -> None:
+    with gunicorn(tmp_path, "--preload", program=PRELOADED) as running:
+        assert running.get()[1] == "True"

@@ -18,10 +18,10 @@ NOT_THERE = {"get_ident", "identity_of", "thread_of", "is_forked", "heed_greenle
 }
 
 
-def in_threads(code: str) -> str:
+def in_threads(code: str, *flags: str) -> str:
     """What a program says where goroutines are threads."""
     environment = {**os.environ, "ECRU_PYTHON_BACKEND": "threads"}
-    command = [sys.executable, "-X", "faulthandler", "-c", code]
+    command = [sys.executable, "-X", "faulthandler", *flags, "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
@@ -100,6 +100,21 @@ for patches in (False, True):
 print(said)
 """
     assert in_threads(program) == "[True, 7]\n"
+
+
+def test_threads_for_what_blocks_are_a_forked_childs_own() -> None:
+    program = """
+import os, ecru
+ecru.run_blocking(int)
+while not ecru._blocking._pool._idle: ecru.sleep(0.001)
+pid = os.fork()
+if pid == 0:
+    ecru.go(ecru.sleep, 100)
+    print(ecru.run_blocking(pow, 2, 3), flush=True)
+    os._exit(3)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    assert in_threads(program, "-W", "ignore::DeprecationWarning") == "8\n3\n"
 
 
 def test_what_the_guard_has_lost_sight_of_does_not_outlive_its_home() -> None:
