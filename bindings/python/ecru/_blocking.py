@@ -16,7 +16,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from ecru import _home
 from ecru._arguments import plain
-from ecru._native import Cancelled, Chan, Mutex, Token, check, select
+from ecru._native import Cancelled, Chan, Mutex, Token, check, has_shut, is_forked, select
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -121,20 +121,30 @@ _pool = _Pool()
 os.register_at_fork(after_in_child=_pool.start_anew)
 
 
+def _is_alone() -> bool:
+    """The interpreter is ending, or this is a child whose runtime has yet to start anew: no thread would do it."""
+    return has_shut() or is_forked()
+
+
 def run_blocking(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """f(*args, **kwargs) in an OS thread of its own for so long, while other goroutines run. Returns its result,
     raises its error.
 
+    Destructors that the interpreter's end calls run f in their own thread.
     Context variables are the caller's. A cancelled caller is raised Cancelled at once; f, which cannot be stopped,
     then runs on, and its result is dropped (what it waits for through ecru is cancelled); if it has not begun it never
     does. At most 64 run at once; more wait for their turn.
     """
     plain(f)
+    if _is_alone():
+        return copy_context().run(f, *args, **kwargs)
     return _result_of(_Job(lambda: f(*args, **kwargs)), _pool.submit)
 
 
 def run_apart(f: Callable[[], T]) -> T:
     """The same in a thread that ends with it, whatever the others do: for what may wait for another such call."""
+    if _is_alone():
+        return f()
     return _result_of(_Job(f), lambda job: _start_thread(job.run, ()))
 
 

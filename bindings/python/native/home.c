@@ -185,6 +185,8 @@ static PyObject *shut_down(PyObject *module, PyObject *stop) {
   return PyLong_FromLong(status);
 }
 
+static PyObject *has_shut(PyObject *module, PyObject *unused) { return (void)module, (void)unused, PyBool_FromLong(ecru_py_has_shut()); }
+
 static PyObject *dump_into(PyObject *module, PyObject *descriptor) {
   (void)module;
   int fd = PyObject_AsFileDescriptor(descriptor);
@@ -229,6 +231,7 @@ static PyMethodDef functions[] = {
   {"end_home_in", end_home_in, METH_O, PyDoc_STR("end_home_in(seconds) -> None\n\nFrom then on the handler of SIGINT is called if a goroutine of the main thread computes; None: not.")},
   {"home_has_ended", home_has_ended, METH_NOARGS, PyDoc_STR("home_has_ended() -> bool\n\nIt was called for that reason.")},
   {"on_deadlock", on_deadlock, METH_O, PyDoc_STR("on_deadlock(hook) -> None\n\nhook() is called, in some thread, when all goroutines sleep and nothing can wake them.")},
+  {"has_shut", has_shut, METH_NOARGS, PyDoc_STR("has_shut() -> bool\n\nThe interpreter is ending: nothing but the calling thread may run on.")},
   {"dump_into", dump_into, METH_O, PyDoc_STR("dump_into(file) -> None\n\nWhat goroutines and threads wait for, as JSON. A descriptor, or what has fileno().")},
   {"wait_as", (PyCFunction)(void (*)(void))wait_as, METH_FASTCALL | METH_KEYWORDS,
    PyDoc_STR("wait_as(what, f, *args, **kwargs) -> object\n\nf(*args, **kwargs), whose waits dumps call so. what: a literal.")},

@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 
+import processes
 import pytest
 
 import ecru
@@ -217,6 +218,30 @@ def test_g3_no_thread_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(_blocking, "_start_thread", start)
     with pytest.raises(RuntimeError, match="new thread"):
         ecru.run_blocking(int)
+
+
+AT_THE_END = """
+import atexit, os, socket, sys
+atexit.register(lambda: keeper.call())
+import ecru
+{first}
+class Keeper:
+    def __init__(self, call): self.call = call
+    def __del__(self): self.call()
+def call(print=print, os=os, socket=socket, ecru=ecru, sys=sys): print({call}, flush=True)
+keeper = Keeper(call)
+"""
+
+
+@pytest.mark.parametrize("first", ["ecru.run_blocking(int)", "ecru.patch()", "ecru.patch(); ecru.run_blocking(int)"])
+@pytest.mark.parametrize(
+    "call",
+    ["ecru.run_blocking(pow, 2, 3)", "socket.getaddrinfo('localhost', 80) and 8", "os.system('exit 8') >> 8"],
+    ids=["run_blocking", "getaddrinfo", "system"],
+)
+def test_g3_what_the_interpreters_end_calls_runs_right_there(first: str, call: str) -> None:
+    ended = processes.run(AT_THE_END.format(first=first, call=call))
+    assert (ended.out, ended.err, ended.code) == (["8", "8"], "", 0)
 
 
 def test_g3_the_program_ends_while_one_blocks() -> None:

@@ -13,7 +13,7 @@ from ecru import _native, _threads
 
 # and socket_...: ecru.patch() replaces nothing there, greenlets are the interpreter's own, and no type is one in C.
 # Threads need no workers.
-NOT_THERE = {"get_ident", "identity_of", "thread_of", "is_forked", "heed_greenlets", "method_of"} | {
+NOT_THERE = {"get_ident", "identity_of", "thread_of", "heed_greenlets", "method_of"} | {
     *("enter_worker", "leave_worker", "maxprocs", "on_lacking", "open_workers", "want_workers"),
 }
 
@@ -115,6 +115,17 @@ if pid == 0:
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
     assert in_threads(program, "-W", "ignore::DeprecationWarning") == "8\n3\n"
+
+
+def test_what_blocks_at_the_interpreters_end_runs_right_there() -> None:
+    program = """
+import ecru
+class Keeper:
+    def __del__(self, print=print, run=ecru.run_blocking): print(run(pow, 2, 3))
+keeper = Keeper()
+ecru.run_blocking(int)
+"""
+    assert in_threads(program) == "8\n"
 
 
 def test_what_the_guard_has_lost_sight_of_does_not_outlive_its_home() -> None:

@@ -10,7 +10,6 @@ import os
 import stat
 from typing import Any
 
-from ecru import _native
 from ecru._blocking import run_apart
 
 original_open = os.open
@@ -65,7 +64,7 @@ def _may_wait(flags: Any) -> bool:
 
 def os_open(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
     """As os.open."""
-    if not _may_wait(flags) or _native.is_forked() or not is_fifo(path, dir_fd):
+    if not _may_wait(flags) or not is_fifo(path, dir_fd):
         return original_open(path, flags, mode, dir_fd=dir_fd)
     opening = _Opening(path, flags, mode, dir_fd)
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from ecru import _native
 from ecru._blocking import run_blocking
 
 P = ParamSpec("P")
@@ -13,7 +12,5 @@ R = TypeVar("R")
 
 
 def offload(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-    """Calls function(*args, **kwargs) there; in a forked child, which has no goroutines to wait for, here."""
-    if _native.is_forked():
-        return function(*args, **kwargs)
+    """Calls function(*args, **kwargs) there."""
     return run_blocking(function, *args, **kwargs)

@@ -399,6 +399,16 @@ def restart_in_child() -> bool:
     return True
 
 
+def is_forked() -> bool:
+    """A child after fork, in which the runtime has not started anew yet."""
+    return bool(lib.ecru_forget_fd(-1) == lib.ECRU_EFORKED)
+
+
+def has_shut() -> bool:
+    """The interpreter is ending: nothing but the calling thread may run on."""
+    return process.shut
+
+
 def shut_down(stop: bool, /) -> int:
     """No thread becomes a home any more; stop: the runtime's threads end. A status."""
     process.shut = True
