@@ -20,7 +20,7 @@ if _backend == "threads" or _sys.implementation.name != "cpython":
     globals()["_native"] = _sys.modules["ecru._native"] = _import_module("ecru._threads")
 
 from ecru import operators
-from ecru._blocking import run_blocking
+from ecru._blocking import blocking_threads, run_blocking, set_blocking_threads
 from ecru._chan import Chan, ChanClosed, Receiver, Sender
 from ecru._group import TaskGroup, as_completed, gather, map, race
 from ecru._home import DeadlockError, dump, excepthook, run, signal_token
@@ -83,6 +83,7 @@ __all__ = [
     "__version__",
     "after",
     "as_completed",
+    "blocking_threads",
     "check",
     "current",
     "deadline",
@@ -105,6 +106,7 @@ __all__ = [
     "run_blocking",
     "select",
     "send",
+    "set_blocking_threads",
     "set_workers",
     "shield",
     "signal_token",

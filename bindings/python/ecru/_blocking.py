@@ -1,4 +1,4 @@
-"""run_blocking: a pool of real OS threads for what blocks its thread or computes in C without the GIL.
+"""run_blocking: OS threads for what blocks its thread or computes in C without the GIL. Looking names up has its own.
 
 Workers wait for jobs, and callers for results, on native channels: nothing here changes when ecru.patch replaces
 threading. A worker that had nothing to do for a while ends.
@@ -12,16 +12,17 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from ecru import _home
-from ecru._arguments import plain
-from ecru._native import Cancelled, Chan, Mutex, Token, check, has_shut, is_forked, select
+from ecru._arguments import plain, whole
+from ecru._native import Cancelled, Chan, Mutex, Token, check, has_shut, is_forked, is_home, select
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
-_start_thread = _thread.start_new_thread
+_start_thread, _thread_id = _thread.start_new_thread, _thread.get_native_id
 THREADS_MAX = 64
 IDLE_SECONDS = 10.0
 
@@ -65,12 +66,20 @@ class _Job(Generic[T]):
 
 
 class _Pool:
-    _jobs: Chan[_Job[Any]]
+    """Threads that run jobs, `most` at once.
+
+    Who is in one of them and needs another one gets it of a pool of a higher rank only, so that those who wait are none
+    that others wait for.
+    """
+
+    _jobs: Chan[_Job[Any] | None]  # None: who takes it ends
     _mutex: Mutex
     _threads: int
     _idle: int  # workers that wait, less the jobs on their way to them
 
-    def __init__(self) -> None:
+    def __init__(self, rank: int = 0) -> None:
+        self._rank = rank
+        self.most = THREADS_MAX
         self.start_anew()
 
     def start_anew(self) -> None:
@@ -78,30 +87,56 @@ class _Pool:
         self._jobs, self._mutex = Chan(None), Mutex()
         self._threads = self._idle = 0
 
+    def call(self, f: Callable[[], T]) -> T:
+        """What f() returns, in one of the threads, or in whichever there is to be."""
+        if _is_alone():
+            return copy_context().run(f)
+        if self._rank > _ranks.get(_thread_id(), -1):
+            return _result_of(_Job(f), self.submit)
+        if is_home():
+            return run_apart(f)
+        check()
+        return copy_context().run(f)
+
+    def allow(self, most: int) -> None:
+        """From now on; what runs goes on."""
+        with self._mutex:
+            self.most = most
+            while self._idle < 0 and self._threads < most and self._grow():
+                pass
+            while self._idle > 0 and self._threads > most:
+                self._forget_one()
+                self._jobs.send(None)
+
     def submit(self, job: _Job[Any]) -> None:
         with self._mutex:
-            if self._idle <= 0 and self._threads < THREADS_MAX:
+            if self._idle <= 0 and self._threads < self.most:
                 self._grow()
             self._idle -= 1
             self._jobs.send(job)
 
-    def _grow(self) -> None:
+    def _grow(self) -> bool:
         try:
-            _start_thread(self._work, ())
+            _start_thread(_work_in, (self._rank, self._work))
         except RuntimeError:
             if self._threads == 0:
                 raise
-            return  # those there are will do it
+            return False  # those there are will do it
         self._threads += 1
         self._idle += 1
+        return True
+
+    def _forget_one(self) -> None:
+        self._threads -= 1
+        self._idle -= 1
 
     def _work(self) -> None:
         with suppress(Cancelled):  # the program ends
             while job := self._next():
                 job.run()
                 del job
-                with self._mutex:
-                    self._idle += 1
+                if not self._goes_on():
+                    return
 
     def _next(self) -> _Job[Any] | None:
         """A job, or None: this worker is to end."""
@@ -109,16 +144,40 @@ class _Pool:
         if picked is None:
             with self._mutex:
                 job, ok = self._jobs.try_recv()
-                if ok:
-                    return job
-                self._threads -= 1
-                self._idle -= 1
-                return None
-        return cast(_Job[Any], picked[1])
+                if not ok:
+                    self._forget_one()
+                return job
+        return cast("_Job[Any] | None", picked[1])
+
+    def _goes_on(self) -> bool:
+        with self._mutex:
+            self._idle += 1
+            goes_on = self._threads <= self.most
+            if not goes_on:
+                self._forget_one()
+            return goes_on
 
 
-_pool = _Pool()
-os.register_at_fork(after_in_child=_pool.start_anew)
+def _work_in(rank: int, work: Callable[[], None]) -> None:
+    me = _thread_id()
+    _ranks[me] = rank
+    try:
+        work()
+    finally:
+        del _ranks[me]
+
+
+_calls, _look_ups = _Pool(), _Pool(rank=1)
+_ranks: dict[int, int] = {}  # of the threads there are, by the system's numbers: goroutines in one are in it, too
+
+
+def _start_anew() -> None:
+    _calls.start_anew()
+    _look_ups.start_anew()
+    _ranks.clear()
+
+
+os.register_at_fork(after_in_child=_start_anew)
 
 
 def _is_alone() -> bool:
@@ -130,22 +189,37 @@ def run_blocking(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """f(*args, **kwargs) in an OS thread of its own for so long, while other goroutines run. Returns its result,
     raises its error.
 
-    Destructors that the interpreter's end calls run f in their own thread.
     Context variables are the caller's. A cancelled caller is raised Cancelled at once; f, which cannot be stopped,
-    then runs on, and its result is dropped (what it waits for through ecru is cancelled); if it has not begun it never
-    does. At most 64 run at once; more wait for their turn.
+    then runs on in its thread, and its result is dropped (what it waits for through ecru is cancelled); if it has not
+    begun it never does. At most `blocking_threads()` run at once; more wait for their turn. Inside of f, and in
+    destructors that the interpreter's end calls, the calling thread itself runs what run_blocking is given.
     """
-    plain(f)
-    if _is_alone():
-        return copy_context().run(f, *args, **kwargs)
-    return _result_of(_Job(lambda: f(*args, **kwargs)), _pool.submit)
+    return _calls.call(partial(plain(f), *args, **kwargs))
+
+
+def run_look_up(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same for looking a name up, for which there is a thread whatever calls of run_blocking there are."""
+    return _look_ups.call(partial(f, *args, **kwargs))
 
 
 def run_apart(f: Callable[[], T]) -> T:
     """The same in a thread that ends with it, whatever the others do: for what may wait for another such call."""
     if _is_alone():
-        return f()
-    return _result_of(_Job(f), lambda job: _start_thread(job.run, ()))
+        return copy_context().run(f)
+    return _result_of(_Job(f), lambda job: _start_thread(_work_in, (0, job.run)))
+
+
+def blocking_threads() -> int:
+    """How many calls of run_blocking run at once: 64 unless `set_blocking_threads` has said otherwise."""
+    return _calls.most
+
+
+def set_blocking_threads(count: int = THREADS_MAX) -> None:
+    """Has so many calls of run_blocking run at once from now on; those that run go on.
+
+    What its callers no longer wait for counts as long as it runs. ValueError: less than 1.
+    """
+    _calls.allow(whole("blocking threads", count, 1))
 
 
 def _result_of(job: _Job[T], start: Callable[[_Job[T]], object]) -> T:

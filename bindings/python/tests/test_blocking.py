@@ -1,11 +1,14 @@
 """run_blocking, rule G3: what blocks its thread blocks nobody else."""
 
+import _thread
+import contextlib
 import contextvars
 import subprocess
 import sys
 import threading
 import time
 import weakref
+from collections.abc import Callable, Iterator
 
 import processes
 import pytest
@@ -58,7 +61,7 @@ def test_g3_more_than_the_pool_take_turns() -> None:
             running -= 1
 
     ecru.gather(*[lambda: ecru.run_blocking(work)] * 200)
-    assert 1 < most <= _blocking.THREADS_MAX
+    assert 1 < most <= ecru.blocking_threads()
 
 
 def test_g3_a_cancelled_caller_does_not_wait() -> None:
@@ -146,7 +149,7 @@ def test_g3_one_that_has_not_begun_never_does() -> None:
         begun.send(None)
         gate.wait(LONG)
 
-    blockers = [ecru.spawn(ecru.run_blocking, occupy) for _ in range(_blocking.THREADS_MAX)]
+    blockers = [ecru.spawn(ecru.run_blocking, occupy) for _ in range(ecru.blocking_threads())]
     for _ in blockers:
         begun.recv()
     with ecru.move_on_after(0.001) as scope:
@@ -201,7 +204,7 @@ def test_g3_nothing_keeps_arguments_results_or_errors() -> None:
 def test_g3_idle_workers_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_blocking, "IDLE_SECONDS", 0.01)
     pool = _blocking._Pool()
-    monkeypatch.setattr(_blocking, "_pool", pool)
+    monkeypatch.setattr(_blocking, "_calls", pool)
     for _ in range(3):
         ecru.gather(*[lambda: ecru.run_blocking(time.sleep, 0.001)] * 5)
         while pool._threads:
@@ -214,10 +217,157 @@ def test_g3_no_thread_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     def start(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(_blocking, "_pool", _blocking._Pool())
+    monkeypatch.setattr(_blocking, "_calls", _blocking._Pool())
     monkeypatch.setattr(_blocking, "_start_thread", start)
     with pytest.raises(RuntimeError, match="new thread"):
         ecru.run_blocking(int)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    ecru.set_blocking_threads(2)
+    yield
+    ecru.set_blocking_threads()
+
+
+def nested(barrier: threading.Barrier, call: Callable[[], int]) -> int:
+    barrier.wait(LONG)  # all threads are taken
+    return ecru.run_blocking(call)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: ecru.run_blocking(pow, 2, 3),
+        lambda: ecru.run(ecru.run_blocking, pow, 2, 3),
+        lambda: ecru.run(lambda: ecru.spawn(ecru.run_blocking, lambda: ecru.run_blocking(pow, 2, 3)).result()),
+        lambda: _blocking.run_look_up(ecru.run_blocking, pow, 2, 3),
+    ],
+    ids=["in the thread", "in its first goroutine", "in its second", "in another pool's"],
+)
+def test_g3_who_is_in_a_thread_of_the_pool_needs_no_other_one(call: Callable[[], int]) -> None:
+    barrier = threading.Barrier(2)
+    with ecru.timeout(LONG):
+        assert ecru.gather(*[lambda: ecru.run_blocking(nested, barrier, call)] * 2) == [8, 8]
+
+
+def test_g3_a_call_in_a_call_runs_in_its_thread_unless_goroutines_share_that() -> None:
+    def both() -> tuple[int, int]:
+        return _thread.get_ident(), ecru.run_blocking(_thread.get_ident)
+
+    here, nested = ecru.run_blocking(both)
+    assert here == nested
+    here, nested = ecru.run_blocking(ecru.run, both)
+    assert here != nested
+
+
+def test_g3_who_is_cancelled_begins_no_call_in_a_call() -> None:
+    def cancels() -> None:
+        task.cancel()
+        with contextlib.suppress(ecru.Cancelled):
+            while True:
+                ecru.check()
+        try:
+            ecru.run_blocking(ran.append, 1)
+        finally:
+            ended.close()
+
+    ran: list[int] = []
+    ended = ecru.Chan[None]()
+    task = ecru.spawn(ecru.run_blocking, cancels)
+    task.join()
+    assert list(ended) == ran == []
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_g3_names_are_looked_up_whoever_blocks() -> None:
+    gate, begun = threading.Event(), ecru.Chan[None](None)
+    blockers = [ecru.spawn(ecru.run_blocking, lambda: (begun.send(None), gate.wait(LONG))) for _ in range(2)]
+    for _ in blockers:
+        begun.recv()
+    with ecru.timeout(LONG):
+        assert _blocking.run_look_up(pow, 2, 3) == 8
+    gate.set()
+
+
+WAITING = """
+import os, socket, subprocess, ecru
+ecru.patch()
+child = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+waits = [ecru.spawn(os.waitid, os.P_PID, child.pid, os.WEXITED | os.WNOWAIT) for _ in range(ecru.blocking_threads())]
+ecru.yield_()
+print(os.system("exit 3") >> 8, len(socket.getaddrinfo("localhost", 80)) > 0, ecru.run_blocking(pow, 2, 3))
+child.stdin.close()
+print({task.result().si_pid for task in waits} == {child.pid})
+"""
+
+
+def test_g3_who_waits_for_a_process_takes_no_thread_of_others() -> None:
+    ended = processes.run(WAITING)
+    assert (ended.out, ended.err, ended.code) == (["3 True 8", "True"], "", 0)
+
+
+class Crowd:
+    """Calls of run_blocking, each of which stays until it is told to go."""
+
+    def __init__(self, count: int) -> None:
+        self.begun, self.gate = ecru.Chan[None](None), ecru.Chan[None](None)
+        self.tasks = [ecru.spawn(ecru.run_blocking, self) for _ in range(count)]
+
+    def __call__(self) -> None:
+        self.begun.send(None)
+        self.gate.recv()
+
+    def wait_for(self, count: int) -> None:
+        with ecru.timeout(LONG):
+            for _ in range(count):
+                self.begun.recv()
+
+    def let_go(self, count: int) -> None:
+        for _ in range(count):
+            self.gate.send(None)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_g3_the_limit_holds_from_now_on() -> None:
+    crowd = Crowd(6)
+    crowd.wait_for(2)
+    ecru.set_blocking_threads(4)
+    crowd.wait_for(2)
+    assert ecru.blocking_threads() == 4
+    ecru.set_blocking_threads(1)
+    crowd.let_go(4)
+    crowd.wait_for(1)
+    assert crowd.begun.try_recv() == (None, False)
+    assert _blocking._calls._threads == 1
+    crowd.let_go(2)
+    for task in crowd.tasks:
+        task.join()
+
+
+def test_g3_idle_threads_beyond_the_limit_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = _blocking._Pool()
+    monkeypatch.setattr(_blocking, "_calls", pool)
+    crowd = Crowd(3)
+    crowd.wait_for(3)
+    crowd.let_go(3)
+    with ecru.timeout(LONG):
+        while pool._idle < 3:
+            ecru.sleep(0.001)
+    ecru.set_blocking_threads(1)
+    assert (pool._threads, pool._idle) == (1, 1)
+    crowd = Crowd(2)
+    crowd.wait_for(1)
+    assert crowd.begun.try_recv() == (None, False)
+    crowd.let_go(2)
+    crowd.wait_for(1)
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_g3_a_limit_of_none_is_an_error(count: int) -> None:
+    with pytest.raises(ValueError, match="blocking threads: 1 or more"):
+        ecru.set_blocking_threads(count)
 
 
 AT_THE_END = """

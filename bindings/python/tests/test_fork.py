@@ -260,7 +260,8 @@ begun, going_on = threading.Event(), threading.Event()
 native.go(ecru.run_blocking, lambda: (begun.set(), going_on.wait()))
 while not begun.is_set(): native.sleep(0.001)
 print(call()) # an idle thread is left, and one that is in a call
-while not ecru._blocking._pool._idle: native.sleep(0.001)
+pools = ecru._blocking._calls, ecru._blocking._look_ups
+while not any(pool._idle for pool in pools): native.sleep(0.001)
 pid = os.fork()
 if pid == 0:
     native.go(native.sleep, 100)

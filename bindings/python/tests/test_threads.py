@@ -106,7 +106,7 @@ def test_threads_for_what_blocks_are_a_forked_childs_own() -> None:
     program = """
 import os, ecru
 ecru.run_blocking(int)
-while not ecru._blocking._pool._idle: ecru.sleep(0.001)
+while not ecru._blocking._calls._idle: ecru.sleep(0.001)
 pid = os.fork()
 if pid == 0:
     ecru.go(ecru.sleep, 100)

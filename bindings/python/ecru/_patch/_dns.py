@@ -1,4 +1,4 @@
-"""Names are looked up by a thread of the pool while the goroutine is parked; numbers are not names."""
+"""Names are looked up by another thread while the goroutine is parked; numbers are not names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from ecru._patch._offload import offload
+from ecru._blocking import run_look_up
 from ecru._patch._registry import Registry
 
 
@@ -38,7 +38,7 @@ def _elsewhere(function: Callable[..., Any], answers_at_once: Callable[[object],
     def look_up(*args: Any, **kwargs: Any) -> Any:
         if answers_at_once(args[0] if args else kwargs.get("host")):
             return function(*args, **kwargs)
-        return offload(function, *args, **kwargs)
+        return run_look_up(function, *args, **kwargs)
 
     return look_up
 

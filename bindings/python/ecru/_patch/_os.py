@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 from ecru import _native
+from ecru._blocking import run_apart
 from ecru._patch import _open
 from ecru._patch._fifo import os_open
 from ecru._patch._files import ATOMIC_BYTES
-from ecru._patch._offload import offload
 from ecru._patch._registry import Registry
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _read, _write, _readv, _writev, _close, _dup2 = os.read, os.write, os.readv, os.writev, os.close, os.dup2
 _waitpid, _wait3, _wait4, _waitid, _system = os.waitpid, os.wait3, os.wait4, os.waitid, os.system
@@ -80,6 +84,11 @@ def dup2(fd: int, fd2: int, inheritable: bool = True) -> int:
     return _dup2(fd, fd2, inheritable)
 
 
+def _in_a_thread(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """As what it waits for, a process, there may be any number of them."""
+    return run_apart(partial(function, *args, **kwargs))
+
+
 def wait_for_exit(pid: int, seconds: float | None = None) -> bool:
     """Parks until a child has ended, which is left to be waited for. Whether it has within so many seconds."""
     try:
@@ -97,7 +106,7 @@ def waitpid(pid: int, options: int, /) -> tuple[int, int]:
     if options & os.WNOHANG:
         return _waitpid(pid, options)
     if pid <= 0 or options:
-        return offload(_waitpid, pid, options)
+        return _in_a_thread(_waitpid, pid, options)
     found = _waitpid(pid, os.WNOHANG)
     if found == (0, 0):
         wait_for_exit(pid)
@@ -112,24 +121,24 @@ def wait_any() -> tuple[int, int]:
 
 def wait3(options: int) -> tuple[int, int, Any]:
     """As os.wait3."""
-    return _wait3(options) if options & os.WNOHANG else offload(_wait3, options)
+    return _wait3(options) if options & os.WNOHANG else _in_a_thread(_wait3, options)
 
 
 def wait4(pid: int, options: int) -> tuple[int, int, Any]:
     """As os.wait4."""
-    return _wait4(pid, options) if options & os.WNOHANG else offload(_wait4, pid, options)
+    return _wait4(pid, options) if options & os.WNOHANG else _in_a_thread(_wait4, pid, options)
 
 
 def waitid(idtype: int, ident: int, options: int, /) -> Any:
     """As os.waitid."""
     if options & os.WNOHANG:
         return _waitid(idtype, ident, options)
-    return offload(_waitid, idtype, ident, options)
+    return _in_a_thread(_waitid, idtype, ident, options)
 
 
 def system(command: str) -> int:
     """As os.system."""
-    return offload(_system, command)
+    return _in_a_thread(_system, command)
 
 
 def install(registry: Registry) -> None:
