@@ -72,7 +72,8 @@ static PyObject *semaphore_acquire(SemaphoreObject *s, PyObject *const *args, Py
   bool blocking;
   double timeout;
   if (parse(args, count, keywords, &blocking, &timeout) < 0 || ecru_py_let_others() != 0) return NULL;
-  return ecru_py_acquired(ecru_py_acquire(s->semaphore, blocking, timeout, "semaphore"));
+  int status = blocking ? ecru_check() : 0; // K2, also where a permit is free
+  return ecru_py_acquired(status == 0 ? ecru_py_acquire(s->semaphore, blocking, timeout, "semaphore") : status);
 }
 
 static PyObject *semaphore_release(SemaphoreObject *s, PyObject *const *given, Py_ssize_t count, PyObject *keywords) {

@@ -14,6 +14,23 @@ from sync_helpers import LONG, cancelled, dump_with, from_both, in_thread, parke
 
 import ecru
 
+def test_k2_who_is_cancelled_takes_what_is_free_only_to_clean_up() -> None:
+    semaphore, barrier, lock, rlock = ecru.Semaphore(), ecru.Barrier(1), ecru.Lock(), ecru.RLock()
+    with ecru.Token() as token:
+        token.cancel()
+        for wait in (semaphore.acquire, semaphore.__enter__, barrier.wait, lambda: semaphore.acquire(timeout=1)):
+            with pytest.raises(ecru.Cancelled):
+                wait()
+        assert semaphore.acquire(blocking=False)
+        semaphore.release()
+        with lock, rlock:
+            pass
+        with ecru.shield():
+            assert semaphore.acquire()
+            assert barrier.wait() == 0
+    assert semaphore.value == 0
+
+
 # ---- RLock ----
 
 

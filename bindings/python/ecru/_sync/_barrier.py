@@ -7,7 +7,7 @@ from contextlib import suppress
 from threading import BrokenBarrierError
 
 from ecru._arguments import whole
-from ecru._native import Chan, Closed, Mutex, Token
+from ecru._native import Chan, Closed, Mutex, Token, check
 from ecru._sync._waits import closes
 
 
@@ -42,6 +42,7 @@ class Barrier:
 
     def wait(self, timeout: float | None = None) -> int:
         """Parks until all have arrived. Returns a number of 0..parties-1, another one in each."""
+        check()  # also whoever would be the last
         with self._mutex:
             if self._broken:
                 raise BrokenBarrierError

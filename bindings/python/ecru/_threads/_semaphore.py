@@ -85,7 +85,10 @@ class Semaphore(NotPickled, Acquired):
 
         Raises Cancelled.
         """
-        return take(self._semaphore, blocking, _limit(blocking, timeout), "semaphore")
+        seconds = _limit(blocking, timeout)
+        if blocking and (status := lib.ecru_check()) != 0:  # K2, also where a permit is free
+            fail(status)
+        return take(self._semaphore, blocking, seconds, "semaphore")
 
     def release(self, n: int = 1) -> None:
         """Gives n permits, taken or new ones; to a BoundedSemaphore back, all or none.
