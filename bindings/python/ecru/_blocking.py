@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import _thread
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
+from importlib import import_module
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from ecru import _home
@@ -23,6 +25,9 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 _start_thread, _thread_id = _thread.start_new_thread, _thread.get_native_id
+_signals: Any = import_module("_signal")  # without the enumerations of signal's functions, which take 100 us
+_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP}  # a thread's own
+_BLOCKED = signal.valid_signals() - _FAULTS
 THREADS_MAX = 64
 IDLE_SECONDS = 10.0
 
@@ -117,7 +122,7 @@ class _Pool:
 
     def _grow(self) -> bool:
         try:
-            _start_thread(_work_in, (self._rank, self._work))
+            _start(self._rank, self._work)
         except RuntimeError:
             if self._threads == 0:
                 raise
@@ -158,6 +163,30 @@ class _Pool:
             return goes_on
 
 
+def _start(rank: int, work: Callable[[], None]) -> None:
+    """In a thread that no signal reaches: they are for the program's threads, also once it has blocked them there."""
+    before = _signals.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        _signals.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
+        _start_thread(_work_in, (rank, work))
+    finally:
+        _signals.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def with_the_callers_signals(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
+    """To be run elsewhere: f(*args, **kwargs), which may start processes and threads. They block what it blocks."""
+    mask = _signals.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    def call() -> T:
+        before = _signals.pthread_sigmask(signal.SIG_SETMASK, mask)
+        try:
+            return f(*args, **kwargs)
+        finally:
+            _signals.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    return call
+
+
 def _work_in(rank: int, work: Callable[[], None]) -> None:
     me = _thread_id()
     _ranks[me] = rank
@@ -194,7 +223,7 @@ def run_blocking(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     begun it never does. At most `blocking_threads()` run at once; more wait for their turn. Inside of f, and in
     destructors that the interpreter's end calls, the calling thread itself runs what run_blocking is given.
     """
-    return _calls.call(partial(plain(f), *args, **kwargs))
+    return _calls.call(with_the_callers_signals(plain(f), *args, **kwargs))
 
 
 def run_look_up(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -206,7 +235,7 @@ def run_apart(f: Callable[[], T]) -> T:
     """The same in a thread that ends with it, whatever the others do: for what may wait for another such call."""
     if _is_alone():
         return copy_context().run(f)
-    return _result_of(_Job(f), lambda job: _start_thread(_work_in, (0, job.run)))
+    return _result_of(_Job(f), lambda job: _start(0, job.run))
 
 
 def blocking_threads() -> int:

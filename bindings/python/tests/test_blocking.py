@@ -3,6 +3,7 @@
 import _thread
 import contextlib
 import contextvars
+import signal
 import subprocess
 import sys
 import threading
@@ -368,6 +369,60 @@ def test_g3_idle_threads_beyond_the_limit_end(monkeypatch: pytest.MonkeyPatch) -
 def test_g3_a_limit_of_none_is_an_error(count: int) -> None:
     with pytest.raises(ValueError, match="blocking threads: 1 or more"):
         ecru.set_blocking_threads(count)
+
+
+SIGNALLED = """
+import os, signal, socket, subprocess, sys, threading, ecru
+ecru.patch()
+{first}
+signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGTERM}})
+os.kill(os.getpid(), signal.SIGTERM)
+print(signal.sigwait({{signal.SIGTERM}}).name)
+"""
+FIRST = {
+    "run_blocking": "ecru.run_blocking(int)",
+    "getaddrinfo": "socket.getaddrinfo('localhost', 80)",
+    "one of its own": """
+begun, gate = ecru.Chan(), ecru.Chan()
+ecru.go(ecru._blocking.run_apart, lambda: (begun.close(), gate.recv()))
+begun.recv2()
+""",
+}
+
+
+@pytest.mark.parametrize("first", FIRST.values(), ids=FIRST)
+def test_g3_threads_that_are_left_take_no_signals(first: str) -> None:
+    ended = processes.run(SIGNALLED.format(first=first))
+    assert (ended.out, ended.err, ended.code) == (["SIGTERM"], "", 0)
+
+
+BLOCKS = """
+import os, shlex, signal, subprocess, sys, threading, ecru
+ecru.patch()
+ecru.run_blocking(int)
+tell = [sys.executable, "-c", "import signal; print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))"]
+def thread():
+    started = ecru.get_original("_thread", "start_new_thread")
+    ended = ecru.Chan(1)
+    started(lambda: ended.send(signal.pthread_sigmask(signal.SIG_BLOCK, ())), ())
+    return ended.recv()
+def masks():
+    print(ecru.run_blocking(subprocess.run, tell).returncode, flush=True)
+    os.system(shlex.join(tell))
+    ecru.get_original("os", "system")(shlex.join(tell)) # some shells unblock all
+    print(ecru.run_blocking(thread), flush=True)
+masks()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+masks()
+"""
+
+
+def test_g3_what_a_call_starts_has_the_callers_signals() -> None:
+    ended = processes.run(BLOCKS)
+    nothing, one = "set()", str({signal.SIGUSR1})
+    in_shell, in_original = ended.out.pop(7), ended.out.pop(7)
+    assert (ended.out, ended.err, ended.code) == ([nothing, "0", nothing, nothing, nothing, one, "0", one], "", 0)
+    assert in_shell == in_original
 
 
 AT_THE_END = """

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from ecru import _native
-from ecru._blocking import run_apart
+from ecru._blocking import run_apart, with_the_callers_signals
 from ecru._patch import _open
 from ecru._patch._fifo import os_open
 from ecru._patch._files import ATOMIC_BYTES
@@ -138,7 +138,7 @@ def waitid(idtype: int, ident: int, options: int, /) -> Any:
 
 def system(command: str) -> int:
     """As os.system."""
-    return _in_a_thread(_system, command)
+    return run_apart(with_the_callers_signals(_system, command))
 
 
 def install(registry: Registry) -> None:
