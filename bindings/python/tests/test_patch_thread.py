@@ -78,7 +78,7 @@ ENDS = {
 from ecru._patch._locks import Sentinel
 sentinel = Sentinel()
 sentinel.acquire()
-join, end, is_over = sentinel.acquire, sentinel.release, lambda: sentinel.acquire(False)
+join, end, is_over = sentinel.wait, sentinel.release, lambda: sentinel.wait(False)
 """,
     "handle": """
 from ecru._patch._joinable import ThreadHandle
@@ -109,6 +109,41 @@ with ecru.timeout(30): others[0].join()
 print(is_over())
 """
     assert run(ENDS[kind] + body) == "interrupted\nTrue\n"
+
+
+def test_a_threads_end_can_be_held_as_a_lock():
+    """Up to 3.12, by what threading itself does at the end of the program."""
+    body = """
+import signal
+import ecru; ecru.patch()
+from ecru._patch._locks import Sentinel
+sentinel = Sentinel()
+assert sentinel.wait(False) and sentinel.acquire()
+assert not sentinel.acquire(False) and not sentinel.wait(False) and sentinel.locked()
+other, waits = ecru.spawn(sentinel.acquire), ecru.spawn(sentinel.wait)
+ecru.yield_()
+sentinel.release()
+with ecru.timeout(30): assert other.result()
+assert sentinel.locked() and not sentinel.wait(False) and not sentinel.acquire(timeout=0)
+sentinel.release()
+with ecru.timeout(30): assert waits.result()
+assert not sentinel.locked() and sentinel.wait(False)
+
+def fail(*_): raise InterruptedError
+signal.signal(signal.SIGUSR1, fail)
+def finish():
+    others.append(ecru.spawn(sentinel.acquire))
+    ecru.yield_()
+    sentinel.release()
+    signal.raise_signal(signal.SIGUSR1)  # the first has been given it, and has not come to take it
+others = []
+sentinel.acquire()
+ecru.go(finish)
+try: sentinel.acquire()
+except InterruptedError: print("interrupted")
+with ecru.timeout(30): print(others[0].result(), sentinel.locked())
+"""
+    assert run(body) == "interrupted\nTrue True\n"
 
 
 @patched

@@ -61,7 +61,7 @@ class ThreadHandle:
         if self.ident == _native.get_ident():
             raise RuntimeError("Cannot join current thread")
         try:
-            self._end.acquire(True, -1 if timeout is None or timeout < 0 else timeout)
+            self._end.wait(True, -1 if timeout is None or timeout < 0 else timeout)
         except KeyboardInterrupt:
             _unfinished.discard(self)
             raise

@@ -21,8 +21,8 @@ _LOCK, _RLOCK = type(_thread.allocate_lock()), _thread.RLock
 class Sentinel:
     """What stands for a thread's end; up to 3.12 threading takes it for a lock that the thread holds while it runs.
 
-    Any number may wait for the end at once. A lock would be in the next one's hands by the time the first looks whether
-    it is free.
+    Any number may wait for the end at once. Who only waits does not hold it afterwards: it would be in the next one's
+    hands by the time the first looks whether it is free.
     """
 
     __slots__ = ("__weakref__", "_end", "_held")
@@ -32,19 +32,26 @@ class Sentinel:
         self._at_fork_reinit()
 
     def _at_fork_reinit(self) -> None:
-        self._end: _native.Lock | None = None  # free once the thread has ended; None: it has yet to be acquired
+        self._end = _native.Lock()  # free once the thread has ended
         self._held = False
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """The first time it is held from now on; then it is waited for."""
-        if self._end is None:
-            self._end = _native.Lock()
-            self._held = self._end.acquire()
-            return True
+        """As a lock's: the first to hold it is the thread."""
+        try:
+            taken = self._end.acquire(blocking, timeout)
+        except BaseException:  # what the handler of a signal raises, maybe when it has been acquired
+            if not self._held:
+                self._pass_on()
+            raise
+        self._held = self._held or taken
+        return taken
+
+    def wait(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Whether nobody holds it, now or within so many seconds."""
         try:
             return not self._held or self._end.acquire(blocking, timeout)
         finally:
-            if not self._held:  # also if the handler of a signal raises something when it has been acquired
+            if not self._held:  # also after an error
                 self._pass_on()
 
     def release(self) -> None:
@@ -56,10 +63,10 @@ class Sentinel:
     def _pass_on(self) -> None:
         """Frees it for the next, whoever has acquired it: it is over."""
         with suppress(RuntimeError):  # another one has
-            self._end.release()  # type: ignore[union-attr]
+            self._end.release()
 
     def locked(self) -> bool:
-        """Whether the thread runs."""
+        """Whether the thread runs, or another holds it."""
         return self._held
 
 

@@ -96,7 +96,7 @@ def _wait_for_tstate_lock(self: Any, block: bool = True, timeout: float = -1) ->
     if sentinel is None:
         return
     try:
-        ended = sentinel.acquire(block, timeout)
+        ended = sentinel.wait(block, timeout)
     except KeyboardInterrupt:
         known: Any = threading
         with known._shutdown_locks_lock:
