@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest import mock
 
 import pytest
 import servers
@@ -293,6 +294,18 @@ def test_a_childs_pipes_and_end_park():
     assert os.system("exit 2") == 2 << 8
     with pytest.raises(FileNotFoundError):
         subprocess.run(["/no/such/program"], check=False)
+
+
+@patched
+def test_a_childs_end_is_asked_of_os_waitpid():
+    """Which a program may have replaced; and it may have waited for the child itself."""
+    with subprocess.Popen(["true"]) as child:
+        assert os.waitpid(child.pid, 0)[1] == 0
+        with mock.patch("subprocess.os.waitpid", return_value=(child.pid, 3 << 8)):
+            assert child.wait() == 3
+    with subprocess.Popen(["false"]) as child:
+        os.waitpid(child.pid, 0)
+        assert child.wait(30) == 0
 
 
 @patched

@@ -89,6 +89,14 @@ def _in_a_thread(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs)
     return run_apart(partial(function, *args, **kwargs))
 
 
+def is_running(pid: int) -> bool:
+    """Whether it is a child that has yet to end. One that has is left to be waited for."""
+    try:
+        return _waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except ChildProcessError:
+        return False
+
+
 def wait_for_exit(pid: int, seconds: float | None = None) -> bool:
     """Parks until a child has ended, which is left to be waited for. Whether it has within so many seconds."""
     try:

@@ -32,7 +32,7 @@ def open_pipe(fd: int, mode: str, bufsize: int = -1) -> io.RawIOBase | Reader | 
 def wait(self: subprocess.Popen[Any], timeout: float | None) -> Any:
     """As Popen._wait."""
     seconds = None if timeout is None else max(timeout, 0)
-    if self.poll() is None and not _os.wait_for_exit(self.pid, seconds):
+    if self.returncode is None and _os.is_running(self.pid) and not _os.wait_for_exit(self.pid, seconds):
         assert timeout is not None
         raise subprocess.TimeoutExpired(self.args, timeout)
     return _wait(self, timeout)
