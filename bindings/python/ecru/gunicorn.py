@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import signal
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -53,7 +54,9 @@ class Worker(_Base):
         """Makes the standard library park goroutines, once signals are this process's own: until then they would go to
         handlers of the process it was forked from, and be lost. The application is loaded after that.
         """
+        handler = signal.getsignal(signal.SIGTERM)
         super().init_signals()
+        _drop_queue(getattr(handler, "__self__", None))
         ecru.patch()
 
     def run(self) -> None:
@@ -111,6 +114,14 @@ class Worker(_Base):
         self._hurry = True
         self.alive = False
         self.cfg.worker_int(self)
+
+
+def _drop_queue(arbiter: Any) -> None:
+    """The queue of signals of the process it was forked from, from gunicorn 24 on: nobody reads it here, and the patch
+    would warn of it.
+    """
+    if hasattr(arbiter, "SIG_QUEUE"):
+        del arbiter.SIG_QUEUE
 
 
 def _behind_proxies(app: WSGIApplication, cfg: Any) -> WSGIApplication:

@@ -54,7 +54,9 @@ class Gunicorn:
             "served:app",
         ]
         command += ["--chdir", str(directory), "--log-file", str(self.log), "--no-control-socket", *options]
-        self.process = subprocess.Popen(command, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        self.errors = directory / "errors"
+        with self.errors.open("w") as errors:
+            self.process = subprocess.Popen(command, env={**os.environ, "PYTHONUNBUFFERED": "1"}, stderr=errors)
         port = self.wait_for(r"Listening at: https?://127\.0\.0\.1:(\d+)")
         self.address = ("127.0.0.1", int(port))
 
@@ -100,6 +102,7 @@ def test_requests_are_served_and_logged(tmp_path: Path) -> None:
         assert running.get("/", "X-Forwarded-Proto: https")[1] == "https False"
         assert running.get("/fail")[1] == "Internal Server Error\n"
         running.wait_for("LookupError: in the application")
+    assert "Warning" not in running.errors.read_text()
     lines = (tmp_path / "access").read_text().splitlines()
     assert len(lines) == 3
     assert '"GET / HTTP/1.1" 200 10 ' in lines[0]
