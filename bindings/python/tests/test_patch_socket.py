@@ -235,6 +235,27 @@ def test_datagrams_files_and_descriptors():
 
 
 @patched
+def test_os_sendfile_parks():
+    for warm in (True, False):
+        a, b = socket.socketpair()
+        if warm:  # it has been waited for
+            go(lambda b=b: (time.sleep(0.02), b.send(b"x")))
+            assert a.recv(1) == b"x"
+        with tempfile.TemporaryFile() as file:
+            file.write(bytes(1_000_000))
+            got: list[int] = []
+            thread = go(lambda b=b, got=got: [got.append(len(data)) for data in iter(lambda: b.recv(65536), b"")])
+            sent = 0
+            while sent < 1_000_000:
+                sent += os.sendfile(a.fileno(), file.fileno(), sent, 1_000_000 - sent)
+            assert os.sendfile(out_fd=a.fileno(), in_fd=file.fileno(), offset=1_000_000, count=5) == 0
+        a.close()
+        thread.join()
+        b.close()
+        assert sum(got) == 1_000_000
+
+
+@patched
 def test_connecting_fails_as_ever():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -18,6 +18,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _read, _write, _readv, _writev, _close, _dup2 = os.read, os.write, os.readv, os.writev, os.close, os.dup2
+_sendfile = os.sendfile
 _waitpid, _wait3, _wait4, _waitid, _system = os.waitpid, os.wait3, os.wait4, os.waitid, os.system
 
 
@@ -67,6 +68,14 @@ def write(fd: int, data: Any, /) -> int:
 def writev(fd: int, buffers: Sequence[Any], /) -> int:
     """As os.writev."""
     return write(fd, b"".join(buffers)) if is_to_wait(fd) else _writev(fd, buffers)
+
+
+def sendfile(out_fd: int, in_fd: int, offset: int | None, count: int) -> int:
+    """As os.sendfile. What is not known to be a socket takes a little at a time."""
+    if not is_to_wait(out_fd):
+        return _sendfile(out_fd, in_fd, offset, count)
+    wait(out_fd, True)
+    return _sendfile(out_fd, in_fd, offset, count if _native.socket_is_kept(out_fd) else min(count, ATOMIC_BYTES))
 
 
 def close(fd: int) -> None:
@@ -156,6 +165,7 @@ def install(registry: Registry) -> None:
         write,
         readv,
         writev,
+        sendfile,
         close,
         dup2,
         waitpid,
