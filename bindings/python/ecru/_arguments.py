@@ -14,7 +14,9 @@ _COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect takes long to import
 
 
 def plain(f: Callable[P, T]) -> Callable[P, T]:
-    """As go and spawn have it. TypeError: a coroutine function."""
+    """As go and spawn have it. TypeError: a coroutine function, or none."""
+    if not callable(f):
+        raise TypeError(f"a callable is needed, not {type(f).__name__}")
     if getattr(getattr(f, "__code__", None), "co_flags", 0) & _COROUTINE:
         raise TypeError(f"a plain function is needed, not {f!r}: ecru.aio.run(f(...)) runs a coroutine")
     return f

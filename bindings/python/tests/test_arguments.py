@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import ecru
-from ecru import futures, net
+from ecru import futures, net, wsgi
 from ecru import operators as ops
 
 
@@ -34,10 +34,17 @@ def test_coroutine_functions_are_refused(take: Callable[[Any], object]) -> None:
         take(coroutine)
 
 
-def test_a_refused_function_does_not_count() -> None:
+@pytest.mark.parametrize("take", TAKE_FUNCTIONS)
+def test_what_cannot_be_called_is_refused(take: Callable[[Any], object]) -> None:
+    with pytest.raises(TypeError, match=r"a callable .*is needed, not"):
+        take(5)
+
+
+@pytest.mark.parametrize("refused", [coroutine, 5])
+def test_a_refused_function_does_not_count(refused: Any) -> None:
     group = ecru.WaitGroup()
     with pytest.raises(TypeError):
-        group.go(coroutine)
+        group.go(refused)
     assert group.count == 0
 
 
@@ -62,6 +69,7 @@ WRONG: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: ops.throttle([], X), TypeError, "seconds: a number of seconds"),
     (lambda: net.dial("127.0.0.1:99999"), ValueError, r"127\.0\.0\.1:99999 \(tcp\): an invalid address"),
     (lambda: net.listen("127.0.0.1:99999"), ValueError, "the port 0 to 65535"),
+    (lambda: wsgi.serve(X, "127.0.0.1:0"), TypeError, "an application is a callable, not .x."),
 ]
 
 

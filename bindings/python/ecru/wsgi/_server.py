@@ -42,7 +42,9 @@ class Server:
         multiprocess: bool = False,
         script_name: str = "",
     ) -> None:
-        """Raises RuntimeError in a thread that runs no goroutines."""
+        """Raises RuntimeError in a thread that runs no goroutines; TypeError: the application cannot be called."""
+        if not callable(app):
+            raise TypeError(f"an application is a callable, not {app!r}")
         self.app, self.access_log, self.drain_seconds = app, access_log, drain_seconds
         self.logs = access_log is not None
         self.limits = limits or Limits()
