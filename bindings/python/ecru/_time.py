@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, SupportsFloat
 
@@ -24,7 +25,7 @@ def after(seconds: SupportsFloat | None) -> _native.Token:
 
 class Ticker:
     """Ticks every `seconds` from its creation on, without drift: `for instant in Ticker(0.1): ...`, or wait(), or in a
-    select.
+    select. A forked child's ticks on.
 
     A tick nobody waited for is dropped, several are one (K6). Each tick goes to one waiter. stop() ends the iteration.
     Raises TypeError; ValueError unless seconds > 0.
@@ -38,11 +39,12 @@ class Ticker:
         self._given = 0  # ticks that are past
         self._mutex = Mutex()
         self._timer = after(self._period)
+        self._process = os.getpid()
 
     def wait(self) -> float:
         """Parks until the next tick. Returns its instant (seconds, as ecru.now()). Raises ChanClosed once stopped."""
         while True:
-            timer = self._timer
+            timer = self._case()
             timer.wait()
             instant = self._take(timer)
             if instant is not None:
@@ -56,8 +58,11 @@ class Ticker:
             if timer is not self._timer:
                 return None
             self._given = max(self._given + 1, int((now() - self._start) / self._period))
-            self._timer = after(self._start + (self._given + 1) * self._period - now())
+            self._timer = self._next()
             return self._start + self._given * self._period
+
+    def _next(self) -> _native.Token:
+        return after(self._start + (self._given + 1) * self._period - now())
 
     def stop(self) -> None:
         """No more ticks; who waits, or iterates, ends. Idempotent."""
@@ -65,6 +70,10 @@ class Ticker:
             self._timer.cancel()
 
     def _case(self) -> _native.Token:
+        if self._process != os.getpid():  # where the parent's timers are gone
+            self._process = os.getpid()
+            if not self._timer.done:
+                self._timer = self._next()
         return self._timer
 
     def _picked(self, timer: _native.Token) -> tuple[float | None, bool] | None:

@@ -199,6 +199,24 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     )
 
 
+def test_a_ticker_of_before_the_fork_ticks_on():
+    ended = forked("""
+ticker, stopped = ecru.Ticker(0.01), ecru.Ticker(0.01)
+stopped.stop()
+ticker.wait()
+pid = os.fork()
+if pid == 0:
+    for _ in range(3): ticker.wait()
+    assert ecru.select(ticker, timeout=30) is not None
+    assert list(stopped) == []
+    ticker.stop()
+    sys.exit(3)
+wait_for(pid)
+ticker.wait()
+""")
+    assert (ended.out, ended.code, ended.err) == (["3"], 0, "")
+
+
 def test_children_of_children():
     ended = forked("""
 native.go(native.sleep, 100)
