@@ -27,7 +27,7 @@ from typing import Any
 
 import pytest
 
-from ecru import _home, _native
+from ecru import _arguments, _home, _native
 
 _PATIENCE_SECONDS = 0.5  # until what a test has left is a leak
 
@@ -76,11 +76,28 @@ def ecru(request: pytest.FixtureRequest) -> Ecru:
     return Ecru(_seed_of(request.node))
 
 
+def _marked(marker: pytest.Mark) -> float | None:
+    """Its seconds; None: it says nothing. TypeError, ValueError: it says something else."""
+    if len(marker.args) + len(marker.kwargs) > 1 or not marker.kwargs.keys() <= {"timeout"}:
+        raise TypeError(f"not {(*marker.args, *marker.kwargs)}")
+    for value in (*marker.args, *marker.kwargs.values()):
+        return _arguments.seconds("timeout", value)
+    return None
+
+
 def _limit(item: pytest.Item) -> float:
     marker = item.get_closest_marker("ecru")
-    if marker is not None and (marker.args or "timeout" in marker.kwargs):
-        return float(marker.kwargs.get("timeout", *marker.args))
-    return float(item.config.getini("ecru_timeout"))
+    marked = None if marker is None else _marked(marker)
+    return float(item.config.getini("ecru_timeout")) if marked is None else marked
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A marker that says something else is an error of the test, whether it has the fixture or not."""
+    for marker in item.iter_markers("ecru"):
+        try:
+            _marked(marker)
+        except (TypeError, ValueError) as error:
+            raise pytest.fail.Exception(f"pytest.mark.ecru(timeout=seconds): {error}", pytrace=False) from None
 
 
 @pytest.hookimpl(tryfirst=True)

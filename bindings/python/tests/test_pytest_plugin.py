@@ -84,6 +84,14 @@ def test_a_deadline_says_where_the_test_waited(run) -> None:  # type: ignore[no-
     result.stdout.fnmatch_lines(["*took longer than 0.05 s; it waited", "*ecru.Chan().recv()  # for ever"])
 
 
+@pytest.mark.parametrize("marker", ["tmeout=1", "1, 2", "1, timeout=2", "'soon'", "timeout='soon'"])
+def test_a_marker_that_says_something_else_is_an_error(run, marker: str) -> None:  # type: ignore[no-untyped-def]
+    source = f"import pytest\n@pytest.mark.ecru({marker})\ndef test(ecru): pass\ndef test_other(ecru): pass\n"
+    result = run(source)
+    result.assert_outcomes(errors=1, passed=1)
+    result.stdout.fnmatch_lines(["pytest.mark.ecru(timeout=seconds): *"])
+
+
 LEAKING = """
 import pytest
 import ecru as module
