@@ -1,4 +1,4 @@
-"""python -m ecru [--no-patch] [--trace] (-m module | -c code | program) [argument ...]
+"""python -m ecru [--no-patch] [--trace] (-m module | -c code | program | -) [argument ...]
 
 Runs a program after ecru.patch().
 """
@@ -15,7 +15,7 @@ import sys
 from types import CodeType, ModuleType
 from typing import Any
 
-USAGE = "python -m ecru [--no-patch] [--trace] (-m module | -c code | program) [argument ...]"
+USAGE = "python -m ecru [--no-patch] [--trace] (-m module | -c code | program | -) [argument ...]"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -26,7 +26,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("-m", dest="module", action="store_true", help="program is a module, as of python -m")
     kinds.add_argument("-c", dest="code", action="store_true", help="program is code, as of python -c")
-    parser.add_argument("program", help="a file, a directory or an archive; a module after -m, code after -c")
+    parser.add_argument("program", help="a file, a directory, an archive, -: standard input; a module, code")
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     return parser.parse_args(arguments)
 
@@ -62,6 +62,9 @@ def _run(options: argparse.Namespace) -> None:
     elif options.module:
         sys.path[0] = os.getcwd()
         runpy._run_module_as_main(program)  # type: ignore[attr-defined] # what python -m calls
+    elif program == "-":
+        sys.path[0] = ""
+        exec(compile(sys.stdin.buffer.read(), "<stdin>", "exec"), names)
     elif pkgutil.get_importer(program) is not None:  # a directory or an archive
         sys.path[0] = program
         runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]

@@ -98,6 +98,15 @@ def test_main_stays_the_programs_for_threads_that_outlive_its_top_level(make, tm
     assert (done.stdout, done.stderr) == ("__main__ ['one', '-x']\n", "")
 
 
+def test_a_program_may_come_from_standard_input():
+    program = "import sys\nclass Kept: pass\nprint(__name__, Kept.__module__, sys.argv, sys.path[0] == '', input())\n"
+    done = python_m_ecru("-", "-x", given=program)
+    assert done.stderr.splitlines()[-1] == "EOFError: EOF when reading a line"
+    assert '"<stdin>", line 3' in done.stderr
+    done = python_m_ecru("-", "-x", given=program.replace("input()", "'end'"))
+    assert (done.stdout, done.stderr) == ("__main__ __main__ ['-', '-x'] True end\n", "")
+
+
 def test_its_exit_code_is_the_programs(tmp_path):
     (tmp_path / "exits.py").write_text("raise SystemExit(7)")
     assert python_m_ecru(str(tmp_path / "exits.py")).returncode == 7
