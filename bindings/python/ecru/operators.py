@@ -4,7 +4,7 @@
 is closed and drained). An error of the source, or of a function, is raised where the stream is consumed, after what
 came before it. When a consumer stops early (close(), or it drops the generator) what the operator had started is
 cancelled and has ended; so also when a signal's handler raises something while it waits. An operator that has to listen
-to its source while its consumer works (buffer; merge, batch, zip over what is no channel) starts a goroutine for it, at
+to its source while its consumer works (buffer; merge, batch over what is no channel) starts a goroutine for it, at
 the first next().
 """
 
