@@ -1,4 +1,4 @@
-"""Every code block of docs/python runs, and says what the block of text after it has.
+"""Every code block of docs/python runs, and says what the block of text after it has; README.md's runs, too.
 
 The blocks of a page are one program: they run in order, in one process, each in the names the former have left.
 """
@@ -12,8 +12,10 @@ import pytest
 
 import ecru
 
-DOCS = Path(__file__).resolve().parents[3] / "docs" / "python"
-PAGES = sorted(page for page in DOCS.glob("*.md") if "```python" in page.read_text())
+ROOT = Path(__file__).resolve().parents[3]
+pytest_plugins = "pytester"
+DOCS = ROOT / "docs" / "python"
+PAGES = sorted(page for page in (*DOCS.glob("*.md"), ROOT / "README.md") if "```python" in page.read_text())
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = "======== {} ========"
 
@@ -30,7 +32,7 @@ def blocks_of(page: Path) -> list[tuple[str, str]]:
 
 
 def test_there_are_pages() -> None:
-    assert {"tutorial", "from_asyncio", "from_gevent", "from_threads"} <= {page.stem for page in PAGES}
+    assert {"tutorial", "from_asyncio", "from_gevent", "from_threads", "README"} <= {page.stem for page in PAGES}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -43,6 +45,14 @@ def test_code_blocks(page: Path, tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     expected = "".join(f"{said}{MARK.format(number)}\n" for number, (_, said) in enumerate(blocks))
     assert result.stdout == expected
+
+
+def test_the_block_for_pytest(pytester: pytest.Pytester) -> None:
+    """It is no part of its page's program."""
+    (source,) = [text for language, text in BLOCK.findall((DOCS / "testing.md").read_text()) if language == "py"]
+    pytester.makepyfile(source)
+    result = pytester.runpytest_subprocess("-p", "ecru.pytest_plugin", timeout=50)
+    result.assert_outcomes(passed=1)
 
 
 # ---- the reference ---------------------------------------------------------------------------------------------------
