@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import fnmatch
 import importlib
 import json
 import os
@@ -94,6 +95,10 @@ def test_id(test: Any) -> str:
     return str(test.id()).removeprefix("test.").removeprefix("__main__.")
 
 
+def _is_among(test: str, patterns: set[str]) -> bool:
+    return test in patterns or any(fnmatch.fnmatchcase(test, pattern) for pattern in patterns)
+
+
 def _tests(suite: unittest.TestSuite | unittest.TestCase) -> Iterator[unittest.TestCase]:
     if isinstance(suite, unittest.TestCase):
         yield suite
@@ -110,7 +115,7 @@ def main() -> None:
     """Runs what is left of the file."""
     parser = argparse.ArgumentParser("python -m ecru.testing.monkey_test")
     parser.add_argument("--no-patch", action="store_true", help="run it over the standard library as it is")
-    parser.add_argument("--done", help="a file of test ids, one a line, that are left out")
+    parser.add_argument("--done", help="a file of test ids, one a line, that are left out, or patterns")
     parser.add_argument("--match", help="only tests whose id contains this")
     parser.add_argument("--seconds", type=float, default=60, help="what a test may take")
     parser.add_argument("file")
@@ -129,7 +134,7 @@ def main() -> None:
             done = set(lines.read().split("\n"))
     with tempfile.TemporaryDirectory() as directory:
         os.chdir(directory)
-        tests = [test for test in _tests(_load(options.file)) if test_id(test) not in done]
+        tests = [test for test in _tests(_load(options.file)) if not _is_among(test_id(test), done)]
         if options.match:
             tests = [test for test in tests if options.match in test_id(test)]
         unittest.TestSuite(tests).run(Results(descriptor, options.seconds))
