@@ -2,7 +2,8 @@
 
 An address is `("host", port)`, `"host:port"` (`":80"`: any local address, when dialling this machine) or
 `"unix:/path"`; IPv6 hosts stand in brackets in the second form. Timeouts are in seconds, for the whole call, and end it
-with TimeoutError; None is no limit. What another goroutine closes ends every call on it with ecru.ChanClosed.
+with TimeoutError; None is no limit. Of what is closed here, by whichever goroutine, every call ends with
+ecru.ChanClosed, which is no OSError: those are the network's.
 """
 
 from __future__ import annotations
