@@ -14,6 +14,7 @@ from sync_helpers import LONG, cancelled, dump_with, from_both, in_thread, parke
 
 import ecru
 
+
 def test_k2_who_is_cancelled_takes_what_is_free_only_to_clean_up() -> None:
     semaphore, barrier, lock, rlock = ecru.Semaphore(), ecru.Barrier(1), ecru.Lock(), ecru.RLock()
     with ecru.Token() as token:
