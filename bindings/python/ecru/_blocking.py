@@ -122,7 +122,7 @@ class _Pool:
 
     def _grow(self) -> bool:
         try:
-            _start(self._rank, self._work)
+            start_thread(partial(_work_in, self._rank, self._work))
         except RuntimeError:
             if self._threads == 0:
                 raise
@@ -163,12 +163,12 @@ class _Pool:
             return goes_on
 
 
-def _start(rank: int, work: Callable[[], None]) -> None:
-    """In a thread that no signal reaches: they are for the program's threads, also once it has blocked them there."""
+def start_thread(f: Callable[[], object]) -> None:
+    """f() in a thread that no signal reaches: they are for the program's threads, also if those block them later."""
     before = _signals.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         _signals.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
-        _start_thread(_work_in, (rank, work))
+        _start_thread(f, ())
     finally:
         _signals.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -235,7 +235,7 @@ def run_apart(f: Callable[[], T]) -> T:
     """The same in a thread that ends with it, whatever the others do: for what may wait for another such call."""
     if _is_alone():
         return copy_context().run(f)
-    return _result_of(_Job(f), lambda job: _start(0, job.run))
+    return _result_of(_Job(f), lambda job: start_thread(partial(_work_in, 0, job.run)))
 
 
 def blocking_threads() -> int:

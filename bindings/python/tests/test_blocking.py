@@ -372,8 +372,7 @@ def test_g3_a_limit_of_none_is_an_error(count: int) -> None:
 
 
 SIGNALLED = """
-import os, signal, socket, subprocess, sys, threading, ecru
-ecru.patch()
+import os, signal, socket, threading, ecru
 {first}
 signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGTERM}})
 os.kill(os.getpid(), signal.SIGTERM)
@@ -381,11 +380,21 @@ print(signal.sigwait({{signal.SIGTERM}}).name)
 """
 FIRST = {
     "run_blocking": "ecru.run_blocking(int)",
-    "getaddrinfo": "socket.getaddrinfo('localhost', 80)",
+    "getaddrinfo": "ecru.patch(); socket.getaddrinfo('localhost', 80)",
     "one of its own": """
 begun, gate = ecru.Chan(), ecru.Chan()
 ecru.go(ecru._blocking.run_apart, lambda: (begun.close(), gate.recv()))
 begun.recv2()
+""",
+    "a thread that ran before the patch": """
+def body():
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    begun.set()
+    gate.wait()
+begun, gate = threading.Event(), threading.Event()
+threading.Thread(target=body, daemon=True).start()
+begun.wait()
+ecru.patch()
 """,
 }
 

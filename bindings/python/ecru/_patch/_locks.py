@@ -11,10 +11,10 @@ from types import CellType
 from typing import Any
 
 from ecru import _native
+from ecru._blocking import start_thread
 from ecru._patch._holders import attributes_of
 from ecru._patch._registry import Registry
 
-_start_native_thread = _thread.start_new_thread
 _LOCK, _RLOCK = type(_thread.allocate_lock()), _thread.RLock
 
 
@@ -155,7 +155,7 @@ def _follow_end(thread: Any) -> None:
         old.acquire()
         new.release()
 
-    _start_native_thread(follow, ())
+    start_thread(follow)
 
 
 def _swap(locks: set[Any], old: Any, new: Any) -> None:
