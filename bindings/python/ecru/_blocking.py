@@ -17,14 +17,14 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
-from ecru import _home
+from ecru import _home, _tracing
 from ecru._arguments import plain, whole
-from ecru._native import Cancelled, Chan, Mutex, Token, check, has_shut, is_forked, is_home, select
+from ecru._native import Cancelled, Chan, Mutex, Token, check, has_shut, home_id, is_forked, is_home, select
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
-_start_thread, _thread_id = _thread.start_new_thread, _thread.get_native_id
+_start_thread = _thread.start_new_thread
 _signals: Any = import_module("_signal")  # without the enumerations of signal's functions, which take 100 us
 _FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP}  # a thread's own
 _BLOCKED = signal.valid_signals() - _FAULTS
@@ -62,10 +62,12 @@ class _Job(Generic[T]):
 
     def _call(self) -> None:
         process = os.getpid()
+        _tracing.begin()
         try:
             self.result = self.context.run(self.call)
         except BaseException as error:
             self.error = error
+        _tracing.end()
         if os.getpid() != process:
             _end_child(self.error)
 
@@ -96,7 +98,7 @@ class _Pool:
         """What f() returns, in one of the threads, or in whichever there is to be."""
         if _is_alone():
             return copy_context().run(f)
-        if self._rank > _ranks.get(_thread_id(), -1):
+        if self._rank > _ranks.get(home_id(), -1):
             return _result_of(_Job(f), self.submit)
         if is_home():
             return run_apart(f)
@@ -188,7 +190,7 @@ def with_the_callers_signals(f: Callable[P, T], /, *args: P.args, **kwargs: P.kw
 
 
 def _work_in(rank: int, work: Callable[[], None]) -> None:
-    me = _thread_id()
+    me = home_id()
     _ranks[me] = rank
     try:
         work()
@@ -197,7 +199,7 @@ def _work_in(rank: int, work: Callable[[], None]) -> None:
 
 
 _calls, _look_ups = _Pool(), _Pool(rank=1)
-_ranks: dict[int, int] = {}  # of the threads there are, by the system's numbers: goroutines in one are in it, too
+_ranks: dict[int, int] = {}  # of the threads there are, by home_id(): goroutines of one are in it, too
 
 
 def _start_anew() -> None:

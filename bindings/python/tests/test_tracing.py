@@ -7,6 +7,7 @@ import threading
 import processes
 import pytest
 
+import ecru
 from ecru import _native as native
 
 
@@ -66,6 +67,35 @@ def test_what_threading_traces_with_is_honoured(kind):
     seen.clear()
     native.spawn(called).join()
     assert not seen
+
+
+@pytest.mark.parametrize("kind", ["trace", "profile"])
+def test_calls_that_block_are_traced_as_threads(kind):
+    seen = []
+
+    def called():
+        seen.append(threading.get_ident())
+
+    def tracer(frame, what, value):
+        if frame.f_code is called.__code__:
+            seen.append(what)
+
+    getattr(threading, f"set{kind}")(tracer)
+    try:
+        ecru.run_blocking(called)
+        ecru.run_blocking(lambda: ecru.run_blocking(called))
+        assert seen.count("call") == 2
+    finally:
+        getattr(threading, f"set{kind}")(None)
+    ecru.run_blocking(called)
+    assert seen.count("call") == 2
+    assert len(seen) > 3
+
+
+@pytest.mark.parametrize("kind", ["trace", "profile"])
+def test_a_trace_function_left_behind_ends_with_its_call(kind):
+    ecru.run_blocking(getattr(sys, f"set{kind}"), lambda *event: None)
+    assert ecru.run_blocking(getattr(sys, f"get{kind}")) is None
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="new in 3.12")
@@ -132,15 +162,20 @@ def test_the_debugger_works_in_a_goroutine(monkeypatch):
     assert "f()" in said.getvalue()
 
 
-def test_coverage_sees_goroutines(tmp_path):
+def test_coverage_sees_goroutines_and_calls_that_block(tmp_path):
     pytest.importorskip("coverage")
     script = tmp_path / "script.py"
     script.write_text("""
+import ecru
+import ecru
 from ecru import _native as native
 def f():
     native.yield_()
     return 7
 native.spawn(f).result()
+def blocks():
+    return 8
+ecru.run_blocking(blocks)
 """)
     ended = processes.run(f"""
         import coverage, runpy

@@ -14,6 +14,7 @@ from types import GenericAlias, SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, SupportsFloat, TypeVar, cast
 from weakref import WeakSet
 
+from ecru import _tracing
 from ecru._abi import ffi, lib
 from ecru._threads._base import Cancellable, Cancelled, NotPickled, fail, give_cause, here, instant, wait
 from ecru._threads._home import Home, ensure_home
@@ -210,14 +211,6 @@ def _call(task: Task[Any]) -> None:
         del task, context, function, arguments, keywords  # frames live on in tracebacks: no cycle through this one
 
 
-def _honour_tracing() -> None:
-    """As a thread does that threading starts: by what threading.settrace and threading.setprofile have said."""
-    if (trace := threading.gettrace()) is not None:
-        sys.settrace(trace)
-    if (profile := threading.getprofile()) is not None:
-        sys.setprofile(profile)
-
-
 def _forget_thread() -> None:
     """What threading made up for it, if somebody has asked for its Thread, goes with it."""
     threading._active.pop(get_ident(), None)  # type: ignore[attr-defined]
@@ -246,10 +239,9 @@ def _run(key: int) -> None:
     here.task = task
     task._id = lib.ecru_id()
     home.begun[task._id] = task, get_ident()
-    _honour_tracing()
+    _tracing.begin()
     _call(task)
-    sys.settrace(None)
-    sys.setprofile(None)
+    _tracing.end()
     if here.home is not home:
         _end_child(task)
     crew, task._crew = task._crew, None
