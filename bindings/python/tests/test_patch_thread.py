@@ -524,12 +524,11 @@ class LazyHolder(Lazy): __slots__ = "sleep", "lock"
 import threading, time
 holder = LazyHolder()
 holder.sleep, holder.lock = time.sleep, threading.Lock()
-import ecru; ecru.patch()
 """
 
 
 def test_lazy_objects_are_left_alone():
-    assert run(LAZY) == ""
+    assert_reported(LAZY + PATCH_AND_TELL, ["an object of __main__.LazyHolder has sleep as its sleep"])
 
 
 LAZILY = """
@@ -588,11 +587,108 @@ def test_objects_that_refuse_to_be_asked_do_not_end_the_search():
     places = [
         "__main__.OfRefusing has sleep as its nap",
         "__main__.OfRefusingAll has sleep as its nap",
+        "an object of __main__.NoDict has sleep as its nap",
+        "an object of __main__.Slotted has sleep as its nap",
+        "an object of __main__.Strange has sleep as its nap",
         "an object of growing.Grows has sleep as its another",
         "an object of growing.Grows has sleep as its nap",
         "an object of growing.Grows has sleep as its other",
     ]
     assert_reported(REFUSING + PATCH_AND_TELL + "assert type(grows.lock) is threading.Lock", places)
+
+
+LOCKS = """
+import collections, dataclasses, functools, threading
+from threading import Lock, RLock
+class Slotted:
+    __slots__ = ("lock", "unset")
+    def __init__(self, lock): self.lock = lock
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frozen:
+    lock: object
+class Plain:
+    shared = Lock()
+    def __init__(self, lock): self.lock = lock
+def default(lock=Lock(), *, keyword=RLock()): return lock, keyword
+def closing(lock): return lambda: lock
+def waiting(lock): yield lock; yield lock
+def taken():
+    lock = Lock()
+    lock.acquire()
+    return lock
+Pair = collections.namedtuple("Pair", "lock count")
+"""
+
+REPLACED = """
+def locks():
+    yield from (slotted.lock, frozen.lock, plain.lock, Plain.shared, closed(), lock, *default())
+    yield from (*listed, *queued, *members, *table.values())
+slotted, frozen, plain, closed, lock = Slotted(RLock()), Frozen(Lock()), Plain(Lock()), closing(RLock()), Lock()
+listed, queued, members, table = [Lock()], collections.deque([Lock()]), {Lock(), RLock()}, {"lock": Lock()}
+assert all(type(one).__module__ == "_thread" for one in locks()) # the interpreter now remembers where they are
+"""
+ARE_REPLACED = """
+print(sorted({f"{type(one).__module__}.{type(one).__qualname__}" for one in locks()}))
+assert all(isinstance(one, (ecru._native.Lock, ecru._native.RLock)) for one in locks())
+"""
+
+
+def test_free_locks_are_replaced_wherever_something_can_be_put_in_their_place():
+    assert run(LOCKS + REPLACED + PATCH_AND_TELL + ARE_REPLACED) == "['_thread.RLock', 'ecru.Lock']\n"
+
+
+STAYING = """
+pair, several, by_lock, part = Pair(Lock(), 1), frozenset({RLock()}), {Lock(): 1}, functools.partial(print, Lock())
+suspended = waiting(Lock())
+next(suspended)
+lock, listed, table = taken(), [taken()], {"a": {"b": [taken()]}}
+slotted, plain, closed = Slotted(taken()), Plain(taken()), closing(taken())
+nested = Plain([(Lock(),)])
+Plain.shared.acquire()
+reentrant = RLock()
+reentrant.acquire()
+condition = threading.Condition(RLock())
+condition.acquire()
+"""
+
+
+def test_locks_that_stay_are_reported():
+    places = [
+        "__main__.Plain has a taken lock as its shared",
+        "__main__.by_lock has a lock",
+        "__main__.closing.<locals>.<lambda> has a taken lock in its closure",
+        "__main__.listed has a taken lock",
+        "__main__.lock is a taken lock",
+        "__main__.pair has a lock",
+        "__main__.part has a lock",
+        "__main__.reentrant is a taken reentrant lock",
+        "__main__.several has a reentrant lock",
+        "__main__.table has a taken lock",
+        "__main__.waiting has a lock as a local variable",
+        "an object of __main__.Plain has a lock as its lock",
+        "an object of __main__.Plain has a taken lock as its lock",
+        "an object of __main__.Slotted has a taken lock as its lock",
+        "an object of threading.Condition has a taken reentrant lock as its _lock",
+    ]
+    assert_reported(LOCKS + STAYING + PATCH_AND_TELL, places)
+
+
+OF_THREADS = """
+import logging.handlers, multiprocessing, queue, subprocess, tempfile, threading
+event, items, up = threading.Event(), queue.Queue(), threading.Barrier(4)
+def waits(wait): up.wait(); wait()
+for wait in (event.wait, items.get, lambda: event.wait(40)): threading.Thread(target=waits, args=(wait,)).start()
+up.wait()
+while len(event._cond._waiters) < 2 or not items.not_empty._waiters: pass
+"""
+END_THEM = """
+event.set()
+items.put(1)
+"""
+
+
+def test_locks_that_threads_have_for_themselves_are_not_reported():
+    assert run(OF_THREADS + PATCH_AND_TELL + END_THEM) == ""
 
 
 WALKS = """
@@ -698,11 +794,13 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 def test_a_thread_that_ran_before_the_patch_is_joined_by_parking():
     body = """
-import threading, time
+import threading, time, warnings
 gate = threading.Lock(); gate.acquire()
 native = threading.Thread(target=gate.acquire)
 native.start()
-import ecru; ecru.patch()
+import ecru
+warnings.simplefilter("ignore", ecru.EarlyImportWarning) # of the gate, which is taken
+ecru.patch()
 order = []
 joins = threading.Thread(target=lambda: (native.join(), order.append("joined")))
 joins.start()

@@ -3,7 +3,8 @@
 The heap is walked a fixed number of times, however much is found. What is met is asked for its type, never for its
 __class__, which lazy objects make up, modules for nothing, since some are loaded when they are, and classes for nothing
 that their metaclasses may answer or compare. Not found: what stands in a container within another one or in no module,
-local variables, bound methods of replaced functions, and what C keeps for itself.
+local variables of functions that run, bound methods of replaced functions, and what C keeps for itself. Of locks (see
+_early_locks) what stands in containers within others, wherever these are, is found, too.
 """
 
 from __future__ import annotations
@@ -12,14 +13,27 @@ import gc
 import sys
 from collections import deque
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from functools import partial
-from types import CellType, FrameType, FunctionType, MethodType, ModuleType
+from types import (
+    AsyncGeneratorType,
+    CellType,
+    CoroutineType,
+    FrameType,
+    FunctionType,
+    GeneratorType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any
 
 _HARMLESS = frozenset({"subprocess.Popen._internal_poll", "subprocess._del_safe"})  # their waitpid never waits
 _WAIT_SELDOM = frozenset({"open"})  # of a file's name, which is its usual argument, it is as before
 _WRAPPERS: tuple[Any, ...] = (staticmethod, classmethod, partial, MethodType)
 _CONTAINERS = (dict, list, tuple, set, frozenset, deque)
+_SUSPENDED = {GeneratorType: "gi_frame", CoroutineType: "cr_frame", AsyncGeneratorType: "ag_frame"}
+_NESTED_MOST = 3
 
 
 def _namespaces() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -59,27 +73,89 @@ def attributes_of(thing: Any) -> dict[str, Any]:
     return names if issubclass(type(names), dict) else {}
 
 
+def namespace_of(kind: type) -> Any:
+    """A class's own."""
+    return _of_class(kind, "__dict__")
+
+
+def classes() -> list[type]:
+    """All there are."""
+    found: dict[int, type] = {}
+    new: dict[int, type] = {id(object): object}
+    while new:
+        found.update(new)
+        below = {id(kind): kind for base in new.values() for kind in _of_class(base, "__subclasses__")()}
+        new = {number: kind for number, kind in below.items() if number not in found}
+    return list(found.values())
+
+
+def slots_of(thing: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Those of an object that are set: (name, descriptor, value)."""
+    for kind in _of_class(type(thing), "__mro__"):
+        names = namespace_of(kind)
+        for name, slot in list(names.items()) if "__slots__" in names else ():  # else it is one of C
+            if type(slot) is MemberDescriptorType:
+                with suppress(AttributeError):  # it is not set
+                    yield name, slot, slot.__get__(thing)
+
+
 def _place(kind: type) -> str:
     return f"{_of_class(kind, '__module__')}.{_of_class(kind, '__qualname__')}"
 
 
-class Holders:
-    """A search for those who hold something of `olds`, by whichever way of `_WRAPPERS`."""
+def _holders_of(things: Collection[Any], *ours: Any) -> dict[int, Any]:
+    """Those who have a reference to some, by their ids; not our own containers."""
+    without = {id(one) for one in ours}
+    found = gc.get_referrers(*things)
+    return {id(one): one for one in found if type(one) is not FrameType and id(one) not in without}
 
-    def __init__(self, olds: dict[int, tuple[Any, Any]], harmless: Collection[int]) -> None:
-        """olds: (what was replaced, by what) by the former's id. harmless: ids of functions that were replaced, too."""
+
+class Holders:
+    """A search for those who hold something of `olds`, by whichever way of `_WRAPPERS`, or what was kept."""
+
+    def __init__(
+        self, olds: dict[int, tuple[Any, Any]], harmless: Collection[int], kept: list[Any], words: list[str]
+    ) -> None:
+        """olds: (what was replaced, by what) by the former's id. harmless: ids of functions that were replaced, too.
+
+        kept: what has no name; words: what to call each. Of these, what is in containers within others is found, too.
+        """
         self._olds = {
             number: old for number, (old, new) in olds.items() if old is not new and old.__name__ not in _WAIT_SELDOM
         }
         self._harmless = harmless
-        classes = [old for old in self._olds.values() if isinstance(old, type)]
-        self._classes = {id(old) for old in classes if old.__module__ != "_thread"}
-        self._holders = {
-            id(holder): holder for holder in gc.get_referrers(*self._olds.values()) if type(holder) is not FrameType
-        }
-        wrappers = [holder for holder in self._holders.values() if issubclass(type(holder), _WRAPPERS)]
+        types = [old for old in self._olds.values() if isinstance(old, type)]
+        self._classes = {id(old) for old in types if old.__module__ != "_thread"}
+        self._holders = _holders_of([*self._olds.values(), *kept], kept)
         self._held = {number: old.__name__ for number, old in self._olds.items()}
-        self._held.update((id(one), name) for one in wrappers if (name := self._of_wrapper(one)))
+        self._hold_wrappers()
+        self._kept = {id(one) for one in kept}
+        if kept:
+            self._hold_nested({id(one): what for one, what in zip(kept, words, strict=True)})
+
+    def _hold_wrappers(self) -> None:
+        for one in self._holders.values():
+            if issubclass(type(one), _WRAPPERS) and (name := self._of_wrapper(one)):
+                self._held[id(one)] = name
+
+    def _hold_nested(self, kept: dict[int, str]) -> None:
+        """Containers of what was kept are as good as that, and so on."""
+        self._held.update(kept)
+        modules = {id(namespace) for _, namespace in _namespaces()}
+        for _ in range(_NESTED_MOST):
+            around = [
+                one
+                for number, one in self._holders.items()
+                if number not in kept and number not in modules and issubclass(type(one), (*_CONTAINERS, partial))
+            ]
+            inside = [(one, kept[id(held)]) for one in around for held in gc.get_referents(one) if id(held) in kept]
+            kept.update((id(one), what) for one, what in inside)
+            self._held.update(kept)
+            nested = list({id(one): one for one, _ in inside}.values())
+            del around, inside
+            if not nested:
+                return
+            self._holders.update(_holders_of(nested, nested, self._holders))
 
     def _of_wrapper(self, wrapper: Any) -> str:
         function = wrapper.func if issubclass(type(wrapper), partial) else wrapper.__func__
@@ -121,9 +197,9 @@ class Holders:
             module = namespace.get("__name__", key)
             for name, value in list(namespace.items()):
                 if id(value) in self._held and id(value) not in self._olds:
-                    yield f"{module}.{name} has {self._held[id(value)]}"
+                    yield f"{module}.{name} {'is' if id(value) in self._kept else 'has'} {self._held[id(value)]}"
                 elif id(value) in self._holders and any(type(value) is kind for kind in _CONTAINERS):
-                    names = self._names(list(value.values() if type(value) is dict else value))
+                    names = self._names([*value, *value.values()] if type(value) is dict else list(value))
                     if names:
                         yield f"{module}.{name} has {names}"
 
@@ -134,6 +210,13 @@ class Holders:
         for thing in (*gc.get_referrers(*dicts), *self._holders.values()):
             if issubclass(type(thing), (type, ModuleType, FunctionType, FrameType, CellType, *_WRAPPERS, *_CONTAINERS)):
                 continue
-            for name, value in dict.copy(attributes_of(thing)).items():
-                if id(value) in self._held and not _is_ours(_place(type(thing))):
-                    yield f"an object of {_place(type(thing))} has {self._held[id(value)]} as its {name}"
+            yield from self._in_object(thing)
+
+    def _in_object(self, thing: Any) -> Iterator[str]:
+        slots = [(name, value) for name, _, value in slots_of(thing)]
+        for name, value in [*dict.copy(attributes_of(thing)).items(), *slots]:
+            if id(value) in self._held and not _is_ours(_place(type(thing))):
+                yield f"an object of {_place(type(thing))} has {self._held[id(value)]} as its {name}"
+        frame = next((getattr(thing, name) for kind, name in _SUSPENDED.items() if type(thing) is kind), None)
+        if frame and (names := self._names(gc.get_referents(thing))):
+            yield f"{frame.f_globals.get('__name__')}.{thing.__qualname__} has {names} as a local variable"

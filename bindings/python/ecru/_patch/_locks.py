@@ -1,21 +1,18 @@
-"""Locks that were made before the patch."""
+"""Locks of goroutines in the place of threads': those that stand for the ends of threads."""
 
 from __future__ import annotations
 
 import _thread
-import gc
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
-from types import CellType
 from typing import Any
 
 from ecru import _native
 from ecru._blocking import start_thread
-from ecru._patch._holders import attributes_of
+from ecru._patch import _early_locks
 from ecru._patch._registry import Registry
 
-_LOCK, _RLOCK = type(_thread.allocate_lock()), _thread.RLock
+_LOCK = type(_thread.allocate_lock())
 
 
 class Sentinel:
@@ -71,71 +68,10 @@ class Sentinel:
 
 
 def install(registry: Registry) -> None:
-    """Puts goroutines' locks in the place of free ones, wherever they are held by name.
-
-    One that is taken stays: its owner lets go of it.
-    """
-    _replace_free()
+    """Puts goroutines' locks in the place of those made before."""
+    _early_locks.install(registry)
     for thread in threading.enumerate():
         _follow_end(thread)
-
-
-def _replace_free() -> None:
-    objects = gc.get_objects()
-    locks = [thing for thing in objects if type(thing) is _LOCK or type(thing) is _RLOCK]
-    news = {id(lock): (lock, _like(lock)) for lock in locks if _is_free(lock)}
-    conditions = [thing for thing in objects if issubclass(type(thing), threading.Condition)]
-    del objects, locks
-    for holder in gc.get_referrers(*(lock for lock, _ in news.values())) if news else ():
-        for place, key, value in list(_places(holder)):
-            if id(value) in news:
-                place[key] = news[id(value)][1]
-    for condition in conditions:
-        _follow(condition)
-
-
-def _is_free(lock: Any) -> bool:
-    if not lock.acquire(False):
-        return False
-    lock.release()
-    return type(lock) is not _RLOCK or not lock._is_owned()  # type: ignore[attr-defined]
-
-
-def _like(lock: Any) -> Any:
-    return _native.RLock() if type(lock) is _RLOCK else _native.Lock()
-
-
-class _Cell:
-    """A closure's variable, as a mapping of one."""
-
-    def __init__(self, cell: CellType) -> None:
-        self._cell = cell
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self._cell.cell_contents = value
-
-
-def _places(holder: Any) -> Iterator[tuple[Any, Any, Any]]:
-    """What in holder can be set anew: (mapping or list, key, value)."""
-    if type(holder) is CellType:
-        yield _Cell(holder), 0, holder.cell_contents
-    elif type(holder) is list:
-        for index, value in enumerate(holder):
-            yield holder, index, value
-    else:
-        names = holder if type(holder) is dict else attributes_of(holder)
-        for key, value in dict.copy(names).items():
-            yield names, key, value
-
-
-def _follow(condition: threading.Condition) -> None:
-    """A condition has kept its lock's methods."""
-    lock = condition._lock  # type: ignore[attr-defined]
-    if not isinstance(lock, (_native.Lock, _native.RLock)):
-        return
-    for name in ("acquire", "release", "_release_save", "_acquire_restore", "_is_owned"):
-        if name in vars(condition):
-            setattr(condition, name, getattr(lock, name))
 
 
 def _follow_end(thread: Any) -> None:

@@ -33,6 +33,13 @@ class Registry:
         self._done: list[tuple[dict[str, Any] | None, Any, str, Any, Any]] = []
         self._undo: list[Callable[[], object]] = []
         self._originals: dict[tuple[str, str], Any] = {}
+        self._kept: list[Any] = []
+        self._words: list[str] = []
+
+    def keep(self, thing: Any, words: str) -> None:
+        """Has rebind tell of who holds thing: it could not be replaced, and is to be called so."""
+        self._kept.append(thing)
+        self._words.append(words)
 
     def replace(self, owner: Any, name: str, new: Any) -> Any:
         """Makes owner.name (of a module or class) new; what it was is returned."""
@@ -78,7 +85,8 @@ class Registry:
                     self._done.append((namespace, None, name, value, new))
                     namespace[name] = new
         replaced = {id(old) for *_, old, _ in self._done}
-        return Holders(news, replaced).describe() if news else []
+        kept, words, self._kept, self._words = self._kept, self._words, [], []
+        return Holders(news, replaced, kept, words).describe() if news or kept else []
 
     def undo(self) -> None:
         """Puts everything back, the last first."""
