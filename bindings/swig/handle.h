@@ -4,6 +4,8 @@
 ///   2 The object is destroyed by whoever takes the count to 0 after the close, so never while somebody waits in it.
 ///   3 The handle itself is freed by whoever takes the count to 0 after the drop. Nobody enters it after that: it was not reachable any more.
 ///   4 What is done with the object and the memory is read before the change of `state` that decides it.
+///   5 A forked child that starts anew (handles_in_child) knows of each handle it uses whether its parent's other threads were in it: their calls never end,
+///     their waiters lie on stacks that are no more. Such a one is lost: every call says ECRU_EFORKED, and it is never destroyed.
 #ifndef ECRU_SWIG_HANDLE_H
 #define ECRU_SWIG_HANDLE_H
 #include <ecru/ecru.h>
@@ -11,10 +13,14 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-enum { HANDLE_CLOSED = 1, HANDLE_DROPPED = 2, HANDLE_DESTROYED = 4, HANDLE_CALL = 8 };
+enum { HANDLE_CLOSED = 1, HANDLE_DROPPED = 2, HANDLE_DESTROYED = 4, HANDLE_LOST = 8, HANDLE_CALL = 16 };
+
+static unsigned handle_forks; // how often the process and those it descends from have forked it; changed while there is one thread
+static atomic_flag handle_looking = ATOMIC_FLAG_INIT;
 
 typedef struct handle {
   atomic_uint state;
+  atomic_uint forks;             // handle_forks, of when it was last looked at; changed under handle_looking
   void *object;                  // set once
   void (*destroy)(void *object); // set once
 } handle;
@@ -33,31 +39,46 @@ static inline void handle_change(handle *h, unsigned set, unsigned add) {
   if (new < HANDLE_CALL && (new & HANDLE_DROPPED)) free(h);
 }
 
+/// In a forked child, its only thread, outside of all handles.
+static inline void handles_in_child(void) {
+  handle_forks++;
+  atomic_flag_clear_explicit(&handle_looking, memory_order_relaxed);
+}
+/// For the first in the child to call it: what calls there are are others'.
+static inline void handle_look(handle *h) {
+  while (atomic_flag_test_and_set_explicit(&handle_looking, memory_order_acquire)) continue; // pairs with the clear below
+  if (atomic_load_explicit(&h->forks, memory_order_relaxed) != handle_forks) {
+    if (atomic_load_explicit(&h->state, memory_order_relaxed) >= HANDLE_CALL) atomic_fetch_or_explicit(&h->state, HANDLE_LOST, memory_order_relaxed);
+    atomic_store_explicit(&h->forks, handle_forks, memory_order_release); // pairs with the acquire in handle_count
+  }
+  atomic_flag_clear_explicit(&handle_looking, memory_order_release);
+}
+/// One call more. returns: the state before it.
+static inline unsigned handle_count(handle *h) {
+  if (atomic_load_explicit(&h->forks, memory_order_acquire) != handle_forks) handle_look(h);
+  return atomic_fetch_add_explicit(&h->state, HANDLE_CALL, memory_order_acquire);
+}
+/// For one who has counted, and come to this state: there is no object. returns: why.
+static inline int handle_refuse(handle *h, unsigned old) {
+  handle_change(h, 0, -(unsigned)HANDLE_CALL);
+  return old & HANDLE_LOST ? ECRU_EFORKED : ECRU_ECLOSED;
+}
+
 /// The object for one call, which handle_leave ends. returns: NULL: there is none any more, and *status says so.
 static inline void *handle_enter(handle *h, int *status) {
   *status = ECRU_EINVAL;
   if (!h) return NULL;
-  unsigned old = atomic_fetch_add_explicit(&h->state, HANDLE_CALL, memory_order_acquire);
-  if (!(old & HANDLE_CLOSED)) {
-    *status = 0;
-    return h->object;
-  }
-  handle_change(h, 0, -(unsigned)HANDLE_CALL);
-  *status = ECRU_ECLOSED;
-  return NULL;
+  unsigned old = handle_count(h);
+  *status = old & (HANDLE_CLOSED | HANDLE_LOST) ? handle_refuse(h, old) : 0;
+  return *status == 0 ? h->object : NULL;
 }
 /// The same for what ends the waiting of others: after a close, too, as long as calls are under way.
 static inline void *handle_enter_to_end_waits(handle *h, int *status) {
   *status = ECRU_EINVAL;
   if (!h) return NULL;
-  unsigned old = atomic_fetch_add_explicit(&h->state, HANDLE_CALL, memory_order_acquire);
-  if (!(old & HANDLE_DESTROYED)) {
-    *status = 0;
-    return h->object;
-  }
-  handle_change(h, 0, -(unsigned)HANDLE_CALL);
-  *status = ECRU_ECLOSED;
-  return NULL;
+  unsigned old = handle_count(h);
+  *status = old & (HANDLE_DESTROYED | HANDLE_LOST) ? handle_refuse(h, old) : 0;
+  return *status == 0 ? h->object : NULL;
 }
 static inline void handle_leave(handle *h) { handle_change(h, 0, -(unsigned)HANDLE_CALL); }
 /// By hand: calls from now on fail with ECRU_ECLOSED, those under way end as they will.
@@ -80,6 +101,7 @@ static inline void *handle_create(size_t bytes, void *object, void (*destroy)(vo
     *status = ECRU_ENOMEM;
     return NULL;
   }
+  atomic_init(&h->forks, handle_forks);
   h->object = object;
   h->destroy = destroy;
   return h;

@@ -55,6 +55,7 @@
 %wrapper %{
 #include "waits.h"
 #include "fibers.h"
+#include "forks.h"
 #include "values.h"
 %}
 %init %{
@@ -64,4 +65,5 @@
   set_language((language_functions){NULL, NULL});
   ecru_ruby_options();
   (void)ecru_set_deadlock_hook(ecru_ruby_deadlock, NULL);
+  ecru_ruby_forks(mCore);
 %}

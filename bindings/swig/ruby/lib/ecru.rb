@@ -15,6 +15,12 @@ module Ecru
   VERSION = Core.version
   Core.constants.grep(/\A(E[A-Z0-9]+|IO_[A-Z]+|TASK_[A-Z]+)\z/) { |name| const_set(name, Core.const_get(name)) }
 
+  module Forks # :nodoc:
+    def _fork = super.tap { |pid| Core.keep_scopes if pid.zero? }
+  end
+  private_constant :Forks
+  Process.singleton_class.prepend(Forks)
+
   class << self
     # Seconds on a clock that never goes back.
     def now = Core.now_ns / 1e9

@@ -11,6 +11,7 @@ module Ecru
       @running = WaitGroup.new
       @slots = limit && Semaphore.new(limit)
       @supervisor = supervisor
+      @forks = Core.forks
     end
 
     # Starts the block in a thread, once fewer than the limit run.
@@ -18,6 +19,7 @@ module Ecru
       raise Ecru.error(Core::EINVAL, "a block was expected") unless block
       raise Ecru.error(Core::ESHUTDOWN) if @waited
       Ecru.check_name(name)
+      check_forks
       Thread.handle_interrupt(Object => :on_blocking) do
         @token.under { @slots.acquire } if @slots
         @running.add(1)
@@ -37,6 +39,7 @@ module Ecru
     # Waits for all. Raises the first failure. Who is cancelled meanwhile cancels them and waits on.
     def wait
       raise Ecru.error(Core::EDEADLK) if Thread.current.thread_variable_get(:ecru_group).equal?(self)
+      check_forks
       begin
         @running.wait
         @waited = true
@@ -59,10 +62,15 @@ module Ecru
 
     private
 
+    # A parent's: those who ran in it are no more, and nobody counts them down.
+    def check_forks
+      raise Ecru.error(Core::EFORKED) unless @forks == Core.forks
+    end
+
     # For who has not waited to the end: cancels them and waits, and interrupts come after that.
     def wait_out
       Thread.handle_interrupt(Object => :never) do
-        next if @waited
+        next if @waited || @forks != Core.forks
         cancel
         Ecru.shield { @running.wait }
         @waited = true

@@ -56,7 +56,7 @@ module Ecru
       case one
       when AnyChan then @native.add_recv(one.native)
       when Sending then add_sending(one, index)
-      when Task then @native.add_task(one.native)
+      when Task then @native.add_task(one.awaited)
       when Token then @native.add_token(one)
       when Timer then @native.add_timer(one)
       when Io then @native.add_read(one)

@@ -9,6 +9,7 @@ module Ecru
     def initialize(*arguments, token: nil, name: nil, &block)
       raise Ecru.error(Core::EINVAL, "a block was expected") unless block
       Ecru.check_name(name)
+      @forks = Core.forks
       job = Core::Job.new
       @native = Core::NativeTask.adopt(job, token, name)
       @token = @native.token
@@ -31,9 +32,14 @@ module Ecru
     # Waits for its end. returns: what its block gave, what its block raised; raises what ends the caller's wait only.
     def outcome # :nodoc:
       raise Ecru.error(Core::EDEADLK) if Thread.current.thread_variable_get(:ecru_task).equal?(self)
-      status = native.join
+      status = awaited.join
       observe
       [@value, @error || (Ecru.error(status) if status.negative?)] # no error of its own: killed
+    end
+    # For who waits: a parent's that had not ended has nobody who would end it.
+    def awaited # :nodoc:
+      raise Ecru.error(Core::EFORKED) unless @forks == Core.forks || done?
+      native
     end
     # Somebody has asked for its end.
     def observe = @failure&.observe # :nodoc:
@@ -43,11 +49,12 @@ module Ecru
       def initialize(id, name, error)
         @heading = "ecru: task #{id}#{" \"#{name}\"" if name} failed and nobody looked:\n"
         @error = error
+        @forks = Core.forks
       end
 
       def observe = @error = nil
       # The finalizer of the task.
-      def call(_) = @error && $stderr.write(@heading, @error.full_message)
+      def call(_) = @error && @forks == Core.forks && $stderr.write(@heading, @error.full_message)
     end
     private_constant :Failure
 
