@@ -56,6 +56,7 @@ end
 local function code_of(f)
   if type(f) == "string" then return f end
   if type(f) ~= "function" then error(core.error(core.EINVAL, "a universe runs a chunk of source or a function"), 3) end
+  if debug.getinfo(f, "S").what == "C" then error(core.error(core.EINVAL, "a function of C's cannot be copied to another universe"), 3) end
   local index = 1
   local name = debug.getupvalue(f, index)
   while name do

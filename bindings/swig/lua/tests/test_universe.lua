@@ -107,6 +107,7 @@ test("what cannot be copied is an error, and nothing is sent", function()
   local up = 5
   raises("ECRU_EINVAL", "'up'", ecru.universe, function() return up end)
   raises("ECRU_EINVAL", nil, ecru.universe, nil)
+  raises("ECRU_EINVAL", "of C's", ecru.universe, print)
   raises("ECRU_EINVAL", "cannot be copied", ecru.universe, "return", print)
 end)
 
