@@ -128,6 +128,20 @@ test("a scope waits for what was started in it", function()
   end)
 end)
 
+test("modules that wait while they are loaded are loaded once, one at a time", function()
+  local name, mutex, loaded, tasks = "waits while it is loaded", ecru.Mutex(), 0, {}
+  package.preload[name] = function()
+    ecru.sleep(0.001)
+    loaded = loaded + 1
+    return {}
+  end
+  for i = 1, 3 do tasks[i] = ecru.spawn(ecru.with, mutex, require, name) end
+  local modules = ecru.join_all(tasks)
+  equal(loaded, 1)
+  equal(modules[2], modules[1])
+  equal(modules[3], modules[1])
+end)
+
 test("the shortest sleeps end", function()
   for i = 1, 20000 do ecru.sleep(i % 300 * 1e-9) end -- over before they have begun, or just then
 end)

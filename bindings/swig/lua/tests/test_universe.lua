@@ -111,6 +111,20 @@ test("what cannot be copied is an error, and nothing is sent", function()
   raises("ECRU_EINVAL", "cannot be copied", ecru.universe, "return", print)
 end)
 
+test("buffers of bytes go as strings", function()
+  local has_ffi, ffi = pcall(require, "ffi")
+  if not has_ffi then return end
+  local chan, data = ecru.shared_chan(2), ffi.new("char[5]", "ab\0c")
+  raises("ECRU_EINVAL", "cdata cannot be copied", chan.send, chan, data)
+  chan:send(ffi.string(data, 4))
+  equal(chan:recv(), "ab\0c")
+  local has_buffer, buffer = pcall(require, "string.buffer")
+  if not has_buffer then return end
+  raises("ECRU_EINVAL", "cannot be copied", chan.send, chan, buffer.new():put("ab\0c"))
+  chan:send(buffer.new():put("ab\0c"):tostring())
+  equal(chan:recv(), "ab\0c")
+end)
+
 test("a cancelled task ends its universe", function()
   local started = ecru.shared_chan()
   local task = ecru.universe(function(started)
