@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ecru import _native
+from ecru._blocking import start_thread
 from ecru._patch import _locks
 from ecru._patch import _thread as _start
 from ecru._patch._registry import Registry
@@ -122,7 +123,7 @@ def _follow_end(thread: Any) -> None:
         old.join()
         new._set_done()
 
-    _start._start_native_thread(follow, ())
+    start_thread(follow)
 
 
 def install(registry: Registry) -> None:
