@@ -29,10 +29,10 @@ def held_by_another(context, lock):
 
 def count_threads():
     """A list that grows by each thread that is started to wait for a semaphore."""
-    from ecru._patch import _thread
+    from ecru import _blocking
 
-    started, start = [], _thread._start_native_thread
-    _thread._start_native_thread = lambda *of: (started.append(of), start(*of))
+    started, start = [], _blocking._start_thread
+    _blocking._start_thread = lambda *of: (started.append(of), start(*of))
     return started
 
 

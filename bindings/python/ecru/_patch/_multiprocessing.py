@@ -9,7 +9,8 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from ecru import _native
-from ecru._patch import _os, _thread
+from ecru._blocking import run_apart
+from ecru._patch import _os
 from ecru._patch._imports import after_import
 from ecru._patch._registry import Registry
 from ecru._patch._select import Selector
@@ -24,7 +25,6 @@ def _left(end: float | None) -> float | None:
 
 def _await_release(semaphore: Any, end: float | None) -> None:
     """Parks until another process may have let go of it: nothing but waiting tells, which a thread does."""
-    free: _native.Chan[None] = _native.Chan(cap=1)
     wanted = True
 
     def wait() -> None:
@@ -32,11 +32,9 @@ def _await_release(semaphore: Any, end: float | None) -> None:
             if semaphore.acquire(True, _TURN_SECONDS if end is None else min(_TURN_SECONDS, _left(end) or 0)):
                 semaphore.release()
                 break
-        free.send(None)
 
-    _thread._start_native_thread(wait, ())
     try:
-        free.recv()
+        run_apart(wait)
     finally:
         wanted = False
 
