@@ -18,7 +18,7 @@ from types import BuiltinMethodType, CellType, FrameType, FunctionType
 from typing import Any
 
 from ecru import _native
-from ecru._patch._holders import attributes_of, classes, namespace_of, slots_of
+from ecru._patch._holders import attributes_of, classes, namespace_of, referrers, slots_of
 from ecru._patch._registry import Registry
 
 _LOCK, _RLOCK = type(_thread.allocate_lock()), _thread.RLock
@@ -69,10 +69,10 @@ def _replace(locks: list[Any], news: dict[int, Any]) -> set[int]:
     """Where locks are held. Returns the ids of those that are there afterwards."""
     left: set[int] = set()
     tuples = []
-    for holder in gc.get_referrers(*locks) if locks else ():
+    for holder in referrers(locks):
         if type(holder) is tuple:
             tuples.append(holder)
-        elif holder is not locks and not issubclass(type(holder), (FrameType, BuiltinMethodType)):
+        elif not issubclass(type(holder), (FrameType, BuiltinMethodType)):
             for change, value in list(_places(holder)):
                 if id(value) in news:
                     change(news[id(value)])
@@ -85,7 +85,7 @@ def _replace(locks: list[Any], news: dict[int, Any]) -> set[int]:
 def _replace_defaults(tuples: list[tuple[Any, ...]], news: dict[int, Any]) -> list[tuple[Any, ...]]:
     """Of functions. Returns those tuples that are something else."""
     ids, changed = {id(one) for one in tuples}, set()
-    for holder in gc.get_referrers(*tuples) if tuples else ():
+    for holder in referrers(tuples):
         olds = holder.__defaults__ if type(holder) is FunctionType else None
         if olds is not None and id(olds) in ids:
             changed.add(id(olds))

@@ -10,6 +10,7 @@ _early_locks) what stands in containers within others, wherever these are, is fo
 from __future__ import annotations
 
 import gc
+import operator
 import sys
 from collections import deque
 from collections.abc import Collection, Iterator
@@ -103,11 +104,20 @@ def _place(kind: type) -> str:
     return f"{_of_class(kind, '__module__')}.{_of_class(kind, '__qualname__')}"
 
 
-def _holders_of(things: Collection[Any], *ours: Any) -> dict[int, Any]:
-    """Those who have a reference to some, by their ids; not our own containers."""
+def referrers(things: list[Any]) -> list[Any]:
+    """Who has a reference to some; not this list, nor the arguments' tuple, which is one where there is no GIL."""
+    found = gc.get_referrers(*things) if things else []
+    return [one for one in found if one is not things and not (type(one) is tuple and _is_of(one, things))]
+
+
+def _is_of(several: tuple[Any, ...], things: list[Any]) -> bool:
+    return len(several) == len(things) and all(map(operator.is_, several, things))
+
+
+def _holders_of(things: list[Any], *ours: Any) -> dict[int, Any]:
+    """The same, by their ids; not our own containers."""
     without = {id(one) for one in ours}
-    found = gc.get_referrers(*things)
-    return {id(one): one for one in found if type(one) is not FrameType and id(one) not in without}
+    return {id(one): one for one in referrers(things) if type(one) is not FrameType and id(one) not in without}
 
 
 class Holders:
@@ -155,7 +165,7 @@ class Holders:
             del around, inside
             if not nested:
                 return
-            self._holders.update(_holders_of(nested, nested, self._holders))
+            self._holders.update(_holders_of(nested, self._holders))
 
     def _of_wrapper(self, wrapper: Any) -> str:
         function = wrapper.func if issubclass(type(wrapper), partial) else wrapper.__func__
