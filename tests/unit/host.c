@@ -275,8 +275,8 @@ TEST(host, hooks_tell_who_runs) { // G15
   go_hosted(carry_mark, &marks[0]);
   go_hosted(carry_mark, &marks[1]);
   while (ecru_host_count() > 0) CHECK_EQ(ecru_sleep(ECRU_MILLISECOND), 0);
+  for (int64_t pause = ECRU_MILLISECOND; hooked.idles == 0; pause *= 2) CHECK_EQ(ecru_sleep(pause), 0); // short ones may be over at once
   CHECK(hooked.last == &marks[2]);
-  CHECK(hooked.idles > 0);
   CHECK(hooked.arrivals > 20);
   leave();
 }

@@ -420,7 +420,7 @@ TEST(net, a_datagram_to_nobody_ends_no_server) { // I1
 
 TEST(net, datagrams_need_a_datagram_socket) { // I1
   two p = tcp_two();
-  char data[4];
+  char data[4] = {0};
   ecru_address address = local_of(p.a);
   CHECK_EQ(ecru_receive_from(p.a, data, sizeof data, NULL), ECRU_EINVAL);
   CHECK_EQ(ecru_send_to(p.a, data, 1, &address), ECRU_EINVAL);
