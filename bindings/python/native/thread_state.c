@@ -561,7 +561,7 @@ static void forget_home(home *h) {
 void ecru_py_after_fork(void) {
   if (ecru_restart_in_child() != 0) return; // it was not up, or starts anew already
   ecru_py_has_restarted();
-  forked_in = here ? here->token : NULL;
+  forked_in = here ? here->leader->token : NULL; // a worker's goroutines are the leader's
   PyThreadState *state = attached_now();
   for (home *h = ecru_py_homes; h; h = h->next)
     for (mark *m = h->first.next; m != &h->first; m = m->next)
