@@ -15,10 +15,11 @@ from ecru import _group, _native
 _RUNS_THREADS = "ecru._patch._thread"
 _OURS = (_group.__name__, _RUNS_THREADS, "ecru._patch._joinable")
 _began = time.monotonic()
+_write = os.write  # not the patched one, at which who is cancelled would be told so instead
 
 
 def _tell(text: str) -> None:
-    os.write(
+    _write(
         2, f"ecru: {(time.monotonic() - _began) * 1000:9.1f} ms  goroutine {_native.goroutine_id()} {text}\n".encode()
     )
 

@@ -166,6 +166,12 @@ def test_trace_tells_of_what_is_started_in_groups(starts):
     assert " ends: __main__.f returned after " in ends
 
 
+def test_trace_tells_of_goroutines_that_end_with_the_program():
+    done = python_m_ecru("--trace", "-c", "import ecru\ndef f(): ecru.sleep(None)\necru.go(f)\necru.yield_()")
+    _, ends = (line for line in done.stderr.splitlines() if "__main__.f" in line)
+    assert " ends: __main__.f raised Cancelled after " in ends
+
+
 @patched
 def test_standard_input_parks_only_its_reader():
     reader, writer = os.pipe()
@@ -258,8 +264,8 @@ def test_what_a_handler_raises_is_raised_in_the_main_thread():
     went_on: list[bool] = []
     before = signal.signal(signal.SIGUSR1, handle)
     thread = threading.Thread(target=strike)
-    thread.start()
     with pytest.raises(LookupError, match=f"signal {signal.SIGUSR1}"):
+        thread.start()  # without a GIL at once
         time.sleep(30)
     thread.join()
     assert went_on == [True]
