@@ -83,7 +83,7 @@ class Patch:
         if not missing:
             return
         if not _native.is_home():
-            _native.go(lambda: None)  # the main thread becomes a home; others may not
+            _become_home()
         for name in missing:
             importlib.import_module(f"ecru._patch._{name}").install(self._registry)
             self._installed.append(name)
@@ -108,6 +108,17 @@ class Patch:
             return self._registry.original(module, name)
         except KeyError:
             return getattr(importlib.import_module(module), name)
+
+
+def _become_home() -> None:
+    """As the main thread does where it waits; others may not. RuntimeError: it is one of those.
+
+    By no goroutine: that starts workers where there is no GIL, and 3.13's collector finds nothing any more that was
+    there when the first thread was started.
+    """
+    _native.yield_()
+    if not _native.is_home():
+        raise RuntimeError("this thread runs no goroutines: only the main thread is patched")
 
 
 def _adopt_threads() -> None:
