@@ -1,7 +1,7 @@
 """All tests: a hang or a crash says where (faulthandler), and hypothesis needs no database.
 
-Where goroutines are threads the tests of threads_known.toml are left out, and everywhere those that need what cannot be
-installed.
+Where goroutines are threads the tests of threads_known.toml are left out, where they run on several workers those of
+workers_known.toml, and everywhere those that need what cannot be installed.
 """
 
 import gc
@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import hypothesis
 import pytest
+import yielding
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,6 +22,7 @@ else:
 
 import ecru
 
+yielding.begin()
 hypothesis.settings.register_profile("ecru", database=None, deadline=None)
 hypothesis.settings.load_profile("ecru")
 
@@ -43,19 +45,20 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     return LeftOut.from_parent(parent, path=module_path) if NO_CFFI and needs else None
 
 
-KNOWN = Path(__file__).with_name("threads_known.toml")
+HERE = Path(__file__).parent
+KNOWN = {"threads": HERE / "threads_known.toml", "workers": HERE / "workers_known.toml"}
 
 
-def known(interpreter: str | None = sys.implementation.name) -> dict[str, str]:
-    """The reason of each file, test or case that is left out with an interpreter, or any."""
-    listed: list[dict[str, Any]] = tomllib.loads(KNOWN.read_text())["different"]
+def known(where: str, interpreter: str | None = sys.implementation.name) -> dict[str, str]:
+    """The reason of each file, test or case that is left out with an interpreter, or any. where: a key of KNOWN."""
+    listed: list[dict[str, Any]] = tomllib.loads(KNOWN[where].read_text())["different"]
     here = [one for one in listed if interpreter in (None, one.get("interpreter", interpreter))]
     return {name: one["reason"] for one in here for name in one["tests"]}
 
 
-def skip_known(items: list[pytest.Item]) -> None:
+def skip_known(items: list[pytest.Item], where: str) -> None:
     """Marks what is listed."""
-    reasons = known()
+    reasons = known(where)
     for item in items:
         name = f"{item.path.name}::{item.name}"
         for key in (item.path.name, name, name.partition("[")[0]):
@@ -69,7 +72,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if NO_CFFI and "cffi" in item.name:
             item.add_marker(pytest.mark.skip(reason=WITHOUT))
     if ecru.implementation == "threads":
-        skip_known(items)
+        skip_known(items, "threads")
+    if ecru.workers() > 1:
+        skip_known(items, "workers")
 
 
 @pytest.fixture
@@ -86,4 +91,4 @@ if ecru.implementation == "threads":
 
     def pytest_ignore_collect(collection_path: Path) -> bool | None:
         """Whole files, which might not even be imported."""
-        return collection_path.name in known() or None
+        return collection_path.name in known("threads") or None

@@ -10,6 +10,7 @@ from pathlib import Path
 _BODY = """
 import faulthandler; faulthandler.dump_traceback_later({seconds}, exit=True)
 import ecru; ecru.patch({features})
+import yielding; yielding.begin()
 import {module}; {module}.{name}.__wrapped__()
 """
 SECONDS = 45

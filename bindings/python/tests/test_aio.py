@@ -18,6 +18,7 @@ from ecru import Chan, ChanClosed, aio, net
 def no_shared_loop() -> Iterator[None]:
     yield
     aio.stop()
+    ecru.yield_()  # what has ended may not have left its worker
     assert ecru._native.goroutine_count() == 0
 
 

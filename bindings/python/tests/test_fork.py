@@ -256,8 +256,9 @@ native.go(native.sleep, 100)
 pid = os.fork()
 if pid == 0:
     import signal
-    native.go(lambda: os.kill(os.getpid(), signal.SIGINT))
-    try: native.sleep(100)
+    try:
+        native.go(lambda: os.kill(os.getpid(), signal.SIGINT))  # without a GIL at once
+        native.sleep(100)
     except KeyboardInterrupt: print("interrupted", flush=True)
     os._exit(3)
 wait_for(pid)

@@ -61,13 +61,17 @@ def test_two_that_import_each_others_modules_do_not_wait_for_ever(modules):
         assert ecru.gather(lambda: value_of("slow_one"), lambda: value_of("slow_two")) == [1, 2]
 
 
-def test_who_waits_for_an_import_can_be_cancelled(modules):
-    modules(slow_waited_for=SLOW)
+def test_who_waits_for_an_import_can_be_cancelled(modules, monkeypatch):
+    gate = ecru.Event()
+    monkeypatch.setattr(sys, "ecru_gate", gate, raising=False)
+    modules(slow_waited_for="import sys\nsys.ecru_gate.wait()\nVALUE = 1\n")
     first = ecru.spawn(value_of, "slow_waited_for")
+    ecru.yield_()
     second = ecru.spawn(value_of, "slow_waited_for")
     ecru.yield_()
     second.cancel()
     assert isinstance(second.exception(), ecru.Cancelled)
+    gate.set()
     assert first.result() == 1
     assert value_of("slow_waited_for") == 1
 

@@ -75,7 +75,7 @@ def test_a_statement_waits_for_the_holder_of_the_lock():
 @patched
 def test_a_commit_waits_for_readers():
     with database() as path:
-        writer, reader = sqlite3.connect(path, 30), sqlite3.connect(path)
+        writer, reader = sqlite3.connect(path, 30), sqlite3.connect(path, check_same_thread=False)
         writer.executemany("INSERT INTO t VALUES (?)", [(i,) for i in range(3)])
         writer.commit()
         rows = iter(reader.execute("SELECT x FROM t"))
@@ -214,7 +214,8 @@ def test_the_timeout_is_over_and_a_scope_ends_it_before():
 @patched
 def test_two_that_would_wait_for_each_other_are_told_at_once():
     with database() as path:
-        one, other = (sqlite3.connect(path, timeout=60, isolation_level=None) for _ in range(2))
+        one = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+        other = sqlite3.connect(path, timeout=60, isolation_level=None)
         for connection in (one, other):
             connection.execute("BEGIN")
             connection.execute("SELECT * FROM t").fetchall()

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import processes
@@ -551,6 +552,7 @@ print(greenlet.getcurrent() is not None, type(greenlet).__name__)
 """
 
 
+@pytest.mark.skipif(not find_spec("greenlet"), reason="there is no greenlet for this interpreter")  # 3.13t
 def test_lazy_modules_are_looked_into_and_patched_without_being_loaded():
     said = run(LAZILY + PATCH_AND_TELL + OF_LAZY_MODULES).splitlines()
     assert said[:2] == ["wave.naps has sleep: patch before it is imported", "{'_LazyModule'}"]

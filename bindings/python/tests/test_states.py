@@ -210,9 +210,12 @@ def test_faulthandler_lists_all():
     ended = processes.run("""
         import faulthandler, os
         from ecru import _native as native
-        def parked_here(chan): chan.recv()
-        chan = native.Chan()
+        begun, chan = native.Chan(), native.Chan()
+        def parked_here(chan):
+            begun.send(None)
+            chan.recv()
         for _ in range(3): native.go(parked_here, chan)
+        for _ in range(3): begun.recv()
         native.yield_()
         faulthandler.dump_traceback(all_threads=True)
     """)
