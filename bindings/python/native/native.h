@@ -234,7 +234,8 @@ bool ecru_py_chan_raises(ChanObject *c);
 /// What a Token and a Task begin with. cause: what cancel was given, or NULL.
 typedef struct HolderObject { PyObject_HEAD PyObject *cause; } HolderObject;
 /// entered: its scopes that have not ended. Atomic: any goroutine may begin one; relaxed: that none has is all it is asked for, by who ends the object.
-typedef struct TokenObject { HolderObject holder; ecru_token *token; _Atomic int entered; PyObject *weakrefs; } TokenObject;
+/// calls: on_cancel's, a dict used as a set (ecru/_registration.py), or NULL.
+typedef struct TokenObject { HolderObject holder; ecru_token *token; _Atomic int entered; PyObject *calls, *weakrefs; } TokenObject;
 /// Fires the holder's token. Those who are raised Cancelled find the cause as long as the holder is there; the first that is given stays.
 /// cause: NULL or None: there is none. returns: None; NULL with an exception.
 PyObject *ecru_py_cancel_with(HolderObject *holder, ecru_token *token, PyObject *cause);

@@ -69,10 +69,12 @@ static void abandon(TokenObject *t) {
 static int token_traverse(TokenObject *t, visitproc visit, void *arg) {
   Py_VISIT(Py_TYPE(t));
   Py_VISIT(t->holder.cause);
+  Py_VISIT(t->calls);
   return 0;
 }
 static int token_clear(TokenObject *t) {
   Py_CLEAR(t->holder.cause);
+  Py_CLEAR(t->calls);
   return 0;
 }
 static void token_dealloc(TokenObject *t) {
@@ -217,6 +219,15 @@ static PyObject *token_origin(TokenObject *t, void *unused) {
   uint64_t origin = ecru_token_origin(t->token);
   return origin ? PyLong_FromUnsignedLongLong(origin) : Py_NewRef(Py_None);
 }
+static PyObject *token_calls(TokenObject *t, void *unused) {
+  (void)unused;
+  PyObject *calls;
+  Py_BEGIN_CRITICAL_SECTION(t);
+  if (!t->calls) t->calls = PyDict_New();
+  calls = Py_XNewRef(t->calls);
+  Py_END_CRITICAL_SECTION();
+  return calls;
+}
 /// Runs as Python code does, so it is written in Python.
 static PyObject *token_on_cancel(TokenObject *t, PyObject *f) {
   PyObject *module = PyImport_ImportModule("ecru._registration");
@@ -248,7 +259,7 @@ static PyMethodDef methods[] = {
    PyDoc_STR("cancel(cause=None) -> None\n\nFires it and its descendants. Idempotent. cause: any object, an exception mostly: Cancelled.cause of all who are raised it,\nas long as this Token is referred to; the first stays.")},
   {"_forget_cause", (PyCFunction)token_forget_cause, METH_NOARGS, NULL},
   {"on_cancel", (PyCFunction)token_on_cancel, METH_O,
-   PyDoc_STR("on_cancel(f) -> Registration\n\nf() is called once it fires, in a goroutine of its own; soon, if it has. Until remove() of what it returns, or the end of its\n`with` block. RuntimeError in a thread that runs no goroutines.")},
+   PyDoc_STR("on_cancel(f) -> Registration\n\nf() is called once it fires, in a goroutine of its own; soon, if it has. Until remove() of what it returns, or the end of its\n`with` block; or until nobody refers to the Token any more, nor to that, unless it has fired or had a deadline then.\nRuntimeError in a thread that runs no goroutines.")},
   {"enter", (PyCFunction)token_enter, METH_NOARGS, PyDoc_STR("enter() -> Token\n\nIt is the caller's current token until leave().")},
   {"leave", (PyCFunction)token_leave, METH_NOARGS, PyDoc_STR("leave() -> None\n\nThe outer token is current again.")},
   {"wait", (PyCFunction)token_wait, METH_NOARGS, PyDoc_STR("wait() -> None\n\nParks until it fires.")},
@@ -265,6 +276,7 @@ static PyGetSetDef properties[] = {
   {"id", (getter)token_id, NULL, PyDoc_STR("its number, of which no other token ever has the same"), NULL},
   {"origin", (getter)token_origin, NULL, PyDoc_STR("the id of the token that fired: its own, or that of one above it; None: it has not fired"), NULL},
   {"remaining", (getter)token_remaining, NULL, PyDoc_STR("seconds until its deadline or the nearest above it; None: no deadline"), NULL},
+  {"_calls", (getter)token_calls, NULL, NULL, NULL},
   {NULL, NULL, NULL, NULL, NULL},
 };
 static PyMemberDef members[] = {

@@ -4,11 +4,13 @@ import gc
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import ecru
+from ecru import _native as native
 
 if sys.version_info < (3, 11):
     from exceptiongroup import ExceptionGroup
@@ -298,3 +300,80 @@ def test_k4_another_thread_may_cancel() -> None:
         thread.start()
         called.recv()
         thread.join()
+
+
+def _ends(count: int) -> None:
+    """No more goroutines than that are left, sooner or later."""
+    while native.goroutine_count() > count:
+        gc.collect()
+        ecru.sleep(0.001)
+
+
+class Held:
+    """What a function has."""
+
+
+def _referring(*to: object) -> Callable[[], object]:
+    return lambda: to
+
+
+@pytest.mark.parametrize("knows_it", [False, True])
+def test_k4_a_token_that_nobody_knows_any_more_forgets_what_it_was_to_call(knows_it: bool) -> None:
+    before = native.goroutine_count()
+    held = Held()
+    known = weakref.ref(held)
+    token = ecru.Token()
+    for _ in range(2):
+        token.on_cancel(_referring(held, token if knows_it else None))
+    ecru.yield_()
+    assert native.goroutine_count() == before + 2
+    del token, held
+    _ends(before)
+    gc.collect()
+    assert known() is None
+
+
+def _telling(chan: ecru.Chan[object], token: ecru.Token) -> Callable[[], None]:
+    return lambda: chan.send(token.reason)
+
+
+def test_k4_one_that_has_fired_calls_though_nobody_knows_it_any_more() -> None:
+    called: ecru.Chan[object] = ecru.Chan()
+    token = ecru.Token()
+    token.on_cancel(lambda: called.send("known"))
+    token.on_cancel(_telling(called, token))
+    ecru.yield_()
+    token.cancel()
+    del token
+    gc.collect()
+    assert {called.recv(), called.recv()} == {"known", "cancelled"}
+
+
+def test_k4_a_deadline_is_waited_for_though_nobody_knows_its_token() -> None:
+    called: ecru.Chan[None] = ecru.Chan()
+    ecru.Token(timeout=0.01).on_cancel(lambda: called.send(None))
+    gc.collect()
+    called.recv()
+
+
+def test_k4_who_has_the_registration_keeps_the_token() -> None:
+    parent = ecru.Token()
+    called: ecru.Chan[None] = ecru.Chan()
+    registration = ecru.Token(parent).on_cancel(lambda: called.send(None))
+    gc.collect()
+    ecru.yield_()
+    parent.cancel()
+    called.recv()
+    assert not registration.remove()
+
+
+def test_k4_a_token_does_not_keep_what_was_removed() -> None:
+    before = native.goroutine_count()
+    token, held = ecru.Token(), Held()
+    known = weakref.ref(held)
+    with token.on_cancel(_referring(held)):
+        del held
+    _ends(before)
+    gc.collect()
+    assert known() is None
+    assert not token.done

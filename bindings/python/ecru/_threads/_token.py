@@ -83,8 +83,9 @@ class Token(NotPickled, Cancellable):
     """
 
     __module__ = "ecru"
-    __slots__ = ("_handle",)
+    __slots__ = ("_calls", "_handle")
 
+    _calls: dict[object, None]  # on_cancel's
     _handle: Any
 
     def __new__(
@@ -105,6 +106,7 @@ class Token(NotPickled, Cancellable):
     def of_handle(cls, handle: Any) -> Self:
         """One for a handle that gives itself back."""
         token = object.__new__(cls)
+        token._calls = {}
         token._cause = None
         token._handle = handle
         return token
@@ -158,7 +160,8 @@ class Token(NotPickled, Cancellable):
 
     def on_cancel(self, f: Callable[[], object], /) -> Registration:
         """f() is called once it fires, in a goroutine of its own; soon, if it has. Until remove() of what it returns,
-        or the end of its `with` block.
+        or the end of its `with` block; or until nobody refers to the Token any more, nor to that, unless it has fired
+        or had a deadline then.
         """
         from ecru._registration import Registration
 
