@@ -314,6 +314,7 @@ def test_select_poll_and_epoll_park():
     assert epoll.closed
     ticking.join()
     for kind in (selectors.SelectSelector, selectors.PollSelector, selectors.EpollSelector):
+        assert kind.__module__ == "selectors"
         a.recv(1)
         with kind() as selector:
             selector.register(a, selectors.EVENT_READ, "data")

@@ -126,7 +126,7 @@ def install(registry: Registry) -> None:
             registry.replace(module.Connection, name, _with_default(getattr(module.Connection, name), call))
         registry.replace(module.Connection, "_read", staticmethod(_os.read))
         registry.replace(module.Connection, "_write", staticmethod(_os.write))
-        registry.replace(module, "_WaitSelector", Selector)
+        registry.replace_here(module, "_WaitSelector", Selector)
 
     after_import(registry, "multiprocessing.synchronize", patch_synchronize)
     after_import(registry, "multiprocessing.connection", patch_connection)

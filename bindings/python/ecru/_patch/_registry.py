@@ -57,6 +57,13 @@ class Registry:
         setattr(owner, name, new)
         return original
 
+    def replace_here(self, module: ModuleType, name: str, new: Any) -> None:
+        """The same for a module alone: others that hold what it was go on with that."""
+        old = getattr(module, name)
+        self._done.append((vars(module), None, name, old, new))
+        self._originals.setdefault((module.__name__, name), old)
+        setattr(module, name, new)
+
     def replace_if_there(self, owner: Any, name: str, new: Any) -> None:
         """The same, unless this interpreter or system has no such thing."""
         if hasattr(owner, name):

@@ -44,4 +44,4 @@ def install(registry: Registry) -> None:
     vars(names).update(vars(io), open=open_pipe)
     registry.replace(subprocess, "io", names)
     registry.replace(subprocess.Popen, "_wait", wait)
-    registry.replace(subprocess, "_PopenSelector", Selector)
+    registry.replace_here(subprocess, "_PopenSelector", Selector)
