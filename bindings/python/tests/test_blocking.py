@@ -447,6 +447,10 @@ keeper = Keeper(call)
 """
 
 
+@pytest.mark.skipif(
+    not getattr(sys, "_is_gil_enabled", lambda: True)(),
+    reason="3.13t, once there was a thread, has emptied its modules before what refers to them goes",
+)
 @pytest.mark.parametrize("first", ["ecru.run_blocking(int)", "ecru.patch()", "ecru.patch(); ecru.run_blocking(int)"])
 @pytest.mark.parametrize(
     "call",
