@@ -62,8 +62,8 @@ def excepthook(task: Task[object], error: BaseException, /) -> None:
     """
     if sys.stderr is None:
         return
-    print(f"Exception in goroutine {task.name}:", file=sys.stderr)
-    traceback.print_exception(error, file=sys.stderr)
+    told = "".join(traceback.format_exception(error))
+    sys.stderr.write(f"Exception in goroutine {task.name}:\n{told}")  # at once: others may have something to tell, too
 
 
 class DeadlockError(RuntimeError):
