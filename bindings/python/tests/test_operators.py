@@ -234,8 +234,8 @@ def slowly(n: int) -> int:
 def test_what_a_signals_handler_raises_is_no_error_of_the_source() -> None:
     chan: ecru.Chan[int] = ecru.Chan(1)
     chan.send(1)
-    ecru.go(_native.interrupt_first, LookupError("handler"))  # as what a handler raises while the first waits
     with pytest.raises(LookupError, match="handler"):
+        ecru.go(_native.interrupt_first, LookupError("handler"))  # as what a handler raises while the first waits
         next(ops.map(slowly, chan, limit=2))
 
 
