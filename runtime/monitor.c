@@ -368,10 +368,13 @@ static int64_t first_unkept_timer(void) {
 
 /// It takes time to look at all of them: who woke meanwhile, and sleeps again, was seen without a timer and then asleep. It shows in the activity.
 static void check_deadlock(void) {
+  uint64_t before = watch.asleep_mark;
+  watch.asleep_mark = UINT64_MAX;
+  if (watch.idle < 2) return;
   uint64_t mark = activity();
-  bool asleep = watch.idle >= 2 && nothing_can_wake() && activity() == mark;
-  if (asleep && watch.asleep_mark == mark) ecru__deadlock(); // twice in a row the very same picture
-  watch.asleep_mark = asleep ? mark : UINT64_MAX;
+  if (!nothing_can_wake() || activity() != mark) return;
+  if (mark == before) ecru__deadlock(); // twice in a row the very same picture
+  watch.asleep_mark = mark;
 }
 
 /// Sleeps until somebody wakes a worker: nothing runs. The last look comes after the flag is up.

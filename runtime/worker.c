@@ -86,7 +86,7 @@ static _Atomic bool inherits; // atomic: the first thread to enter takes it
 
 static void child_after_fork(void) {
   ecru__worker *w = ecru__worker_here();
-  forker = w ? w->self : NULL;
+  if (w) forker = w->self; // else it is the child of a child that has not used ecru yet: what that was under
   atomic_store(&forked, 1);
   ecru__worker_set_here(NULL);
 }
@@ -286,10 +286,10 @@ void ecru__worker_main(void *argument) {
 }
 
 void ecru__worker_in_child(void) {
-  atomic_store(&inherits, forker != NULL);
   if (forker) {
     ecru__waiter_move(forker, &inherited);
     inherited.lazy_token = 0; // the task it belongs to is no more; what is current is its starter's token
+    atomic_store(&inherits, true);
   }
   forker = NULL;
   ecru__worker_set_here(NULL);

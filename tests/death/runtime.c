@@ -343,6 +343,18 @@ static void fork_and_live(void *unused) {
   if (child == 0) restart_and_live();
   expect_child(child, 7);
 }
+/// The child in between does nothing else: as daemons are made.
+static void fork_twice_and_live(bool restarted_between) {
+  pid_t child = fork();
+  if (child == 0) {
+    if (restarted_between) CHECK_EQ(ecru_restart_in_child(), 0);
+    pid_t grandchild = fork();
+    if (grandchild == 0) restart_and_live();
+    expect_child(grandchild, 7);
+    _exit(8);
+  }
+  expect_child(child, 8);
+}
 static void wait_in_crowds(void *unused) {
   (void)unused;
   make_old();
@@ -359,6 +371,8 @@ static void wait_in_crowds(void *unused) {
   forked_under = token;
   CHECK_EQ(ecru_token_enter(token), 0);
   fork_and_live(NULL);
+  fork_twice_and_live(true);
+  fork_twice_and_live(false);
   CHECK_EQ(ecru_token_leave(), 0);
   CHECK_EQ(ecru_token_cancel(token, 0), 0);
   UNTIL(counters_now().goroutines == 1);

@@ -70,7 +70,8 @@ ECRU_API int ecru_run_with(const ecru_options *options, ecru_fn fn, void *argume
 
 /// In a forked child: the runtime is as if it had been stopped there, and starts anew at the next use (G14). The parent's goroutines and
 /// threads are gone with what they had; the caller is a plain thread, under the tokens it was under, though it may stand on a goroutine's
-/// stack, whose function must not return then. Handles go on, those who waited at them have given up; one that another thread was using at the moment of the fork must not
+/// stack, whose function must not return then. Handles go on, those who waited at them have given up, and
+/// timers and deadlines of before the fork no longer come; one that another thread was using at the moment of the fork must not
 /// be used, nor may one that plain threads waited at.
 /// effects: the child's only thread, outside ecru; never parks. returns: 0; ECRU_EPERM this is no such child, or it has been done. since: 0.1
 ECRU_API int ecru_restart_in_child(void);
