@@ -27,9 +27,13 @@
 #else
 #define ECRU_CSHARP_CALL
 #define ECRU_CSHARP_EXPORT __attribute__((visibility("default")))
+#include <dlfcn.h>
 #endif
+#include <unistd.h>
+/// status: 0: the process ends, and so does the calling thread.
 typedef void(ECRU_CSHARP_CALL *ecru_csharp_failed_fn)(int status);
 static ecru_csharp_failed_fn ecru_csharp_failed; // set once, before anything is called
+static _Atomic bool ecru_csharp_ends;            // relaxed: set before those who wait are woken for it
 
 /// What read by one call becomes a byte[]: its length, then its bytes. NULL: none, or no memory.
 static void *ecru_csharp_block(char *data, size_t length) {
@@ -44,7 +48,7 @@ static void *ecru_csharp_block(char *data, size_t length) {
 %}
 %typemap(in, numinputs=0) int *status (int status) { status = 0; $1 = &status; }
 %typemap(argout, canthrow=1) int *status {
-  if (*$1 < 0) ecru_csharp_failed(*$1);
+  if (*$1 < 0) ecru_csharp_failed(atomic_load_explicit(&ecru_csharp_ends, memory_order_relaxed) ? 0 : *$1);
 }
 
 // ---- values --------------------------------------------------------------------------------------------------------------
@@ -131,11 +135,18 @@ ECRU_CSHARP_EXPORT void ECRU_CSHARP_CALL ecru_csharp_start(ecru_csharp_failed_fn
   set_language((language_functions){NULL, NULL});
   (void)ecru_set_default_options(&options);
 }
+/// Mono tells of the end by an event first. Once the program's handlers of that are through whoever waits is cancelled.
 static void *ecru_csharp_stop(void *unused) {
+  int (*is_over)(void) = NULL;
+#ifndef _WIN32
+  is_over = (int (*)(void))dlsym(RTLD_DEFAULT, "mono_runtime_is_shutting_down");
+#endif
+  while (is_over && !is_over()) (void)usleep(2000);
+  atomic_store_explicit(&ecru_csharp_ends, true, memory_order_relaxed);
   (void)ecru_stop();
   return unused;
 }
-/// The process ends: whoever waits is cancelled, without the caller's waiting for that.
+/// The process is about to end, which the caller does not wait for.
 ECRU_CSHARP_EXPORT void ECRU_CSHARP_CALL ecru_csharp_end(void) {
   pthread_t thread;
   if (pthread_create(&thread, NULL, ecru_csharp_stop, NULL) == 0) (void)pthread_detach(thread);

@@ -38,7 +38,6 @@ namespace Ecru {
   public static class Errors {
     private delegate void Failed(int status);
     private static readonly Failed failed = Fail; // C has it as long as the process lives
-    private static volatile Thread leaver;        // which ends the process, on Mono
 
     [DllImport("ecrusharp")]
     private static extern void ecru_csharp_start(Failed failed);
@@ -48,20 +47,14 @@ namespace Ecru {
 
     internal static bool Start() {
       ecru_csharp_start(failed);
-      if (Type.GetType("Mono.Runtime") != null) AppDomain.CurrentDomain.ProcessExit += (sender, arguments) => Leave();
+      // Mono, unlike .NET, aborts what runs in the background, and waits until it has ended. A thread that waits in C notices only when it is woken.
+      if (Type.GetType("Mono.Runtime") != null) AppDomain.CurrentDomain.ProcessExit += (sender, arguments) => ecru_csharp_end();
       return true;
-    }
-
-    /// Mono, unlike .NET, aborts what runs in the background, and waits until it has ended. A thread that waits in C notices only when it is woken.
-    private static void Leave() {
-      leaver = Thread.CurrentThread;
-      ecru_csharp_end();
     }
 
     /// Called by C in the thread of a call; what it makes is thrown when that has returned: no exception crosses C's frames.
     private static void Fail(int status) {
-      Thread ends = leaver;
-      if (ends != null && ends != Thread.CurrentThread) Thread.Sleep(Timeout.Infinite); // it is aborted here
+      if (status == 0) Thread.Sleep(Timeout.Infinite); // the process ends: it is aborted here
       CorePINVOKE.SWIGPendingException.Set(Of(status));
     }
 

@@ -64,8 +64,17 @@ internal static class Program {
       Goroutine.Start(body);
       new Thread(() => body()) { IsBackground = !byForce }.Start();
     }
-    started.Wait();
-    Thread.Sleep(50); // most of them wait by now; those that have yet to are no different
+    started.Wait(); // most of them wait by now; those that have yet to are no different
+    AppDomain.CurrentDomain.ProcessExit += (sender, unused) => {
+      var told = new Chan<int>();
+      var thread = new Thread(() => {
+        using (Scope.Timeout(TimeSpan.FromMilliseconds(20))) Throws<DeadlineException>(() => jobs.Recv());
+        told.Send(5);
+      }) { IsBackground = true };
+      thread.Start();
+      if (told.Recv() != 5) Console.WriteLine("error: the program's handlers cannot wait");
+      thread.Join();
+    };
   }
 
   private static void Main(string[] arguments) {
