@@ -123,15 +123,23 @@ class _Pool:
             self._jobs.send(job)
 
     def _grow(self) -> bool:
+        """Starts a thread, which has to wait for the mutex first: until then it can be told to end, uncounted."""
+        work = [self._work]
         try:
-            start_thread(partial(_work_in, self._rank, self._work))
-        except RuntimeError:
-            if self._threads == 0:
-                raise
-            return False  # those there are will do it
-        self._threads += 1
-        self._idle += 1
+            start_thread(partial(_work_in, self._rank, partial(self._begin, work)))
+            self._threads, self._idle = self._threads + 1, self._idle + 1
+        except BaseException as error:  # of the start, or the handler's of a signal, perhaps when it runs already
+            work.clear()
+            if isinstance(error, RuntimeError) and self._threads > 0:
+                return False  # those there are will do it
+            raise
         return True
+
+    def _begin(self, work: list[Callable[[], None]]) -> None:
+        with self._mutex:
+            counted = bool(work)
+        if counted:
+            self._work()
 
     def _forget_one(self) -> None:
         self._threads -= 1

@@ -165,7 +165,12 @@ def threads_of(ids: Iterable[int]) -> dict[int, threading.Thread]:
 
 def name_of(task: Task[Any], thread: threading.Thread | None) -> str:
     """A goroutine's: its thread's, if the program has started it as one."""
-    return task.name if thread is None or isinstance(thread, threading._DummyThread) else thread.name
+    if thread is None or isinstance(thread, threading._DummyThread):
+        return task.name
+    try:
+        return thread.name
+    except Exception:  # a class's own, of which anything is to be expected
+        return task.name
 
 
 def _since(state: dict[str, Any]) -> str:

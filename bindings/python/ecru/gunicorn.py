@@ -120,8 +120,7 @@ def _drop_queue(arbiter: Any) -> None:
     """The queue of signals of the process it was forked from, from gunicorn 24 on: nobody reads it here, and the patch
     would warn of it.
     """
-    if hasattr(arbiter, "SIG_QUEUE"):
-        del arbiter.SIG_QUEUE
+    vars(arbiter).pop("SIG_QUEUE", None)  # before it is the class's, and a list
 
 
 def _behind_proxies(app: WSGIApplication, cfg: Any) -> WSGIApplication:

@@ -347,6 +347,29 @@ def test_g3_the_limit_holds_from_now_on() -> None:
         task.join()
 
 
+@pytest.mark.skipif(_native.implementation == "threads", reason="handlers run in no goroutine of the first thread")
+def test_g3_a_handler_that_raises_as_a_thread_starts_changes_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Raised(Exception):
+        pass
+
+    def handler(*_: object) -> None:
+        raise Raised
+
+    start = _blocking._start_thread
+    monkeypatch.setattr(_blocking, "_start_thread", lambda *call: (start(*call), signal.raise_signal(signal.SIGALRM)))
+    pool, before = _blocking._Pool(), signal.signal(signal.SIGALRM, handler)
+    try:
+        for _ in range(5):
+            with pytest.raises(Raised):
+                pool.call(int)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert (pool._threads, pool._idle) == (0, 0)
+    monkeypatch.undo()
+    assert pool.call(lambda: 5) == 5
+    assert pool._threads == 1
+
+
 def test_g3_idle_threads_beyond_the_limit_end(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = _blocking._Pool()
     monkeypatch.setattr(_blocking, "_calls", pool)

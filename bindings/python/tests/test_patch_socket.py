@@ -235,6 +235,13 @@ def test_datagrams_files_and_descriptors():
 
 
 @patched
+def test_os_sendfile_fills_files_at_once():
+    with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as copy:
+        file.write(bytes(1_000_000))
+        assert os.sendfile(copy.fileno(), file.fileno(), 0, 1_000_000) == 1_000_000
+
+
+@patched
 def test_os_sendfile_parks():
     for warm in (True, False):
         a, b = socket.socketpair()

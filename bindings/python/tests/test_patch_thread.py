@@ -339,6 +339,20 @@ def test_g7_dumps_call_the_first_as_its_own_thread():
 
 
 @patched
+def test_g7_a_thread_that_has_no_name_to_tell_is_in_dumps_all_the_same():
+    class Nameless(threading.Thread):
+        @property
+        def name(self):
+            raise ValueError("no name yet")
+
+    event = threading.Event()
+    threading.Thread.start(thread := Nameless(target=event.wait))
+    assert "task-" in dump_with("task-")
+    event.set()
+    thread.join()
+
+
+@patched
 def test_g7_dumps_call_threads_by_their_names_of_then():
     event = threading.Event()
     thread = threading.Thread(target=event.wait, name="before")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -70,12 +71,12 @@ def writev(fd: int, buffers: Sequence[Any], /) -> int:
     return write(fd, b"".join(buffers)) if is_to_wait(fd) else _writev(fd, buffers)
 
 
-def sendfile(out_fd: int, in_fd: int, offset: int | None, count: int) -> int:
-    """As os.sendfile. What is not known to be a socket takes a little at a time."""
-    if not is_to_wait(out_fd):
-        return _sendfile(out_fd, in_fd, offset, count)
-    wait(out_fd, True)
-    return _sendfile(out_fd, in_fd, offset, count if _native.socket_is_kept(out_fd) else min(count, ATOMIC_BYTES))
+def sendfile(out_fd: int, in_fd: int, offset: int | None, count: int, *more: Any, **options: Any) -> int:
+    """As os.sendfile. What can be waited for and is not known to be a socket takes a little at a time."""
+    if is_to_wait(out_fd) and not stat.S_ISREG(os.fstat(out_fd).st_mode):
+        wait(out_fd, True)
+        count = count if _native.socket_is_kept(out_fd) else min(count, ATOMIC_BYTES)
+    return _sendfile(out_fd, in_fd, offset, count, *more, **options)
 
 
 def close(fd: int) -> None:
