@@ -118,7 +118,8 @@ static inline void await_waiting(uint64_t count) {
       char *text = dump_taken(ECRU_DUMP_JSON); // one on its way from a queue to a thread is counted as waiting
       char *threads = strstr(text, "\"threads\":"); // foreign ones, which wait as well
       if (threads) *threads = 0;
-      uint64_t seen = (uint64_t)count_of(text, "\"state\":\"waiting\"");
+      int leaving = count_of(text, "\"state\":\"waiting\",\"reason\":\"running\""); // still on its way off its processor
+      uint64_t seen = (uint64_t)(count_of(text, "\"state\":\"waiting\"") - leaving);
       free(text);
       if (seen == count) return;
     }
