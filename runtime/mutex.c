@@ -220,18 +220,20 @@ static __attribute__((noinline)) int unlock_stored(place *at, ecru_mutex *mutex)
   return 0;
 }
 
-static __attribute__((noinline)) int unlock_refused(void) {
+/// By no holder, or by one that is not known yet: in a forked child the thread that forked holds what it held.
+static __attribute__((noinline)) int unlock_unknown(ecru_mutex *mutex) {
   ecru__worker *w = ecru__enter();
   if (!w) return ecru__enter_status();
+  bool held = ecru__mutex_is_held_by(mutex, w->self);
   ecru__leave(w);
-  return ECRU_EPERM;
+  return held ? ecru_mutex_unlock(mutex) : ECRU_EPERM;
 }
 
 int ecru_mutex_unlock(ecru_mutex *mutex) {
   ECRU__CHECK_HANDLE(mutex);
   if (ECRU__UNLIKELY(!mutex)) return ECRU_EINVAL;
   ecru__worker *w = ecru__worker_here();
-  if (ECRU__UNLIKELY(!w || !ecru__mutex_is_held_by(mutex, w->self))) return unlock_refused();
+  if (ECRU__UNLIKELY(!w || !ecru__mutex_is_held_by(mutex, w->self))) return unlock_unknown(mutex);
   place *at = mutex->place;
   atomic_store_explicit(&mutex->owner, NULL, memory_order_relaxed);
   if (ECRU__UNLIKELY(atomic_load_explicit(&at->hot, memory_order_relaxed))) return unlock_hot(mutex);

@@ -235,11 +235,18 @@ int ecru_rwmutex_try_read_lock(ecru_rwmutex *mutex) {
   return try_lock(mutex, READER);
 }
 
+/// By no holder, or by one that is not known yet: in a forked child the thread that forked holds what it held.
+static int unlock_unknown(ecru_rwmutex *mutex) {
+  int status = refuse();
+  const ecru__worker *w = ecru__worker_here();
+  return w && is_owner(mutex, w->self) ? ecru_rwmutex_unlock(mutex) : status;
+}
+
 int ecru_rwmutex_unlock(ecru_rwmutex *mutex) {
   ECRU__CHECK_HANDLE(mutex);
   if (ECRU__UNLIKELY(!mutex)) return ECRU_EINVAL;
   ecru__worker *w = ecru__worker_here();
-  if (ECRU__UNLIKELY(!w || !is_owner(mutex, w->self))) return refuse();
+  if (ECRU__UNLIKELY(!w || !is_owner(mutex, w->self))) return unlock_unknown(mutex);
   set_owner(mutex, NULL);
   return ECRU__LIKELY(give_back(mutex, HELD) == DONE) ? 0 : unlock_slowly(mutex, HELD);
 }

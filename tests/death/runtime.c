@@ -386,6 +386,53 @@ TEST(runtime, a_forked_child_can_start_anew) { // G14
   with_procs(2, wait_in_crowds);
 }
 
+static ecru_mutex *held_mutex;
+static ecru_rwmutex *held_rwmutex;
+static void leave_and_unlock(void) {
+  CHECK(ecru_token_current() == forked_under);
+  CHECK_EQ(ecru_token_leave(), 0);
+  CHECK_EQ(ecru_token_leave(), ECRU_EPERM);
+  CHECK_EQ(ecru_mutex_unlock(held_mutex), 0);
+  CHECK_EQ(ecru_mutex_unlock(held_mutex), ECRU_EPERM);
+  CHECK_EQ(ecru_rwmutex_unlock(held_rwmutex), 0);
+  CHECK_EQ(ecru_rwmutex_unlock(held_rwmutex), ECRU_EPERM);
+}
+/// first: what the child calls first: 0: neither, 1: unlocks the mutex, 2: the rwmutex.
+static void fork_and_unlock(int generations, int first) {
+  pid_t child = fork();
+  if (child == 0) {
+    CHECK_EQ(ecru_restart_in_child(), 0);
+    if (generations > 1) fork_and_unlock(generations - 1, first);
+    if (first == 1) {
+      CHECK_EQ(ecru_mutex_unlock(held_mutex), 0);
+      CHECK_EQ(ecru_mutex_lock(held_mutex), 0);
+    }
+    if (first == 2) {
+      CHECK_EQ(ecru_rwmutex_unlock(held_rwmutex), 0);
+      CHECK_EQ(ecru_rwmutex_lock(held_rwmutex), 0);
+    }
+    leave_and_unlock();
+    _exit(7);
+  }
+  expect_child(child, 7);
+}
+TEST(runtime, who_forked_is_under_its_tokens_and_has_its_locks_in_the_child) { // G14
+#ifdef ECRU__TSAN
+  SKIP("ThreadSanitizer starts no threads in a forked child, or takes them for its parent's");
+#endif
+  CHECK_EQ(ecru_mutex_create(&held_mutex), 0);
+  CHECK_EQ(ecru_rwmutex_create(&held_rwmutex), 0);
+  CHECK_EQ(ecru_token_create(&forked_under, NULL, ECRU_FOREVER), 0);
+  CHECK_EQ(ecru_mutex_lock(held_mutex), 0);
+  CHECK_EQ(ecru_rwmutex_lock(held_rwmutex), 0);
+  CHECK_EQ(ecru_token_enter(forked_under), 0);
+  for (int first = 0; first <= 2; first++) fork_and_unlock(2, first);
+  leave_and_unlock();
+  ecru_token_release(forked_under);
+  ecru_mutex_destroy(held_mutex);
+  ecru_rwmutex_destroy(held_rwmutex);
+}
+
 static void *fork_lives(void *unused) {
   for (int i = 0; i < test_scaled(30); i++) fork_and_live(unused);
   atomic_store(&over, 1);

@@ -69,10 +69,10 @@ ECRU_API int ecru_run(ecru_fn fn, void *argument);
 ECRU_API int ecru_run_with(const ecru_options *options, ecru_fn fn, void *argument);
 
 /// In a forked child: the runtime is as if it had been stopped there, and starts anew at the next use (G14). The parent's goroutines and
-/// threads are gone with what they had; the caller is a plain thread, under the tokens it was under, though it may stand on a goroutine's
-/// stack, whose function must not return then. Handles go on, those who waited at them have given up, and
-/// timers and deadlines of before the fork no longer come; one that another thread was using at the moment of the fork must not
-/// be used, nor may one that plain threads waited at.
+/// threads are gone with what they had; the caller is a plain thread, under the tokens it was under and, if it was one before, with the
+/// mutexes it had locked, though it may stand on a goroutine's stack, whose function must not return then. Handles go on, those who waited
+/// at them have given up, and timers and deadlines of before the fork no longer come; one that another thread was using at the moment of
+/// the fork must not be used, nor may one that plain threads waited at or under.
 /// effects: the child's only thread, outside ecru; never parks. returns: 0; ECRU_EPERM this is no such child, or it has been done. since: 0.1
 ECRU_API int ecru_restart_in_child(void);
 
