@@ -21,7 +21,8 @@ static inline int64_t ecru_ruby_integer(VALUE value, int64_t least, int64_t most
   return number;
 }
 static inline double ecru_ruby_number(VALUE value) {
-  if (!rb_obj_is_kind_of(value, rb_cNumeric)) ecru_ruby_raise(ECRU_EINVAL, "a Numeric was expected");
+  bool real = rb_obj_is_kind_of(value, rb_cNumeric) && RTEST(rb_funcall(value, rb_intern("real?"), 0)); // Complex is Numeric, too
+  if (!real) ecru_ruby_raise(ECRU_EINVAL, "a real number was expected");
   return NUM2DBL(value);
 }
 /// Nanoseconds of seconds; nil: -1, no end.

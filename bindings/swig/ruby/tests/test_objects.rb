@@ -117,6 +117,7 @@ class TestObjects < Minitest::Test
      -> { Ecru::ByteChan.new(1).send(5) }, -> { chan.close(5) }, -> { Ecru.dial("tcp", nil) }, -> { Ecru.dial("tcp", "a\0b") },
      -> { Ecru::Limiter.new("x", 1) }, -> { Ecru::Core.send_object(5, {}, 1) }, -> { Ecru::Core.between(:no, nil, nil) {} },
      -> { Ecru::Core.between(:hold, Ecru::Mutex.new, 1) {} }, -> { Ecru::Mutex.new.synchronize }, -> { Ecru.select(chan, timeout: "x") },
+     -> { Ecru.select(chan, timeout: Complex(1, 2)) }, -> { Ecru.sleep(Complex(1, 2)) },
      -> { Ecru.join_any(1) }, -> { Ecru.join_all(1) }, -> { Ecru.join_all([nil]) }, -> { Ecru.scope }, -> { Ecru.go(token: 5) { flunk } }].each do |wrong|
       raises(Ecru::InvalidArgument, Ecru::EINVAL) { wrong.call }
     end
@@ -133,6 +134,8 @@ class TestObjects < Minitest::Test
     end
     [:join, :cancel, :done?, :id].each { |method| raises(Ecru::InvalidArgument, Ecru::EINVAL) { Ecru::Task.allocate.public_send(method) } }
     raises(Ecru::InvalidArgument, Ecru::EINVAL) { Ecru.select(Ecru::Task.allocate) }
+    bare = Class.new(Ecru::Group) { def initialize = nil }.new
+    [-> { bare.go { flunk } }, -> { bare.wait }, -> { bare.cancel }, -> { bare.token }, -> { bare.finish(nil) }].each { |use| raises(Ecru::InvalidArgument, Ecru::EINVAL) { use.call } }
     native = Ecru::Chan.new(1).native
     [-> { Ecru::Core.send_object(native, nil, 1) }, -> { Ecru::Core.try_send_object(native, 5, 1) }, -> { Ecru::Core.recv_object(native, nil, nil, true) },
      -> { Ecru::Core.hold(nil, 1) }].each { |use| raises(Ecru::InvalidArgument, Ecru::EINVAL) { use.call } }

@@ -3,7 +3,9 @@ module Ecru
   #
   # It is not C's own group, as Java's is: that is cancelled when who waits for it is, and Ruby ends a wait for each signal and Timeout, to go on after it.
   class Group
-    attr_reader :token, :errors
+    attr_reader :errors
+    # Fires when it is cancelled; the group's own.
+    def token = @token || raise(Ecru.error(Core::EINVAL, "a group was expected: does its class's initialize call super?"))
 
     def initialize(limit: nil, supervisor: false, token: nil)
       @token = Token.new(token)
@@ -34,7 +36,7 @@ module Ecru
       self
     end
 
-    def cancel(cause = nil) = @token.cancel(cause)
+    def cancel(cause = nil) = token.cancel(cause)
 
     # Waits for all. Raises the first failure. Who is cancelled meanwhile cancels them and waits on.
     def wait
@@ -54,7 +56,7 @@ module Ecru
 
     # The end of a scope, whatever ends it: `break`, `return`, `throw` and Thread#kill are no exceptions.
     def finish(problem) # :nodoc:
-      cancel if problem || Thread.current.status == "aborting"
+      cancel if own? && (problem || Thread.current.status == "aborting")
       wait unless problem # whose block has failed raises that
     ensure
       wait_out
@@ -62,15 +64,16 @@ module Ecru
 
     private
 
-    # A parent's: those who ran in it are no more, and nobody counts them down.
+    # Not a parent's: those who ran in that are no more, and nobody counts them down.
+    def own? = @forks == Core.forks
     def check_forks
-      raise Ecru.error(Core::EFORKED) unless @forks == Core.forks
+      raise Ecru.error(Core::EFORKED) if token && !own?
     end
 
     # For who has not waited to the end: cancels them and waits, and interrupts come after that.
     def wait_out
       Thread.handle_interrupt(Object => :never) do
-        next if @waited || @forks != Core.forks
+        next if @waited || !own?
         cancel
         Ecru.shield { @running.wait }
         @waited = true

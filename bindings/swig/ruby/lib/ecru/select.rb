@@ -8,7 +8,7 @@ module Ecru
   # nil (never). timeout: seconds; poll: without waiting; priority: of several that can the first, not a random one.
   # returns: Selected; nil: none within the timeout.
   def self.select(*cases, timeout: nil, poll: false, priority: false)
-    raise error(Core::EINVAL, "a Numeric was expected") unless timeout.nil? || timeout.is_a?(Numeric)
+    raise error(Core::EINVAL, "a real number was expected") unless timeout.nil? || (timeout.is_a?(Numeric) && timeout.real?)
     ends = timeout && Core.now_ns / 1e9 + timeout
     Thread.handle_interrupt(Object => :on_blocking) do
       loop do
