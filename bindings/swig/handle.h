@@ -6,6 +6,8 @@
 ///   4 What is done with the object and the memory is read before the change of `state` that decides it.
 ///   5 A forked child that starts anew (handles_in_child) knows of each handle it uses whether its parent's other threads were in it: their calls never end,
 ///     their waiters lie on stacks that are no more. Such a one is lost: every call says ECRU_EFORKED, and it is never destroyed.
+///   6 Others wait under a token, a task's too, without being in a call of it. So in such a child nothing is done with a parent's that would touch its
+///     list of waiters or its family: it is entered by handle_enter_own, and never destroyed. What it says of itself can be asked.
 #ifndef ECRU_SWIG_HANDLE_H
 #define ECRU_SWIG_HANDLE_H
 #include <ecru/ecru.h>
@@ -21,6 +23,7 @@ static atomic_flag handle_looking = ATOMIC_FLAG_INIT;
 typedef struct handle {
   atomic_uint state;
   atomic_uint forks;             // handle_forks, of when it was last looked at; changed under handle_looking
+  unsigned made;                 // handle_forks, of when it was made: set once
   void *object;                  // set once
   void (*destroy)(void *object); // set once
 } handle;
@@ -72,6 +75,12 @@ static inline void *handle_enter(handle *h, int *status) {
   *status = old & (HANDLE_CLOSED | HANDLE_LOST) ? handle_refuse(h, old) : 0;
   return *status == 0 ? h->object : NULL;
 }
+/// The same for what others can wait under, and for a task's end (invariant 6).
+static inline void *handle_enter_own(handle *h, int *status) {
+  if (!h || h->made == handle_forks) return handle_enter(h, status);
+  *status = ECRU_EFORKED;
+  return NULL;
+}
 /// The same for what ends the waiting of others: after a close, too, as long as calls are under way.
 static inline void *handle_enter_to_end_waits(handle *h, int *status) {
   *status = ECRU_EINVAL;
@@ -91,6 +100,13 @@ static inline bool handle_is_closed(handle *h) { return atomic_load_explicit(&h-
 static inline void handle_drop(handle *h) {
   if (h) handle_change(h, HANDLE_CLOSED | HANDLE_DROPPED, 0);
 }
+/// Invariant 6: a parent's stays as it is.
+static inline void handle_close_own(handle *h) {
+  if (h && h->made == handle_forks) handle_close(h);
+}
+static inline void handle_drop_own(handle *h) {
+  if (h && h->made == handle_forks) handle_drop(h);
+}
 
 /// A handle of `bytes` that begin with the handle, for an object that exists; destroys the object and says why if there is no memory.
 static inline void *handle_create(size_t bytes, void *object, void (*destroy)(void *), int *status) {
@@ -102,6 +118,7 @@ static inline void *handle_create(size_t bytes, void *object, void (*destroy)(vo
     return NULL;
   }
   atomic_init(&h->forks, handle_forks);
+  h->made = handle_forks;
   h->object = object;
   h->destroy = destroy;
   return h;

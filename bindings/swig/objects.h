@@ -28,6 +28,13 @@ static inline bool happened(int *status) {
     __VA_ARGS__;                                                          \
     handle_leave(&self->handle);                                          \
   }
+/// A METHOD of a token, or of what has one (handle.h, invariant 6).
+#define OWN_METHOD(object_type, ...)                                          \
+  object_type *object = handle_enter_own(self ? &self->handle : NULL, status); \
+  if (object) {                                                               \
+    __VA_ARGS__;                                                              \
+    handle_leave(&self->handle);                                              \
+  }
 /// A METHOD that ends waits: who waits when it is closed is not forgotten.
 #define ENDING_METHOD(object_type, ...)                                                 \
   object_type *object = handle_enter_to_end_waits(self ? &self->handle : NULL, status); \
@@ -44,23 +51,28 @@ static inline bool happened(int *status) {
       *status = ECRU_ECLOSED;                              \
     }                                                      \
   })
-#define OBJECT(Type, object_type, lower)                                                \
+#define OBJECT_DROPPED_BY(drop, Type, object_type, lower)                               \
   typedef struct Type {                                                                 \
     handle handle;                                                                      \
   } Type;                                                                               \
   static inline void Type##_destroy(void *object) { lower((object_type *)object); }     \
-  static inline void delete_##Type(Type *self) { handle_drop(self ? &self->handle : NULL); }
-#define CLOSABLE(Type) \
-  static inline void Type##_close(Type *self) { handle_close(self ? &self->handle : NULL); }
+  static inline void delete_##Type(Type *self) { drop(self ? &self->handle : NULL); }
+#define OBJECT(Type, object_type, lower) OBJECT_DROPPED_BY(handle_drop, Type, object_type, lower)
+#define CLOSABLE_BY(close, Type) \
+  static inline void Type##_close(Type *self) { close(self ? &self->handle : NULL); }
+#define CLOSABLE(Type) CLOSABLE_BY(handle_close, Type)
+/// A token, or what has one (handle.h, invariant 6).
+#define OBJECT_WITH_TOKEN(Type, object_type, lower)                \
+  OBJECT_DROPPED_BY(handle_drop_own, Type, object_type, lower)     \
+  CLOSABLE_BY(handle_close_own, Type)
 #define NEW(Type, object) handle_create(sizeof(Type), object, Type##_destroy, status)
 
 // ---- tokens ------------------------------------------------------------------------------------------------------------
 
-OBJECT(Token, ecru_token, ecru_token_release)
-CLOSABLE(Token)
+OBJECT_WITH_TOKEN(Token, ecru_token, ecru_token_release)
 static inline Token *new_Token(Token *parent, int64_t timeout_ns, int *status) {
   ecru_token *token = NULL, *above = NULL;
-  if (parent && !(above = handle_enter(&parent->handle, status))) return NULL;
+  if (parent && !(above = handle_enter_own(&parent->handle, status))) return NULL;
   *status = ecru_token_create(&token, above, instant_after(timeout_ns));
   if (above) handle_leave(&parent->handle);
   return NEW(Token, token);
@@ -69,7 +81,7 @@ static inline Token *Token_current(int *status) {
   *status = 0;
   return NEW(Token, ecru_token_retain(ecru_token_current()));
 }
-static inline void Token_cancel(Token *self, int cause, int *status) { METHOD(ecru_token, *status = ecru_token_cancel(object, cause)) }
+static inline void Token_cancel(Token *self, int cause, int *status) { OWN_METHOD(ecru_token, *status = ecru_token_cancel(object, cause)) }
 static inline int Token_error(Token *self, int *status) {
   int error = 0;
   METHOD(ecru_token, error = ecru_token_err(object))
@@ -90,11 +102,11 @@ static inline int64_t Token_origin(Token *self, int *status) {
   METHOD(ecru_token, id = (int64_t)ecru_token_origin(object))
   return id;
 }
-static inline void Token_wait(Token *self, int *status) { METHOD(ecru_token, *status = ecru_token_wait(object)) }
+static inline void Token_wait(Token *self, int *status) { OWN_METHOD(ecru_token, *status = ecru_token_wait(object)) }
 static inline void Token_reset(Token *self, int64_t timeout_ns, int *status) {
-  METHOD(ecru_token, *status = ecru_token_reset(object, instant_after(timeout_ns)))
+  OWN_METHOD(ecru_token, *status = ecru_token_reset(object, instant_after(timeout_ns)))
 }
-static inline void Token_enter(Token *self, int *status) { METHOD(ecru_token, *status = ecru_token_enter(object)) }
+static inline void Token_enter(Token *self, int *status) { OWN_METHOD(ecru_token, *status = ecru_token_enter(object)) }
 
 // ---- meeting points ----------------------------------------------------------------------------------------------------
 

@@ -177,7 +177,7 @@ static inline void end_job(ecru_chan *ended) {
   (void)ecru_chan_close(ended);
   ecru_chan_release(ended);
 }
-OBJECT(Job, ecru_chan, end_job)
+OBJECT_DROPPED_BY(handle_drop_own, Job, ecru_chan, end_job) // its goroutine is in no call of the handle, either
 static inline Job *new_Job(int *status) {
   ecru_chan *ended = NULL;
   *status = ecru_chan_create(&ended, sizeof(int), 1);
@@ -205,15 +205,14 @@ static inline int run_ticket(void *ticket, void **unused) {
   return language.run((int64_t)(intptr_t)ticket);
 }
 
-OBJECT(Task, ecru_task, ecru_task_release)
-CLOSABLE(Task)
+OBJECT_WITH_TOKEN(Task, ecru_task, ecru_task_release)
 static inline Task *spawn_task(unsigned flags, Token *parent, const char *name, ecru_task_fn fn, void *argument, int *status) {
   ecru_go_options options = ECRU_GO_OPTIONS;
   options.flags = flags;
   options.name = name;
   *status = 0;
   Task *made = NEW(Task, NULL); // first: once it runs the argument is its own
-  if (!made || (parent && !(options.token = handle_enter(&parent->handle, status)))) {
+  if (!made || (parent && !(options.token = handle_enter_own(&parent->handle, status)))) {
     free(made);
     return NULL;
   }
@@ -247,7 +246,7 @@ static inline int Task_state(Task *self, int *status) {
   METHOD(ecru_task, state = ecru_task_state(object))
   return state;
 }
-static inline void Task_cancel(Task *self, int cause, int *status) { METHOD(ecru_task, *status = ecru_task_cancel(object, cause)) }
+static inline void Task_cancel(Task *self, int cause, int *status) { OWN_METHOD(ecru_task, *status = ecru_task_cancel(object, cause)) }
 static inline Token *Task_token(Task *self, int *status) {
   ecru_token *token = NULL;
   METHOD(ecru_task, token = ecru_token_retain(ecru_task_token(object)))
@@ -293,7 +292,7 @@ static inline Group *new_Group(Token *parent, int64_t limit, bool supervisor, in
   ecru_group *group = NULL;
   ecru_token *above = NULL;
   *status = limit < 0 ? ECRU_EINVAL : 0;
-  if (*status < 0 || (parent && !(above = handle_enter(&parent->handle, status)))) return NULL;
+  if (*status < 0 || (parent && !(above = handle_enter_own(&parent->handle, status)))) return NULL;
   if (above) *status = ecru_token_enter(above);
   if (*status == 0) {
     *status = ecru_group_create(&group, (size_t)limit, supervisor ? ECRU_GROUP_SUPERVISOR : 0);
@@ -457,7 +456,7 @@ static inline int add_case(selection *s, ecru_case c, item i, handle *h, int *st
 static inline int add_waiting(Select *self, handle *h, uint32_t kind, int *status) {
   int index = -1;
   SELECT_CALL({
-    void *waited = handle_enter(h, status);
+    void *waited = kind == ECRU_CASE_TOKEN ? handle_enter_own(h, status) : handle_enter(h, status);
     if (waited && (kind == ECRU_CASE_READ || kind == ECRU_CASE_WRITE)) waited = ((stream *)waited)->io;
     if (waited) index = add_case(s, (ecru_case){.kind = kind, .object = waited}, (item){.number = 0}, h, status);
   })

@@ -11,6 +11,7 @@
 
 /// Tokens of scopes that are not entered now, the outermost first: a fiber's, in an instance variable of it.
 typedef struct left_scopes {
+  unsigned forks; // handle_forks of then
   size_t count;
   ecru_token *tokens[];
 } left_scopes;
@@ -28,7 +29,8 @@ static ID id_chain, id_left;
 
 static void free_left_scopes(void *argument) {
   left_scopes *left = argument;
-  for (size_t i = 0; i < left->count; i++) ecru_token_release(left->tokens[i]);
+  bool own = left->forks == handle_forks; // handle.h, invariant 6
+  for (size_t i = 0; own && i < left->count; i++) ecru_token_release(left->tokens[i]);
   ruby_xfree(left);
 }
 static const rb_data_type_t left_scopes_type = {.wrap_struct_name = "ecru left scopes", .function = {.dfree = free_left_scopes}, .flags = RUBY_TYPED_FREE_IMMEDIATELY};
@@ -69,6 +71,7 @@ static fiber_chain *chain_of_thread(void) {
 static void leave_scopes(fiber_link *suspended) {
   left_scopes *left = ruby_xcalloc(1, sizeof *left + suspended->entered * sizeof *left->tokens);
   VALUE kept = TypedData_Wrap_Struct(rb_cObject, &left_scopes_type, left);
+  left->forks = handle_forks;
   left->count = suspended->entered;
   for (size_t i = left->count; i-- > 0;) {
     left->tokens[i] = ecru_token_retain(ecru_token_current());
@@ -78,12 +81,36 @@ static void leave_scopes(fiber_link *suspended) {
   rb_ivar_set(suspended->fiber, id_left, kept);
 }
 
+/// In a forked child, in place of a token of its parent's, which others may have waited under (handle.h, invariant 6): one that has fired if that one has, and
+/// does when that one's time is over. It is nobody's child: all that could fire it is a parent's, too.
+static int enter_anew(ecru_token *old) {
+  ecru_token *anew = NULL;
+  if (old == ecru_token_background()) return ecru_token_enter(old);
+  int fired = ecru_token_err(old);
+  int64_t deadline_ns = fired == ECRU_ETIMEDOUT ? 0 : fired ? ECRU_FOREVER : ecru_token_deadline(old);
+  int status = ecru_token_create(&anew, ecru_token_background(), deadline_ns);
+  if (status < 0) return status;
+  if (fired == ECRU_ECANCELED) (void)ecru_token_cancel(anew, ecru_token_cause(old));
+  status = ecru_token_enter(anew);
+  ecru_token_release(anew);
+  return status;
+}
+/// So many, of the thread that forked, the outermost first. What is left is kept alive: it is in lists of its parents'.
+static int enter_all_anew(size_t count) {
+  if (count == 0) return 0;
+  ecru_token *old = ecru_token_retain(ecru_token_current());
+  int status = ecru_token_leave();
+  if (status == 0) status = enter_all_anew(count - 1);
+  return status == 0 ? enter_anew(old) : status;
+}
+
 static void enter_scopes(fiber_link *resumed) {
   VALUE kept = rb_attr_get(resumed->fiber, id_left);
   if (NIL_P(kept)) return;
   rb_ivar_set(resumed->fiber, id_left, Qnil);
   const left_scopes *left = rb_check_typeddata(kept, &left_scopes_type);
-  for (size_t i = 0; i < left->count; i++) resumed->entered += ecru_token_enter(left->tokens[i]) == 0;
+  bool own = left->forks == handle_forks;
+  for (size_t i = 0; i < left->count; i++) resumed->entered += (own ? ecru_token_enter(left->tokens[i]) : enter_anew(left->tokens[i])) == 0;
   RB_GC_GUARD(kept);
 }
 

@@ -1,7 +1,7 @@
 /// ruby/forks.h: a forked child starts anew (G14). Included by the wrapper that SWIG writes, after fibers.h.
 ///
 /// Ruby forks with its lock held, in a thread that is in no call of ours: none runs Ruby code. What the others were in is lost there (handle.h), and what ran in
-/// threads has ended; lib/ refuses to wait for that (Core.forks).
+/// threads has ended; lib/ refuses to wait for that (Core.forks). The scopes of the one that forked go on, under tokens of the child's own.
 #ifndef ECRU_RUBY_FORKS_H
 #define ECRU_RUBY_FORKS_H
 #include <pthread.h>
@@ -23,13 +23,15 @@ static VALUE core_forks(VALUE self) {
   return UINT2NUM(handle_forks);
 }
 
-/// Core.keep_scopes: in a child; the first thread that does something there is under the scopes of the one that forked: this is that one.
+/// Core.keep_scopes: in a child; the first thread that does something there is under the scopes of the one that forked: this is that one, and makes
+/// them the child's.
 static VALUE core_keep_scopes(VALUE self) {
   (void)self;
   const fiber_chain *chain = chain_of_thread();
   size_t entered = 0;
   for (size_t i = 0; i < chain->count; i++) entered += chain->links[i].entered;
-  if (entered > 0) (void)ecru_check();
+  int status = enter_all_anew(entered);
+  if (status < 0) ecru_ruby_raise(status, NULL);
   return Qnil;
 }
 

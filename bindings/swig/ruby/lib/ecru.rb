@@ -17,6 +17,7 @@ module Ecru
 
   module Forks # :nodoc:
     def _fork = super.tap { |pid| Core.keep_scopes if pid.zero? }
+    def daemon(*) = super.tap { Core.keep_scopes } # which is no _fork to Ruby
   end
   private_constant :Forks
   Process.singleton_class.prepend(Forks)

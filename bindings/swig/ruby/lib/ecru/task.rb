@@ -38,9 +38,11 @@ module Ecru
     end
     # For who waits: a parent's that had not ended has nobody who would end it.
     def awaited # :nodoc:
-      raise Ecru.error(Core::EFORKED) unless @forks == Core.forks || done?
+      raise Ecru.error(Core::EFORKED) unless done? || own?
       native
     end
+    # Not a forked child's parent's.
+    def own? = @forks == Core.forks # :nodoc:
     # Somebody has asked for its end.
     def observe = @failure&.observe # :nodoc:
 
@@ -124,7 +126,7 @@ module Ecru
 
     # The first to succeed; the rest are cancelled and waited for. returns: its index and its value.
     def join_any(*tasks)
-      left = tasks_of(tasks)
+      left = tasks_of(tasks).each(&:awaited)
       raise Ecru.error(Core::EINVAL, "join_any of no task") if left.empty?
       failed = nil
       while left.any?
@@ -136,7 +138,7 @@ module Ecru
       end
       raise failed
     ensure
-      left&.compact&.each(&:cancel)
+      left&.compact&.each { |task| task.cancel if task.own? }
       shield { left.compact.each { |task| wait_for_loser(task) } } if left&.any?
     end
 
