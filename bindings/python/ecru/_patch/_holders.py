@@ -35,6 +35,7 @@ _WRAPPERS: tuple[Any, ...] = (staticmethod, classmethod, partial, MethodType)
 _CONTAINERS = (dict, list, tuple, set, frozenset, deque)
 _SUSPENDED = {GeneratorType: "gi_frame", CoroutineType: "cr_frame", AsyncGeneratorType: "ag_frame"}
 _NESTED_MOST = 3
+_FEW = 50  # of so many things gc.get_referrers is faster
 
 
 def _namespaces() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -106,8 +107,14 @@ def _place(kind: type) -> str:
 
 def referrers(things: list[Any]) -> list[Any]:
     """Who has a reference to some; not this list, nor the arguments' tuple, which is one where there is no GIL."""
-    found = gc.get_referrers(*things) if things else []
+    found = _referrers_of_many(things) if len(things) > _FEW else gc.get_referrers(*things) if things else []
     return [one for one in found if one is not things and not (type(one) is tuple and _is_of(one, things))]
+
+
+def _referrers_of_many(things: list[Any]) -> list[Any]:
+    """In a time that does not grow with their number: gc.get_referrers compares each with all there is."""
+    ids = {id(thing) for thing in things}
+    return [one for one in gc.get_objects() if not ids.isdisjoint(map(id, gc.get_referents(one)))]
 
 
 def _is_of(several: tuple[Any, ...], things: list[Any]) -> bool:
@@ -217,7 +224,7 @@ class Holders:
         """Attributes; and objects of classes that were replaced."""
         modules = {id(namespace) for _, namespace in _namespaces()}
         dicts = [holder for number, holder in self._holders.items() if type(holder) is dict and number not in modules]
-        for thing in (*gc.get_referrers(*dicts), *self._holders.values()):
+        for thing in (*referrers(dicts), *self._holders.values()):
             if issubclass(type(thing), (type, ModuleType, FunctionType, FrameType, CellType, *_WRAPPERS, *_CONTAINERS)):
                 continue
             yield from self._in_object(thing)
