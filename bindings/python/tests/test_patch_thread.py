@@ -689,6 +689,47 @@ def test_locks_that_stay_are_reported():
     assert_reported(LOCKS + STAYING + PATCH_AND_TELL, places)
 
 
+ELSEWHERE_TOO = """
+def main():
+    local = Lock()
+    one, two, three = Plain(local), Plain(Lock()), Plain(Lock())
+    two.pair, three.part = (two.lock, 1), functools.partial(three.lock.acquire)
+    old = [one.lock, two.lock, three.lock]
+    numbers = [id(lock) for lock in old]
+    old.clear()
+    patch()
+    assert [id(holder.lock) for holder in (one, two, three)] == numbers
+    assert one.lock is local and two.pair[0] is two.lock and three.part.func.__self__ is three.lock
+"""
+
+
+def test_a_lock_that_cannot_be_replaced_everywhere_stays_one():
+    body = ELSEWHERE_TOO + "def patch():" + PATCH_AND_TELL.replace("\n", "\n    ") + "\nmain()\n"
+    places = [
+        "an object of __main__.Plain has a lock as its lock",
+        "an object of __main__.Plain has a lock as its pair",
+    ]
+    assert_reported(LOCKS + body, places)
+
+
+BOUND = """
+class Of:
+    def __init__(self, lock): self.lock, self.acquire, self.release = lock, lock.acquire, lock.release
+bound, condition, enter = Of(Lock()), threading.Condition(), [Lock().__enter__]
+notify = condition.release
+"""
+ARE_BOUND_ANEW = """
+assert isinstance(bound.lock, ecru._native.Lock) and isinstance(condition._lock, ecru._native.RLock)
+assert bound.acquire.__self__ is bound.release.__self__ is bound.lock
+assert isinstance(enter[0].__self__, ecru._native.Lock)
+assert condition.acquire.__self__ is condition._is_owned.__self__ is notify.__self__ is condition._lock
+"""
+
+
+def test_bound_methods_of_replaced_locks_are_their_successors():
+    assert run(LOCKS + BOUND + PATCH_AND_TELL + ARE_BOUND_ANEW) == ""
+
+
 OF_THREADS = """
 import logging.handlers, multiprocessing, queue, subprocess, tempfile, threading
 event, items, up = threading.Event(), queue.Queue(), threading.Barrier(4)

@@ -68,7 +68,7 @@ class Patch:
 
         What modules imported before is changed (`from time import sleep`). EarlyImportWarning tells of what is not:
         defaults, closures, attributes, what stands in a container or a partial of a module, classes derived from
-        replaced ones and their objects; of locks those that are taken, and those in tuples and suspended generators.
+        replaced ones and their objects; of locks those that are taken, and those that are in a tuple or the like, too.
         Nothing tells of containers of other things within others, local variables and bound methods.
         RuntimeError: not in the main thread.
 

@@ -35,6 +35,7 @@ _WRAPPERS: tuple[Any, ...] = (staticmethod, classmethod, partial, MethodType)
 _CONTAINERS = (dict, list, tuple, set, frozenset, deque)
 _SUSPENDED = {GeneratorType: "gi_frame", CoroutineType: "cr_frame", AsyncGeneratorType: "ag_frame"}
 _NESTED_MOST = 3
+_HEAPTYPE, _IMMUTABLETYPE = 1 << 9, 1 << 8  # of C: Py_TPFLAGS_
 _FEW = 50  # of so many things gc.get_referrers is faster
 
 
@@ -78,6 +79,12 @@ def attributes_of(thing: Any) -> dict[str, Any]:
 def namespace_of(kind: type) -> Any:
     """A class's own."""
     return _of_class(kind, "__dict__")
+
+
+def can_be_set(kind: type) -> bool:
+    """Whether a class's attributes can."""
+    flags = _of_class(kind, "__flags__")
+    return bool(flags & _HEAPTYPE and not flags & _IMMUTABLETYPE)
 
 
 def classes() -> list[type]:
