@@ -686,6 +686,8 @@ def test_locks_that_stay_are_reported():
         "an object of __main__.Slotted has a taken lock as its lock",
         "an object of threading.Condition has a taken reentrant lock as its _lock",
     ]
+    if sys.version_info < (3, 11):  # an object of its own, a frame, is between the generator and its variables
+        places.remove("__main__.waiting has a lock as a local variable")
     assert_reported(LOCKS + STAYING + PATCH_AND_TELL, places)
 
 
